@@ -1,0 +1,214 @@
+# memplug: a plain Makefile. `make help` says what there is.
+#
+# Objects of one variant live in one directory: build/ (the default), build/sanitize for
+# SANITIZE=address,undefined, build/coverage for COVERAGE=1. User CFLAGS come last.
+
+VERSION := 0.1.0
+
+prefix ?= /usr/local
+sbindir ?= $(prefix)/sbin
+bindir ?= $(prefix)/bin
+docdir ?= $(prefix)/share/doc/memplug
+sysconfdir ?= /etc
+DESTDIR ?=
+
+PYTHON ?= /usr/bin/python3
+PKG_CONFIG ?= pkg-config
+SECONDS ?= 60
+
+ifdef SANITIZE
+BUILD ?= build/sanitize
+VARIANT_FLAGS := -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer -DMEMPLUG_SANITIZED
+endif
+ifdef COVERAGE
+BUILD ?= build/coverage
+VARIANT_FLAGS := --coverage -O0
+endif
+BUILD ?= build
+
+DEPS := glib-2.0 gio-unix-2.0 json-glib-1.0 libudev libsystemd
+
+WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
+	-Wwrite-strings -Wformat=2 -Wundef
+ifdef DEVELOPER
+WARNINGS += -Werror
+endif
+
+BASE_CPPFLAGS := -D_GNU_SOURCE -DMEMPLUG_VERSION='"$(VERSION)"' -I. -Iagent \
+	-DGLIB_VERSION_MIN_REQUIRED=GLIB_VERSION_2_66 -DGLIB_VERSION_MAX_ALLOWED=GLIB_VERSION_2_66 \
+	-DG_LOG_DOMAIN='"memplug"'
+BASE_CFLAGS := -std=gnu17 -O2 -g -fPIE -fstack-protector-strong $(WARNINGS)
+BASE_LDFLAGS := -pie -Wl,-z,relro,-z,now -Wl,--as-needed
+
+# The library is everything but main: the tests link it too.
+LIB_SOURCES := \
+	$(sort $(wildcard qga-protocol/*.c)) \
+	$(sort $(wildcard agent/ground/*.c agent/model/*.c agent/decide/*.c)) \
+	$(sort $(wildcard agent/outside/*.c agent/wiring/*.c))
+UNIT_TESTS := $(sort $(wildcard tests/unit/test-*.c))
+UNIT_SUPPORT := $(filter-out $(UNIT_TESTS),$(sort $(wildcard tests/unit/*.c)))
+PROTOCOL_TESTS := $(sort $(wildcard tests/protocol/test_*.py))
+VM_TESTS := $(sort $(wildcard tests/vm/test_*.py))
+
+LIB_OBJECTS := $(LIB_SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/memplug-schema.o
+SUPPORT_OBJECTS := $(UNIT_SUPPORT:%.c=$(BUILD)/%.o)
+UNIT_BINARIES := $(UNIT_TESTS:%.c=$(BUILD)/%)
+C_FILES := $(shell find agent qga-protocol ctl tests -name '*.[ch]' 2>/dev/null | sort)
+
+.DELETE_ON_ERROR:
+.SECONDARY:
+.SUFFIXES:
+
+ifndef V
+Q := @
+say = @printf '  %-8s%s\n' $(1) $(2)
+else
+Q :=
+say = @:
+endif
+
+.PHONY: all
+all: $(BUILD)/memplugd
+
+# --- what needs packages first: install them, then start again with a make that can see them ---
+
+WRAPPED := check check-unit check-vm check-fresh soak demo
+.PHONY: $(WRAPPED) deps
+deps:
+	$(Q)packaging/install-deps
+
+check: deps
+	$(Q)+$(MAKE) --no-print-directory DEVELOPER=1 run-check
+check-unit: deps
+	$(Q)+$(MAKE) --no-print-directory DEVELOPER=1 run-check-unit
+check-vm: deps
+	$(Q)+$(MAKE) --no-print-directory run-check-vm
+soak: deps
+	$(Q)+$(MAKE) --no-print-directory run-soak
+demo: deps
+	$(Q)+$(MAKE) --no-print-directory run-demo
+check-fresh: deps
+	$(Q)tests/vm/check-fresh
+
+# --- configuration: what pkg-config says, asked once ---
+
+CONFIG_FREE := $(WRAPPED) deps help clean lint format
+ifneq ($(filter-out $(CONFIG_FREE),$(or $(MAKECMDGOALS),all)),)
+include $(BUILD)/config.mk
+endif
+
+$(BUILD)/config.mk: Makefile
+	@mkdir -p $(@D)
+	@command -v $(PKG_CONFIG) >/dev/null || { echo "pkg-config is missing; 'make deps' installs what memplug is built with" >&2; exit 1; }
+	@$(PKG_CONFIG) --print-errors --exists 'glib-2.0 >= 2.66' 'json-glib-1.0 >= 1.6' 'libudev >= 247' 'libsystemd >= 247' gio-unix-2.0 || \
+		{ echo "a library is missing; 'make deps' installs what memplug is built with" >&2; exit 1; }
+	@{ echo "DEP_CFLAGS := $$($(PKG_CONFIG) --cflags $(DEPS))"; \
+	   echo "DEP_LIBS := $$($(PKG_CONFIG) --libs $(filter-out gio-unix-2.0,$(DEPS)))"; \
+	   echo "udevdir ?= $$($(PKG_CONFIG) --variable=udevdir udev 2>/dev/null || echo /lib/udev)"; \
+	   echo "unitdir ?= $$($(PKG_CONFIG) --variable=systemdsystemunitdir systemd 2>/dev/null || echo /lib/systemd/system)"; \
+	 } >$@.new && mv $@.new $@
+
+# --- compiling ---
+
+ALL_CFLAGS = $(BASE_CPPFLAGS) $(DEP_CFLAGS) $(CPPFLAGS) $(BASE_CFLAGS) $(VARIANT_FLAGS) $(CFLAGS)
+ALL_LDFLAGS = $(BASE_LDFLAGS) $(VARIANT_FLAGS) $(LDFLAGS)
+
+$(BUILD)/%.o: %.c $(BUILD)/config.mk
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# The schema is data in the tree and text in the program.
+$(BUILD)/memplug-schema.c: qga-protocol/memplug-schema.json $(BUILD)/config.mk
+	$(Q)mkdir -p $(@D)
+	$(Q){ echo 'extern const char memplug_schema_json[];'; echo 'const char memplug_schema_json[] ='; \
+	  sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/^/"/' -e 's/$$/\\n"/' $<; echo ';'; } >$@
+
+$(BUILD)/memplug-schema.o: $(BUILD)/memplug-schema.c
+	$(Q)$(CC) $(ALL_CFLAGS) -c -o $@ $<
+
+$(BUILD)/libmemplug.a: $(LIB_OBJECTS)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(BUILD)/memplugd: $(BUILD)/agent/main.o $(BUILD)/libmemplug.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(DEP_LIBS)
+
+$(UNIT_BINARIES): $(BUILD)/%: $(BUILD)/%.o $(SUPPORT_OBJECTS) $(BUILD)/libmemplug.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $< $(SUPPORT_OBJECTS) $(BUILD)/libmemplug.a $(DEP_LIBS)
+
+-include $(LIB_OBJECTS:.o=.d) $(SUPPORT_OBJECTS:.o=.d) $(UNIT_BINARIES:=.d) $(BUILD)/agent/main.d
+
+# --- tests: everything speaks TAP, prove adds it up ---
+
+PROVE := prove --failures --comments --exec tests/run-test
+export MEMPLUG_BUILD := $(BUILD)
+export PYTHON
+
+.PHONY: run-check run-check-unit run-check-vm run-soak run-demo guest
+run-check-unit: lint $(UNIT_BINARIES) $(BUILD)/memplugd
+	$(Q)$(PROVE) $(UNIT_BINARIES) $(PROTOCOL_TESTS)
+
+guest: $(BUILD)/memplugd
+	$(Q)tests/vm/build-guest
+
+run-check-vm: guest
+	$(Q)$(PROVE) $(VM_TESTS)
+
+run-check: lint $(UNIT_BINARIES) $(BUILD)/memplugd guest
+	$(Q)$(PROVE) $(UNIT_BINARIES) $(PROTOCOL_TESTS) $(VM_TESTS)
+
+run-soak: $(UNIT_BINARIES) guest
+	$(Q)SOAK=1 $(PROVE) $(UNIT_BINARIES) $(PROTOCOL_TESTS) $(VM_TESTS)
+
+run-demo: guest
+	$(Q)KEEP=$(KEEP) tests/vm/demo
+
+.PHONY: lint format
+lint:
+	$(Q)tests/lint
+
+format:
+	clang-format -i $(C_FILES)
+
+# --- installing: files only, no service is touched ---
+
+.PHONY: install uninstall
+install: $(BUILD)/memplugd
+	install -D -m 0755 $(BUILD)/memplugd $(DESTDIR)$(sbindir)/memplugd
+	install -D -m 0644 udev-rules/39-memplug-online.rules $(DESTDIR)$(udevdir)/rules.d/39-memplug-online.rules
+	install -D -m 0644 udev-rules/99-memplug-port.rules $(DESTDIR)$(udevdir)/rules.d/99-memplug-port.rules
+	install -d -m 0755 $(DESTDIR)$(unitdir)
+	sed -e 's,@sbindir@,$(sbindir),' systemd/memplugd.service.in >$(DESTDIR)$(unitdir)/memplugd.service
+	chmod 0644 $(DESTDIR)$(unitdir)/memplugd.service
+	install -D -m 0644 systemd/memplugd.conf $(DESTDIR)$(sysconfdir)/memplug/memplugd.conf
+	install -D -m 0644 README.md $(DESTDIR)$(docdir)/README.md
+
+uninstall:
+	rm -f $(DESTDIR)$(sbindir)/memplugd \
+		$(DESTDIR)$(udevdir)/rules.d/39-memplug-online.rules \
+		$(DESTDIR)$(udevdir)/rules.d/99-memplug-port.rules \
+		$(DESTDIR)$(unitdir)/memplugd.service \
+		$(DESTDIR)$(docdir)/README.md
+	@echo "left in place: $(DESTDIR)$(sysconfdir)/memplug"
+
+.PHONY: clean help
+clean:
+	rm -rf build
+
+help:
+	@echo "make demo            show it: a guest boots, gets memory and gives it back (KEEP=1 leaves it up)"
+	@echo "make check           every test, ending in prove's summary"
+	@echo "make                 build memplugd in build/"
+	@echo "make install         install below prefix=$(prefix) (DESTDIR, sysconfdir, udevdir, unitdir)"
+	@echo "make uninstall       remove what install put there, but not the configuration"
+	@echo "make check-unit      the tests that need no guest"
+	@echo "make check-vm        the tests in QEMU guests"
+	@echo "make check-fresh     both README commands in a minimal Debian root"
+	@echo "make soak            the long rounds of the same tests"
+	@echo "make lint, format    the tree's rules; clang-format"
+	@echo "make deps            install what building and testing need (Debian)"
+	@echo "make clean           remove build/"
+	@echo "Variables: V=1, DEVELOPER=1, SANITIZE=address,undefined, COVERAGE=1, BUILD=dir, CFLAGS, ACCEL=kvm"

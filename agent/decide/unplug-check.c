@@ -1,0 +1,280 @@
+/*
+ * The check before an unplug. It looks at every device and every block and gives every reason it
+ * finds, so that a person mends all of them before asking again. It changes nothing, and says no
+ * where it cannot tell.
+ */
+#include "decide/unplug-check.h"
+
+#include "decide/reason.h"
+#include "ground/units.h"
+
+#define TIMEOUT_BASE_MS 30000
+#define TIMEOUT_PER_GIB_MS 5000
+
+guint64 unplug_reserve_default(guint64 remaining_bytes)
+{
+    return MAX(64 * MIB, remaining_bytes / 20);
+}
+
+guint64 unplug_timeout_default_ms(guint64 bytes)
+{
+    guint64 gib = bytes / GIB + (bytes % GIB != 0 ? 1 : 0);
+
+    return TIMEOUT_BASE_MS + gib * TIMEOUT_PER_GIB_MS;
+}
+
+/* One kind of trouble in a device's blocks. */
+typedef struct {
+    guint32 count;
+    gint64 first; /* index of the first such block, -1: none */
+} Trouble;
+
+static void note(Trouble *trouble, const Block *block)
+{
+    if (trouble->count++ == 0)
+        trouble->first = block->index;
+}
+
+static const char *blocks_word(guint32 count)
+{
+    return count == 1 ? "block" : "blocks";
+}
+
+static void add(UnplugVerdict *verdict, Reason *reason, guint64 bytes)
+{
+    reason->bytes = bytes;
+    g_ptr_array_add(verdict->reasons, reason);
+}
+
+static void add_not_movable(UnplugVerdict *verdict, const Device *device, const Trouble *kernel,
+                            guint64 block_size_bytes)
+{
+    gboolean is_one = kernel->count == 1;
+
+    add(verdict,
+        reason_new(REASON_NOT_MOVABLE, device->id, kernel->first, 0,
+                   "%u %s of %s %s online in a kernel zone and may never become free, the first "
+                   "is memory%" G_GINT64_FORMAT
+                   "; take %s offline and write online_movable to %s state, then ask again",
+                   kernel->count, blocks_word(kernel->count), device->id, is_one ? "is" : "are",
+                   kernel->first, is_one ? "it" : "them", is_one ? "its" : "their"),
+        kernel->count * block_size_bytes);
+}
+
+static void check_blocks(UnplugVerdict *verdict, const UnplugCheckInput *input,
+                         const Device *device)
+{
+    const Snapshot *snapshot = input->snapshot;
+    Trouble taken = {.first = -1}, kernel = {.first = -1};
+    Trouble going = {.first = -1}, strange = {.first = -1};
+    gint32 own = (gint32)(device - snapshot->devices);
+
+    for (guint32 i = 0; i < snapshot->block_count; i++) {
+        const Block *block = &snapshot->blocks[i];
+
+        if (block->device != own)
+            continue;
+        if (input->is_taken != NULL &&
+            input->is_taken(block->index, block->inode, input->user_data))
+            note(&taken, block);
+        else if (block->state == BLOCK_STATE_GOING_OFFLINE)
+            note(&going, block);
+        else if (block->state == BLOCK_STATE_UNKNOWN)
+            note(&strange, block);
+        if (block->state == BLOCK_STATE_ONLINE && block->zone != ZONE_MOVABLE)
+            note(&kernel, block);
+    }
+
+    if (taken.count > 0)
+        add(verdict,
+            reason_new(REASON_ALREADY_PREPARING, device->id, taken.first, 0,
+                       "another unplug job has %u %s of %s, the first is memory%" G_GINT64_FORMAT
+                       "; wait for that job or cancel it",
+                       taken.count, blocks_word(taken.count), device->id, taken.first),
+            0);
+    if (kernel.count > 0)
+        add_not_movable(verdict, device, &kernel, snapshot->block_size_bytes);
+    if (going.count > 0)
+        add(verdict,
+            reason_new(REASON_GOING_OFFLINE, device->id, going.first, 0,
+                       "something else is taking %u %s of %s offline at this moment, the first is "
+                       "memory%" G_GINT64_FORMAT "; try again when that has ended",
+                       going.count, blocks_word(going.count), device->id, going.first),
+            0);
+    if (strange.count > 0)
+        add(verdict,
+            reason_new(REASON_ERROR, device->id, strange.first, 0,
+                       "the state of %u %s of %s cannot be told, the first is "
+                       "memory%" G_GINT64_FORMAT "; look at its state in /sys/devices/system/memory",
+                       strange.count, blocks_word(strange.count), device->id, strange.first),
+            0);
+}
+
+/* A virtio-mem device gives memory back piece by piece, out of kernel zones only by luck. */
+static guint64 check_virtio_mem(UnplugVerdict *verdict, const Device *device, guint64 wanted_bytes)
+{
+    guint64 online = device->online_movable_bytes + device->online_kernel_bytes;
+    guint64 easy = device->online_movable_bytes + device->offline_bytes;
+    guint64 bytes = wanted_bytes != 0 ? wanted_bytes : online + device->offline_bytes;
+    char want[UNITS_BYTES_MAX], have[UNITS_BYTES_MAX];
+
+    if (bytes > easy)
+        add(verdict,
+            reason_new(REASON_NOT_MOVABLE, device->id, -1, 0,
+                       "%s is asked for %s, and only %s of it is offline or online as Movable; ask "
+                       "for less",
+                       device->id, units_format_bytes(bytes, want), units_format_bytes(easy, have)),
+            bytes - easy);
+    return MIN(bytes, online);
+}
+
+static void check_found(UnplugVerdict *verdict, const UnplugCheckInput *input,
+                        const DeviceSelector *selector, const Device *device)
+{
+    switch (device->kind) {
+    case DEVICE_DIMM:
+        verdict->needed_bytes += device->online_movable_bytes + device->online_kernel_bytes;
+        check_blocks(verdict, input, device);
+        return;
+    case DEVICE_VIRTIO_MEM:
+        if (input->allow_virtio_mem) {
+            verdict->needed_bytes += check_virtio_mem(verdict, device, selector->bytes);
+            return;
+        }
+        add(verdict,
+            reason_new(REASON_NOT_A_DIMM, device->id, -1, 0,
+                       "%s is a virtio-mem device, which needs no preparing: let the host lower "
+                       "its requested-size instead",
+                       device->id),
+            0);
+        return;
+    case DEVICE_BOOT:
+        add(verdict,
+            reason_new(REASON_BOOT_MEMORY, device->id, device->first_block, 0,
+                       "this memory was there when the guest booted, and no device can be "
+                       "unplugged with it; name a memory device that was added"),
+            0);
+        return;
+    case DEVICE_OTHER:
+        break;
+    }
+    add(verdict,
+        reason_new(REASON_NOT_A_DIMM, device->id, device->first_block, 0,
+                   "no DIMM is behind %s, so memplug leaves it alone; name a DIMM", device->id),
+        0);
+}
+
+static void check_partial(UnplugVerdict *verdict, const UnplugCheckInput *input,
+                          const DeviceSelector *selector, const Device *device)
+{
+    char asked[DEVICE_SELECTOR_TEXT_MAX];
+
+    device_selector_format(selector, asked);
+    if (device == NULL) {
+        add(verdict,
+            reason_new(REASON_PARTIAL_DEVICE, NULL, -1, 0,
+                       "what is behind the memory at %s cannot be told yet; try again in a moment",
+                       asked),
+            0);
+    } else if (device->kind == DEVICE_BOOT || device->kind == DEVICE_OTHER) {
+        /* What the whole of it would be told; the right range would not help. */
+        check_found(verdict, input, selector, device);
+    } else {
+        add(verdict,
+            reason_new(REASON_PARTIAL_DEVICE, device->id, device->first_block, 0,
+                       "%s is not exactly one memory device; the first that it touches is %s, "
+                       "0x%" G_GINT64_MODIFIER "x+0x%" G_GINT64_MODIFIER "x",
+                       asked, device->id, device->address, device->size_bytes),
+            0);
+    }
+}
+
+static void add_no_such_device(UnplugVerdict *verdict, const DeviceSelector *selector)
+{
+    char asked[DEVICE_SELECTOR_TEXT_MAX], id[DEVICE_SELECTOR_TEXT_MAX];
+
+    device_selector_format(selector, asked);
+    if (selector->kind == SELECT_SLOT)
+        g_snprintf(id, sizeof id, "slot%" G_GINT64_FORMAT, selector->slot);
+    else
+        g_strlcpy(id, asked, sizeof id);
+    add(verdict,
+        reason_new(REASON_NO_SUCH_DEVICE, id, -1, 0,
+                   "the guest has no memory device %s; it may be unplugged already, or its blocks "
+                   "have not come up",
+                   asked),
+        0);
+}
+
+static void check_selector(UnplugVerdict *verdict, const UnplugCheckInput *input,
+                           const DeviceSelector *selector)
+{
+    const Device *device = NULL;
+
+    switch (snapshot_select(input->snapshot, selector, &device)) {
+    case SELECT_FOUND:
+        if (g_ptr_array_find(verdict->devices, device, NULL))
+            return;
+        g_ptr_array_add(verdict->devices, (gpointer)device);
+        check_found(verdict, input, selector, device);
+        return;
+    case SELECT_PARTIAL:
+        check_partial(verdict, input, selector, device);
+        return;
+    case SELECT_NO_DEVICE:
+        add_no_such_device(verdict, selector);
+        return;
+    }
+}
+
+static void check_memory(UnplugVerdict *verdict, const UnplugCheckInput *input)
+{
+    char needed[UNITS_BYTES_MAX], available[UNITS_BYTES_MAX], reserve[UNITS_BYTES_MAX];
+    guint64 total = input->meminfo->total_bytes;
+    guint64 remaining = total > verdict->needed_bytes ? total - verdict->needed_bytes : 0;
+    guint64 demand;
+
+    verdict->available_bytes = input->meminfo->available_bytes;
+    verdict->reserve_bytes =
+        input->reserve_bytes != 0 ? input->reserve_bytes : unplug_reserve_default(remaining);
+    if (!g_uint64_checked_add(&demand, verdict->needed_bytes, verdict->reserve_bytes))
+        demand = G_MAXUINT64;
+    /* Memory that is offline already costs nobody anything. */
+    if (verdict->needed_bytes == 0 || verdict->available_bytes >= demand)
+        return;
+    add(verdict,
+        reason_new(REASON_LOW_MEMORY, NULL, -1, 0,
+                   "%s must move elsewhere and %s must stay available, but only %s is "
+                   "(%" G_GUINT64_FORMAT " + %" G_GUINT64_FORMAT " > %" G_GUINT64_FORMAT
+                   " bytes); free memory in the guest or unplug less",
+                   units_format_bytes(verdict->needed_bytes, needed),
+                   units_format_bytes(verdict->reserve_bytes, reserve),
+                   units_format_bytes(verdict->available_bytes, available), verdict->needed_bytes,
+                   verdict->reserve_bytes, verdict->available_bytes),
+        demand - verdict->available_bytes);
+}
+
+UnplugVerdict *unplug_check(const UnplugCheckInput *input)
+{
+    UnplugVerdict *verdict = g_new0(UnplugVerdict, 1);
+
+    verdict->reasons = reason_list_new();
+    verdict->devices = g_ptr_array_new();
+    for (guint i = 0; i < input->n_selectors; i++)
+        check_selector(verdict, input, &input->selectors[i]);
+    if (input->n_selectors == 0)
+        add(verdict,
+            reason_new(REASON_NO_SUCH_DEVICE, NULL, -1, 0, "no memory device was named"), 0);
+    check_memory(verdict, input);
+    verdict->can_prepare = !reason_list_refuses(verdict->reasons);
+    return verdict;
+}
+
+void unplug_verdict_free(UnplugVerdict *verdict)
+{
+    if (verdict == NULL)
+        return;
+    g_ptr_array_unref(verdict->reasons);
+    g_ptr_array_unref(verdict->devices);
+    g_free(verdict);
+}

@@ -1,0 +1,44 @@
+/*
+ * Can these devices be prepared? Every reason at once, not the first. Pure: changes nothing.
+ */
+#pragma once
+
+#include <glib.h>
+
+#include "model/device.h"
+#include "model/meminfo.h"
+#include "model/snapshot.h"
+
+/* max(64 MiB, 5 % of REMAINING_BYTES): the MemAvailable that must be left after an unplug. */
+guint64 unplug_reserve_default(guint64 remaining_bytes);
+/* 30 s and 5 s for each GiB begun of BYTES: the time for one prepare. */
+guint64 unplug_timeout_default_ms(guint64 bytes);
+
+typedef struct {
+    const Snapshot *snapshot;
+    const Meminfo *meminfo;
+    const DeviceSelector *selectors;
+    guint n_selectors;
+    guint64 reserve_bytes; /* 0: unplug_reserve_default() */
+    /* Tells whether a job keeps or is taking this block; then `already-preparing`. May be NULL. */
+    gboolean (*is_taken)(guint32 index, guint64 inode, gpointer user_data);
+    gpointer user_data;
+    /* TRUE for memory-check-unplug, where a virtio-mem device may be named with `bytes`; FALSE for
+     * a prepare, where it is `not-a-dimm`. */
+    gboolean allow_virtio_mem;
+} UnplugCheckInput;
+
+typedef struct {
+    GPtrArray *reasons;     /* of Reason, owned; warnings too */
+    GPtrArray *devices;     /* of const Device *, those that were found, in the order asked; they
+                             * live as long as the snapshot */
+    gboolean can_prepare;   /* no reason refuses */
+    guint64 needed_bytes;   /* online memory of the devices: what must fit elsewhere */
+    guint64 available_bytes;
+    guint64 reserve_bytes;
+} UnplugVerdict;
+
+/* Return (transfer full): free with unplug_verdict_free(). */
+UnplugVerdict *unplug_check(const UnplugCheckInput *input);
+void unplug_verdict_free(UnplugVerdict *verdict);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(UnplugVerdict, unplug_verdict_free)

@@ -1,0 +1,149 @@
+/*
+ * The inside of the unplug state machine, shared by the files unplug*.c and by nothing else.
+ *
+ * How it works: an event first changes what is known (a handler in the file of the state that it
+ * concerns), and then unplug_run() does whatever is due, until nothing is. Both only ever append to
+ * a Step; unplug.c turns that into the list of actions at the end.
+ */
+#pragma once
+
+#include "decide/unplug.h"
+
+/* What is known of one block beside its phase. Never journaled. */
+typedef struct {
+    int last_error;     /* errno of the last attempt; 0: none, or something onlined it afterwards */
+    guint n_failed;     /* attempts that did not take it offline */
+    guint8 was_killed;  /* boolean: the last attempt was ended by us */
+    guint8 is_changing; /* boolean: was last seen neither online nor offline */
+} BlockTrack;
+
+typedef enum {
+    VERIFY_NONE,
+    VERIFY_ASKED,   /* VERIFIED comes */
+    VERIFY_RESTORE, /* the same, and until then the phases are those of an old journal */
+} VerifyState;
+
+typedef struct {
+    UnplugJob pub;    /* first: a Job * is an UnplugJob * */
+    GArray *tracks;   /* of BlockTrack, parallel to pub.blocks */
+    GArray *by_index; /* of guint32: positions in pub.blocks, ascending by the block's index */
+    VerifyState verify;
+    guint64 journal_wait; /* nothing is tried before so many journals were written; 0: go */
+    guint next_block;     /* where the search for the next block to try begins */
+    gint64 pause_usec;    /* the last pause; 0: none yet */
+    gint64 retry_usec;    /* nothing is tried before this time */
+} Job;
+
+typedef enum { WORKER_IDLE, WORKER_OFFLINE, WORKER_ROLLBACK } WorkerKind;
+
+/* The one worker action that is under way. */
+typedef struct {
+    WorkerKind kind;
+    guint64 job;
+    guint block;        /* OFFLINE: position in the job's blocks */
+    gboolean is_killed; /* OFFLINE: ACTION_KILL was asked */
+    gint64 attempt_end_usec;
+    gint64 guard_usec; /* when the guard looks next */
+} Worker;
+
+struct UnplugMachine {
+    GPtrArray *jobs; /* of Job, owned, ascending by id */
+    guint64 next_id;
+    Worker worker;
+    guint64 journals_asked;
+    guint64 journals_done;
+    gint64 timer_usec; /* the timer that runs at the caller's, 0: none */
+    gboolean is_stopping;
+    gboolean was_stopped; /* ACTION_STOPPED was given */
+};
+
+/* One step while it is being made. */
+typedef struct {
+    UnplugMachine *machine;
+    UnplugWorld world;
+    GArray *actions;  /* of UnplugAction; without KILL, JOURNAL, TIMER and STOPPED */
+    guint64 kill_job; /* whose attempt is to be killed; 0: nobody's */
+    gboolean needs_journal;
+} Step;
+
+/* --- unplug-job.c: the data of a job --- */
+
+Job *job_new(const UnplugJob *pub);
+void job_free(Job *job);
+void unplug_job_clear(UnplugJob *pub);
+GArray *job_devices_new(void);
+void job_add_device(UnplugJob *pub, const char *id);
+gboolean job_index_blocks(Job *job);
+gboolean job_find_block(const Job *job, guint32 index, guint *position);
+JobBlock *job_block(const Job *job, guint position);
+BlockTrack *job_track(const Job *job, guint position);
+guint job_count(const Job *job, JobBlockPhase phase);
+void job_reset(Job *job);
+void job_add_reason(Job *job, Reason *reason);
+
+/* --- unplug-run.c: what is due, and what all states share --- */
+
+Job *machine_job(const UnplugMachine *machine, guint position);
+Job *machine_find(const UnplugMachine *machine, guint64 job_id);
+guint machine_count(const UnplugMachine *machine, JobState state);
+gboolean machine_worker_is(const UnplugMachine *machine, WorkerKind kind, const Job *job);
+UnplugAction *step_add_action(Step *step, UnplugActionKind kind, const Job *job);
+void step_kill_attempt(Step *step);
+void job_enter(Step *step, Job *job, JobState state);
+void job_wait_for_journal(Step *step, Job *job);
+void job_ask_verify(Step *step, Job *job, VerifyState verify);
+void job_pause(const Step *step, Job *job, gint64 max_usec);
+void unplug_run(Step *step);
+gint64 unplug_next_timer(const UnplugMachine *machine);
+void unplug_drop_ended(UnplugMachine *machine);
+
+/* --- unplug-submit.c: queued and checking --- */
+
+UnplugResult submit_job(Step *step, const UnplugSubmit *submit, guint64 *job_id);
+void submit_checked(Step *step, Job *job, const UnplugChecked *checked);
+gboolean submit_start_next(Step *step);
+
+/* --- unplug-offline.c: offlining --- */
+
+void offline_enter(Step *step, Job *job, gint64 deadline_usec);
+void offline_guard(Step *step);
+gboolean offline_run(Step *step, Job *job);
+gint64 offline_next_timer(const UnplugMachine *machine, const Job *job);
+void offline_journaled(Step *step, int error);
+void offline_worker_done(Step *step, Job *job, const BlockReport *reports, guint n_reports);
+
+/* --- unplug-ready.c: ready, and what sysfs says of blocks --- */
+
+void ready_enter(Step *step, Job *job);
+void ready_renew(Step *step, Job *job, guint64 lease_ms);
+gboolean ready_run(Step *step, Job *job);
+void truth_blocks(Step *step, const BlockReport *reports, guint n_reports);
+void truth_verified(Step *step, Job *job, const BlockReport *reports, guint n_reports);
+
+/* --- unplug-rollback.c: giving blocks back --- */
+
+void rollback_enter(Step *step, Job *job, JobState outcome);
+void rollback_block_back(Job *job, guint position, BlockTruth truth);
+gboolean rollback_run(Step *step, Job *job);
+void rollback_worker_done(Step *step, Job *job, const BlockReport *reports, guint n_reports,
+                          int barrier_error);
+void rollback_cancel(Step *step, Job *job);
+void rollback_stop(Step *step);
+
+/* --- unplug.c --- */
+
+void step_begin(Step *step, UnplugMachine *machine, const UnplugWorld *world);
+void step_end(Step *step, GArray *actions);
+
+/* --- unplug-reasons.c: the sentences --- */
+
+void reasons_add_low_before(Job *job, guint position, guint64 available_bytes);
+void reasons_add_low_during(Job *job, guint position, guint64 available_bytes);
+void reasons_add_kept(Job *job, guint position);
+void reasons_add_timeout(Job *job);
+void reasons_add_onlined(Job *job);
+void reasons_add_kernel_zone(Job *job, guint position);
+void reasons_add_vanished(Job *job);
+void reasons_add_no_journal(Job *job, int error);
+void reasons_add_stopped(Job *job);
+void reasons_set_held(Job *job, int error);

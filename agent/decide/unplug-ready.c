@@ -1,0 +1,163 @@
+/*
+ * Ready, and what sysfs says of the blocks of a job: a look that was asked for, or an uevent's.
+ *
+ * Ready is a promise about now. So a job becomes ready by a look at all of its blocks only, and a
+ * block that reads anything but offline or gone takes it out of ready at once.
+ */
+#include "decide/unplug-private.h"
+
+#include "ground/units.h"
+
+/* JOB was just seen with every block offline or gone. A lease that runs already goes on: a block
+ * was taken back in between. */
+void ready_enter(Step *step, Job *job)
+{
+    if (job->pub.lease_end_usec == 0)
+        job->pub.lease_end_usec = step->world.now_usec + (gint64)job->pub.lease_ms * USEC_PER_MSEC;
+    job_enter(step, job, JOB_READY);
+}
+
+/* The lease begins anew, with LEASE_MS. */
+void ready_renew(Step *step, Job *job, guint64 lease_ms)
+{
+    job->pub.lease_ms = MIN(lease_ms, UNPLUG_LEASE_MAX_MS);
+    job->pub.lease_end_usec = step->world.now_usec + (gint64)job->pub.lease_ms * USEC_PER_MSEC;
+    step->needs_journal = TRUE;
+}
+
+/* What is due for JOB, which is ready. TRUE if something was done. */
+gboolean ready_run(Step *step, Job *job)
+{
+    if (step->world.now_usec < job->pub.lease_end_usec)
+        return FALSE;
+    rollback_enter(step, job, JOB_EXPIRED);
+    return TRUE;
+}
+
+static gboolean is_offline_or_gone(const Job *job)
+{
+    for (guint i = 0; i < job->pub.blocks->len; i++) {
+        if (job_block(job, i)->phase == JOB_BLOCK_ONLINE || job_track(job, i)->is_changing)
+            return FALSE;
+    }
+    return TRUE;
+}
+
+static gboolean is_gone(const Job *job)
+{
+    return job_count(job, JOB_BLOCK_GONE) == job->pub.blocks->len;
+}
+
+/* Something was learnt of the blocks of JOB, which is ready. */
+static void look_while_ready(Step *step, Job *job)
+{
+    if (is_gone(job)) {
+        job_enter(step, job, JOB_UNPLUGGED);
+    } else if (is_offline_or_gone(job)) {
+        return;
+    } else if (!job->pub.was_reoffline) {
+        job->pub.was_reoffline = TRUE;
+        offline_enter(step, job, MIN(step->world.now_usec + UNPLUG_REOFFLINE_USEC,
+                                     job->pub.lease_end_usec));
+    } else {
+        reasons_add_onlined(job);
+        rollback_enter(step, job, JOB_FAILED);
+    }
+}
+
+/* One block of JOB, which is under way, as sysfs says. Until a restored job was looked at, a block
+ * that the journal has as online may have been taken offline since. */
+static void see_block(Step *step, Job *job, guint position, BlockTruth truth)
+{
+    JobBlock *block = job_block(job, position);
+    gboolean is_rolling_back = job->pub.state == JOB_ROLLING_BACK;
+    gboolean is_doubtful = job->verify == VERIFY_RESTORE;
+
+    if (block->phase == JOB_BLOCK_GONE)
+        return;
+    job_track(job, position)->is_changing = truth == TRUTH_CHANGING;
+    switch (truth) {
+    case TRUTH_GONE:
+        block->phase = JOB_BLOCK_GONE;
+        break;
+    case TRUTH_OFFLINE:
+        if (block->phase == JOB_BLOCK_ONLINE && (!is_rolling_back || is_doubtful))
+            block->phase = JOB_BLOCK_OFFLINED;
+        break;
+    case TRUTH_CHANGING:
+        if (block->phase == JOB_BLOCK_ONLINE && is_doubtful)
+            block->phase = JOB_BLOCK_OFFLINED;
+        break;
+    case TRUTH_ONLINE_MOVABLE:
+    case TRUTH_ONLINE_KERNEL:
+        if (block->phase == JOB_BLOCK_WAS_OFFLINE && !is_rolling_back)
+            job_wait_for_journal(step, job); /* it becomes this job's to offline */
+        if (block->phase != JOB_BLOCK_ONLINE)
+            rollback_block_back(job, position, truth);
+        break;
+    }
+}
+
+/* Whether what is read of the block at POSITION may be stale before the worker is done. */
+static gboolean is_in_work(const UnplugMachine *machine, const Job *job, guint position)
+{
+    if (machine_worker_is(machine, WORKER_OFFLINE, job))
+        return position == machine->worker.block;
+    return machine_worker_is(machine, WORKER_ROLLBACK, job) &&
+           job_block(job, position)->phase == JOB_BLOCK_OFFLINED;
+}
+
+static void see_report(Step *step, Job *job, const BlockReport *report)
+{
+    BlockTruth truth = report->truth;
+    guint position;
+
+    if (!job_find_block(job, report->index, &position))
+        return;
+    if (report->inode != job_block(job, position)->inode) {
+        /* Another block has taken the index, or none has; a report of one gone long ago is no
+         * news. */
+        if (truth == TRUTH_GONE ? report->inode != 0 : report->inode == 0)
+            return;
+        truth = TRUTH_GONE;
+    }
+    if (!is_in_work(step->machine, job, position))
+        see_block(step, job, position, truth);
+}
+
+/* BLOCKS: what was read of some blocks, whoever's they are. */
+void truth_blocks(Step *step, const BlockReport *reports, guint n_reports)
+{
+    for (guint i = 0; i < step->machine->jobs->len; i++) {
+        Job *job = machine_job(step->machine, i);
+
+        if (job_state_is_ended(job->pub.state))
+            continue;
+        for (guint j = 0; j < n_reports; j++)
+            see_report(step, job, &reports[j]);
+        if (job->pub.state == JOB_READY)
+            look_while_ready(step, job);
+    }
+}
+
+/* VERIFIED: a look at all blocks of JOB, at once. What it does not mention is not known. */
+void truth_verified(Step *step, Job *job, const BlockReport *reports, guint n_reports)
+{
+    if (job->verify == VERIFY_NONE)
+        return;
+    for (guint i = 0; i < job->pub.blocks->len; i++)
+        job_track(job, i)->is_changing = job_block(job, i)->phase != JOB_BLOCK_GONE;
+    for (guint i = 0; i < n_reports; i++)
+        see_report(step, job, &reports[i]);
+    job->verify = VERIFY_NONE;
+    if (job->pub.state == JOB_READY) {
+        look_while_ready(step, job);
+    } else if (job->pub.state == JOB_OFFLINING) {
+        if (is_gone(job))
+            job_enter(step, job, JOB_UNPLUGGED);
+        else if (is_offline_or_gone(job))
+            ready_enter(step, job);
+        else
+            job_pause(step, job, UNPLUG_PAUSE_MAX_USEC);
+    }
+}

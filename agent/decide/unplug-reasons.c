@@ -1,0 +1,254 @@
+/*
+ * The sentences of the unplug state machine: why a job did not become ready, or is not over yet.
+ *
+ * A sentence says what happened, with figures, and what a person can do. It never names a process.
+ * Nothing in here changes a job but for its reasons.
+ */
+#include "decide/unplug-private.h"
+
+#include <errno.h>
+
+#include "ground/units.h"
+
+static const char *device_of(const Job *job, guint position)
+{
+    guint device = job_block(job, position)->device;
+
+    return g_array_index(job->pub.devices, JobDevice, device).id;
+}
+
+/* "12 s", "1.5 s" */
+static char *format_seconds(gint64 usec)
+{
+    if (usec % USEC_PER_SEC == 0 || usec > 10 * USEC_PER_SEC)
+        return g_strdup_printf("%" G_GINT64_FORMAT " s", usec / USEC_PER_SEC);
+    return g_strdup_printf("%" G_GINT64_FORMAT ".%" G_GINT64_FORMAT " s", usec / USEC_PER_SEC,
+                           usec % USEC_PER_SEC / (USEC_PER_SEC / 10));
+}
+
+/* Not even begun: the next block would not fit into what is left. */
+void reasons_add_low_before(Job *job, guint position, guint64 available_bytes)
+{
+    guint64 needed_bytes = job->pub.block_size_bytes + job->pub.reserve_bytes;
+    char available[UNITS_BYTES_MAX];
+    char block_size[UNITS_BYTES_MAX];
+    char reserve[UNITS_BYTES_MAX];
+    Reason *reason = reason_new(
+        REASON_LOW_MEMORY, device_of(job, position), job_block(job, position)->index, 0,
+        "block %u was not taken offline: %s of memory is available, and %s for the block and %s in "
+        "reserve are needed; free memory or unplug less",
+        job_block(job, position)->index, units_format_bytes(available_bytes, available),
+        units_format_bytes(job->pub.block_size_bytes, block_size),
+        units_format_bytes(job->pub.reserve_bytes, reserve));
+
+    reason->bytes = needed_bytes;
+    job_add_reason(job, reason);
+}
+
+/* While block POSITION was being taken offline. */
+void reasons_add_low_during(Job *job, guint position, guint64 available_bytes)
+{
+    char available[UNITS_BYTES_MAX];
+    char reserve[UNITS_BYTES_MAX];
+    Reason *reason = reason_new(
+        REASON_LOW_MEMORY, device_of(job, position), job_block(job, position)->index, 0,
+        "memory ran low while block %u went offline: %s is available, less than the %s kept in "
+        "reserve; free memory or unplug less",
+        job_block(job, position)->index, units_format_bytes(available_bytes, available),
+        units_format_bytes(job->pub.reserve_bytes, reserve));
+
+    reason->bytes = job->pub.reserve_bytes;
+    job_add_reason(job, reason);
+}
+
+/* The last thing that kept one block online. Nothing for a block that was never tried. */
+void reasons_add_kept(Job *job, guint position)
+{
+    const BlockTrack *track = job_track(job, position);
+    guint32 index = job_block(job, position)->index;
+    const char *device = device_of(job, position);
+    int error = track->last_error;
+    Reason *reason;
+
+    if (track->is_changing)
+        reason = reason_new(REASON_GOING_OFFLINE, device, index, error,
+                            "block %u is in the middle of a change; look at it again later", index);
+    else if (track->n_failed == 0)
+        return;
+    else if (error == EBUSY || error == EAGAIN || (error == EINTR && track->was_killed))
+        reason = reason_new(REASON_BUSY_PAGES, device, index, error,
+                            "block %u is still in use after %u attempts: it holds pages that the "
+                            "kernel could not move, such as pages pinned for direct I/O or a "
+                            "passed-through device; end what pins them or try again later",
+                            index, track->n_failed);
+    else if (error == EINTR)
+        reason = reason_new(REASON_INTERRUPTED, device, index, error,
+                            "a signal from outside of memplug interrupted the offlining of block "
+                            "%u; try again", index);
+    else if (error == ENOMEM)
+        reason = reason_new(REASON_LOW_MEMORY, device, index, error,
+                            "the kernel found no memory to move the contents of block %u to; free "
+                            "memory or unplug less", index);
+    else if (error == 0)
+        reason = reason_new(REASON_ONLINED_ELSEWHERE, device, index, 0,
+                            "something else brought block %u back online each time that it went "
+                            "offline; look for a udev rule that onlines memory", index);
+    else if (error == EPERM)
+        reason = reason_new(REASON_ERROR, device, index, error,
+                            "a driver in the kernel does not allow block %u to go offline; this "
+                            "does not change by trying again", index);
+    else
+        reason = reason_new(REASON_ERROR, device, index, error,
+                            "block %u could not be taken offline: %s", index, g_strerror(error));
+    job_add_reason(job, reason);
+}
+
+/* The deadline has passed: how far it got, and what kept each block that was tried. */
+void reasons_add_timeout(Job *job)
+{
+    g_autofree char *after = format_seconds((gint64)job->pub.timeout_ms * USEC_PER_MSEC);
+    guint n_left = 0;
+
+    for (guint i = 0; i < job->pub.blocks->len; i++)
+        n_left += job_block(job, i)->phase == JOB_BLOCK_ONLINE || job_track(job, i)->is_changing;
+    job_add_reason(job, reason_new(REASON_TIMEOUT, NULL, -1, 0,
+                                   "%u of %u blocks were not offline after %s; allow more time or "
+                                   "try again when the guest is less busy",
+                                   n_left, job->pub.blocks->len, after));
+    for (guint i = 0; i < job->pub.blocks->len; i++) {
+        if (job_block(job, i)->phase == JOB_BLOCK_ONLINE || job_track(job, i)->is_changing)
+            reasons_add_kept(job, i);
+    }
+}
+
+/* Every block that was offline for a ready job, and is not. */
+void reasons_add_onlined(Job *job)
+{
+    for (guint i = 0; i < job->pub.blocks->len; i++) {
+        guint32 index = job_block(job, i)->index;
+
+        if (job_block(job, i)->phase != JOB_BLOCK_ONLINE && !job_track(job, i)->is_changing)
+            continue;
+        job_add_reason(job, reason_new(REASON_ONLINED_ELSEWHERE, device_of(job, i), index, 0,
+                                       "something else brought block %u online while this job held "
+                                       "it offline; look for a udev rule that onlines memory",
+                                       index));
+        if (job->pub.state == JOB_OFFLINING && job_track(job, i)->last_error != 0)
+            reasons_add_kept(job, i);
+    }
+}
+
+/* A rolled back block that is in a kernel zone. */
+void reasons_add_kernel_zone(Job *job, guint position)
+{
+    guint32 index = job_block(job, position)->index;
+
+    job_add_reason(job, reason_new(REASON_ONLINED_ELSEWHERE, device_of(job, position), index, 0,
+                                   "block %u is online again, but something else put it into a "
+                                   "kernel zone; it must be movable before it can be unplugged",
+                                   index));
+}
+
+/* A device of a job that failed all of whose blocks are gone. */
+void reasons_add_vanished(Job *job)
+{
+    for (guint device = 0; device < job->pub.devices->len; device++) {
+        const char *id = g_array_index(job->pub.devices, JobDevice, device).id;
+        guint n_blocks = 0;
+        guint n_gone = 0;
+
+        for (guint i = 0; i < job->pub.blocks->len; i++) {
+            if (job_block(job, i)->device != device)
+                continue;
+            n_blocks++;
+            n_gone += job_block(job, i)->phase == JOB_BLOCK_GONE;
+        }
+        if (n_gone == 0)
+            continue;
+        job_add_reason(job, reason_new(REASON_VANISHED, id, -1, 0,
+                                       "%u of %u blocks of %s vanished before the job was ready; "
+                                       "wait for ready before device_del",
+                                       n_gone, n_blocks, id));
+    }
+}
+
+/* The journal could not be written, so nothing was. */
+void reasons_add_no_journal(Job *job, int error)
+{
+    job_add_reason(job, reason_new(REASON_ERROR, NULL, -1, error,
+                                   "the journal could not be written (%s), so no block was taken "
+                                   "offline; look at the state directory",
+                                   g_strerror(error)));
+}
+
+/* The daemon ends. */
+void reasons_add_stopped(Job *job)
+{
+    job_add_reason(job, reason_new(REASON_AGENT_STOPPED, NULL, -1, 0,
+                                   "memplugd was stopped; try again when it runs"));
+}
+
+static gboolean is_held_reason(const Reason *reason)
+{
+    return reason->code == REASON_KERNEL_BUSY && reason->device == NULL && reason->block == -1;
+}
+
+static int compare_indices(gconstpointer a, gconstpointer b)
+{
+    guint32 index_a = *(const guint32 *)a;
+    guint32 index_b = *(const guint32 *)b;
+
+    return (index_a > index_b) - (index_a < index_b);
+}
+
+/* "41-43, 45", not much longer than 200 bytes. */
+static char *format_offlined(const Job *job)
+{
+    GString *text = g_string_new(NULL);
+    g_autoptr(GArray) indices = g_array_new(FALSE, FALSE, sizeof(guint32));
+
+    for (guint i = 0; i < job->pub.blocks->len; i++) {
+        if (job_block(job, i)->phase == JOB_BLOCK_OFFLINED)
+            g_array_append_val(indices, job_block(job, i)->index);
+    }
+    g_array_sort(indices, compare_indices);
+    for (guint i = 0, end; i < indices->len; i = end) {
+        guint32 first = g_array_index(indices, guint32, i);
+
+        for (end = i + 1; end < indices->len; end++) {
+            if (g_array_index(indices, guint32, end) != first + (end - i))
+                break;
+        }
+        if (text->len > 200) {
+            g_string_append(text, ", …");
+            break;
+        }
+        g_string_append_printf(text, "%s%u", i > 0 ? ", " : "", first);
+        if (end - i > 1)
+            g_string_append_printf(text, "-%u", first + (end - i) - 1);
+    }
+    return g_string_free(text, FALSE);
+}
+
+/* What a rollback still waits for: one reason, replaced each time, and dropped when nothing is left.
+ * ERROR: the last errno met, or 0. */
+void reasons_set_held(Job *job, int error)
+{
+    guint n_left = job_count(job, JOB_BLOCK_OFFLINED);
+
+    for (guint i = job->pub.reasons->len; i > 0; i--) {
+        if (is_held_reason(g_ptr_array_index(job->pub.reasons, i - 1)))
+            g_ptr_array_remove_index(job->pub.reasons, i - 1);
+    }
+    if (n_left > 0) {
+        g_autofree char *blocks = format_offlined(job);
+        Reason *reason = reason_new(REASON_KERNEL_BUSY, NULL, -1, error,
+                                    "%u blocks are still offline (%s), because the kernel does not "
+                                    "bring them online%s%s; memplug goes on trying",
+                                    n_left, blocks, error != 0 ? ": " : "",
+                                    error != 0 ? g_strerror(error) : "");
+
+        reason->bytes = n_left * job->pub.block_size_bytes;
+        job_add_reason(job, reason);
+    }
+}

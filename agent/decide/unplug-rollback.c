@@ -1,0 +1,145 @@
+/*
+ * Rolling back: what a job took offline is brought online again as movable, until nothing is left.
+ *
+ * It is never given up while the kernel refuses: the job stays `rolling-back` and says which blocks
+ * are missing. It never onlines what the job did not offline, and never starts beside an attempt.
+ */
+#include "decide/unplug-private.h"
+
+/* JOB gives everything back, and then ends as OUTCOME (unless all of it turns out to be gone). An
+ * attempt that is under way is told to end. */
+void rollback_enter(Step *step, Job *job, JobState outcome)
+{
+    if (machine_worker_is(step->machine, WORKER_OFFLINE, job))
+        step_kill_attempt(step);
+    if (job->pub.state == JOB_OFFLINING && outcome == JOB_FAILED)
+        reasons_add_vanished(job);
+    if (job->verify == VERIFY_ASKED)
+        job->verify = VERIFY_NONE;
+    job->journal_wait = 0;
+    job->pause_usec = 0;
+    job->retry_usec = 0;
+    job->pub.outcome = outcome;
+    job_enter(step, job, JOB_ROLLING_BACK);
+}
+
+/* The block at POSITION, not gone, reads online. While the job gives blocks back, a kernel zone is
+ * worth a reason: the block is back, but it cannot be unplugged as it is. */
+void rollback_block_back(Job *job, guint position, BlockTruth truth)
+{
+    JobBlock *block = job_block(job, position);
+
+    if (job->pub.state == JOB_ROLLING_BACK && block->phase == JOB_BLOCK_OFFLINED &&
+        truth == TRUTH_ONLINE_KERNEL)
+        reasons_add_kernel_zone(job, position);
+    block->phase = JOB_BLOCK_ONLINE;
+}
+
+static void start_rollback(Step *step, Job *job)
+{
+    guint n_blocks = job_count(job, JOB_BLOCK_OFFLINED);
+    UnplugAction *action = step_add_action(step, ACTION_ROLLBACK, job);
+
+    action->barrier = TRUE;
+    action->blocks = g_new(JobBlock, n_blocks);
+    for (guint i = 0; i < job->pub.blocks->len; i++) {
+        if (job_block(job, i)->phase == JOB_BLOCK_OFFLINED)
+            action->blocks[action->n_blocks++] = *job_block(job, i);
+    }
+    step->machine->worker = (Worker){ .kind = WORKER_ROLLBACK, .job = job->pub.id };
+}
+
+/* What is due for JOB, which is rolling back. TRUE if something was done. */
+gboolean rollback_run(Step *step, Job *job)
+{
+    Worker *worker = &step->machine->worker;
+
+    if (job->verify != VERIFY_NONE || (worker->kind != WORKER_IDLE && worker->job == job->pub.id))
+        return FALSE;
+    if (job_count(job, JOB_BLOCK_OFFLINED) == 0) {
+        gboolean is_gone = job_count(job, JOB_BLOCK_GONE) == job->pub.blocks->len;
+
+        reasons_set_held(job, 0);
+        job_enter(step, job, is_gone ? JOB_UNPLUGGED : job->pub.outcome);
+        return TRUE;
+    }
+    if (worker->kind != WORKER_IDLE || step->world.now_usec < job->retry_usec)
+        return FALSE;
+    start_rollback(step, job);
+    return TRUE;
+}
+
+/* The worker has tried to bring JOB's blocks back. What it does not mention is still offline. */
+void rollback_worker_done(Step *step, Job *job, const BlockReport *reports, guint n_reports,
+                          int barrier_error)
+{
+    guint n_before = job_count(job, JOB_BLOCK_OFFLINED);
+    guint n_left;
+    int error = barrier_error;
+
+    step->machine->worker = (Worker){ .kind = WORKER_IDLE };
+    for (guint i = 0; i < n_reports; i++) {
+        const BlockReport *report = &reports[i];
+        guint position;
+
+        if (!job_find_block(job, report->index, &position))
+            continue;
+        if (job_block(job, position)->inode != report->inode ||
+            job_block(job, position)->phase != JOB_BLOCK_OFFLINED)
+            continue;
+        if (report->truth == TRUTH_GONE)
+            job_block(job, position)->phase = JOB_BLOCK_GONE;
+        else if (report->truth == TRUTH_ONLINE_MOVABLE || report->truth == TRUTH_ONLINE_KERNEL)
+            rollback_block_back(job, position, report->truth);
+        else if (error == 0)
+            error = report->error;
+    }
+    n_left = job_count(job, JOB_BLOCK_OFFLINED);
+    if (n_left == 0)
+        return;
+    if (n_left < n_before)
+        job->pause_usec = 0;
+    job_pause(step, job, UNPLUG_ROLLBACK_PAUSE_MAX_USEC);
+    reasons_set_held(job, error);
+}
+
+/* CANCEL. A job that is rolling back goes on and ends as what made it roll back. */
+void rollback_cancel(Step *step, Job *job)
+{
+    switch (job->pub.state) {
+    case JOB_QUEUED:
+    case JOB_CHECKING:
+        job_enter(step, job, JOB_CANCELLED);
+        break;
+    case JOB_OFFLINING:
+    case JOB_READY:
+        rollback_enter(step, job, JOB_CANCELLED);
+        break;
+    default:
+        break;
+    }
+}
+
+/* STOP: no job goes on, and no new one is taken. */
+void rollback_stop(Step *step)
+{
+    step->machine->is_stopping = TRUE;
+    for (guint i = 0; i < step->machine->jobs->len; i++) {
+        Job *job = machine_job(step->machine, i);
+
+        switch (job->pub.state) {
+        case JOB_QUEUED:
+        case JOB_CHECKING:
+            reasons_add_stopped(job);
+            job_enter(step, job, JOB_FAILED);
+            break;
+        case JOB_OFFLINING:
+        case JOB_READY:
+            reasons_add_stopped(job);
+            rollback_enter(step, job, JOB_FAILED);
+            break;
+        default:
+            break;
+        }
+    }
+}

@@ -1,0 +1,41 @@
+/*
+ * The agent's parts, for the files that implement commands and for agent.c.
+ */
+#pragma once
+
+#include "ground/attr.h"
+#include "outside/channel.h"
+#include "outside/executor.h"
+#include "outside/state-dir.h"
+#include "qga-protocol/basic-commands.h"
+#include "qga-protocol/dispatch.h"
+#include "wiring/agent.h"
+#include "wiring/block-setter.h"
+#include "wiring/model-keeper.h"
+#include "wiring/onliner.h"
+#include "wiring/unplugger.h"
+
+struct Agent {
+    const Options *options;
+    AttrIo *io;
+    StateDir *state_dir;
+    char *boot_id;
+    gint64 start_usec; /* wall clock */
+    Executor *executor;
+    ModelKeeper *keeper;
+    Onliner *onliner;
+    Unplugger *unplugger;
+    BlockSetter *block_setter;
+    QgaSchema *schema;
+    QgaDispatch *dispatch;
+    QgaBasicCommands *basic_commands;
+    Channel *channel;
+};
+
+/* The snapshot with all that the kernel had announced when this was called. Borrowed. */
+Snapshot *agent_sync(Agent *agent);
+
+/* Each registers the commands of its file. */
+void commands_guest_register(QgaDispatch *dispatch, Agent *agent);
+void commands_report_register(QgaDispatch *dispatch, Agent *agent);
+void commands_unplug_register(QgaDispatch *dispatch, Agent *agent);

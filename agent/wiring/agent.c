@@ -1,0 +1,175 @@
+/*
+ * The agent's life: what is made in which order, and taken apart in the reverse.
+ */
+#include "wiring/agent.h"
+
+#include <string.h>
+
+#include "wiring/agent-private.h"
+
+extern const char memplug_schema_json[]; /* qga-protocol/memplug-schema.json, by the Makefile */
+
+#define BOOT_ID_PATH "proc/sys/kernel/random/boot_id"
+
+static void on_model_change(const ModelChange *change, gpointer user_data)
+{
+    Agent *agent = user_data;
+
+    /* The jobs first: they know which of the blocks are theirs. */
+    unplugger_on_change(agent->unplugger, change);
+    if (change->n_added > 0)
+        onliner_added(agent->onliner, change->added, change->n_added);
+}
+
+static void on_job_changed(const UnplugJob *job, JobState state, G_GNUC_UNUSED gpointer user_data)
+{
+    g_message("job %" G_GUINT64_FORMAT ": %s", job->id, job_state_name(state));
+    if (!job_state_is_ended(state))
+        return;
+    for (guint i = 0; i < job->reasons->len; i++) {
+        const Reason *reason = job->reasons->pdata[i];
+        g_message("job %" G_GUINT64_FORMAT ": %s: %s", job->id, reason_code_name(reason->code),
+                  reason->desc);
+    }
+}
+
+Snapshot *agent_sync(Agent *agent)
+{
+    model_keeper_sync(agent->keeper);
+    return model_keeper_snapshot(agent->keeper);
+}
+
+static gboolean make_dispatch(Agent *agent, GError **error)
+{
+    const Settings *settings = agent->options->settings;
+
+    agent->schema = qga_schema_new(memplug_schema_json, strlen(memplug_schema_json), error);
+    if (!agent->schema)
+        return FALSE;
+    agent->dispatch = qga_dispatch_new(agent->schema);
+    agent->basic_commands = qga_basic_commands_register(agent->dispatch, MEMPLUG_VERSION);
+    commands_guest_register(agent->dispatch, agent);
+    commands_report_register(agent->dispatch, agent);
+    commands_unplug_register(agent->dispatch, agent);
+    return qga_dispatch_set_lists(agent->dispatch, (const char *const *)settings->allow_rpcs,
+                                  (const char *const *)settings->block_rpcs, error);
+}
+
+static gboolean open_world(Agent *agent, GError **error)
+{
+    const Options *options = agent->options;
+    char line[64] = "";
+
+    agent->io = attr_io_open(options->sysroot ? options->sysroot : "/",
+                             options->sysroot ? ATTR_READ_ONLY : ATTR_READ_WRITE, error);
+    if (!agent->io)
+        return FALSE;
+    attr_read_line(agent->io, BOOT_ID_PATH, line, sizeof line);
+    agent->boot_id = g_strdup(line);
+    agent->state_dir = state_dir_open(options->state_dir, error);
+    return agent->state_dir != NULL;
+}
+
+static gboolean make_parts(Agent *agent, GError **error)
+{
+    const Options *options = agent->options;
+    const Settings *settings = options->settings;
+
+    agent->executor = executor_new(agent->io);
+    agent->keeper =
+        model_keeper_new(agent->io, options->sysroot == NULL, on_model_change, agent, error);
+    if (!agent->keeper)
+        return FALSE;
+    UnpluggerConfig config = {.io = agent->io,
+                              .keeper = agent->keeper,
+                              .executor = agent->executor,
+                              .state_dir = options->state_dir,
+                              .boot_id = agent->boot_id,
+                              .timeout_ms = settings->timeout_ms,
+                              .reserve_bytes = settings->reserve_bytes};
+    agent->unplugger = unplugger_new(&config, on_job_changed, agent);
+    agent->onliner =
+        onliner_new(agent->keeper, agent->executor,
+                    options->sysroot ? ONLINE_POLICY_NONE : settings->policy,
+                    unplugger_is_held, agent->unplugger);
+    agent->block_setter =
+        block_setter_new(agent->io, agent->keeper, agent->executor, agent->unplugger);
+    return TRUE;
+}
+
+static gboolean open_channel(Agent *agent, GError **error)
+{
+    const Settings *settings = agent->options->settings;
+    const char *path = settings_channel_path(settings);
+
+    agent->channel = settings->method == METHOD_UNIX_LISTEN
+                         ? channel_new_listener(path, agent->dispatch, error)
+                         : channel_new_port(path, agent->dispatch);
+    return agent->channel != NULL;
+}
+
+Agent *agent_new(const Options *options, GError **error)
+{
+    Agent *agent = g_new0(Agent, 1);
+
+    agent->options = options;
+    agent->start_usec = g_get_real_time();
+    if (!make_dispatch(agent, error) || !open_world(agent, error) || !make_parts(agent, error)) {
+        agent_free(agent);
+        return NULL;
+    }
+    /* What an earlier daemon left goes before anything new: its blocks are not to be adopted. */
+    unplugger_resume(agent->unplugger);
+    onliner_adopt(agent->onliner);
+    state_dir_set_active(agent->state_dir, TRUE);
+    if (!open_channel(agent, error)) {
+        agent_free(agent);
+        return NULL;
+    }
+    return agent;
+}
+
+void agent_free(Agent *agent)
+{
+    if (!agent)
+        return;
+    channel_free(agent->channel);
+    executor_free(agent->executor);
+    block_setter_free(agent->block_setter);
+    onliner_free(agent->onliner);
+    unplugger_free(agent->unplugger);
+    model_keeper_free(agent->keeper);
+    qga_dispatch_free(agent->dispatch);
+    qga_basic_commands_free(agent->basic_commands);
+    qga_schema_free(agent->schema);
+    attr_io_free(agent->io);
+    state_dir_close(agent->state_dir);
+    g_free(agent->boot_id);
+    g_free(agent);
+}
+
+void agent_stop(Agent *agent, AgentStoppedFunc func, gpointer user_data)
+{
+    state_dir_set_active(agent->state_dir, FALSE);
+    unplugger_stop(agent->unplugger, func, user_data);
+}
+
+static void append_rpc(const char *name, gboolean enabled, gpointer user_data)
+{
+    GString *text = user_data;
+
+    g_string_append_printf(text, "%s%s\n", name, enabled ? "" : " (blocked)");
+}
+
+char *agent_list_rpcs(const Options *options, GError **error)
+{
+    Agent *agent = g_new0(Agent, 1);
+    GString *text = g_string_new(NULL);
+
+    agent->options = options;
+    gboolean ok = make_dispatch(agent, error);
+    if (ok)
+        qga_dispatch_foreach(agent->dispatch, append_rpc, text);
+    agent_free(agent);
+    return g_string_free(text, !ok);
+}

@@ -1,0 +1,247 @@
+/*
+ * One request is one task of the worker and one timer, which is also the guard: an offline that would
+ * leave too little memory is ended like one that takes too long.
+ */
+#include "wiring/block-setter.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "ground/units.h"
+#include "model/meminfo.h"
+#include "wiring/truth.h"
+
+struct BlockSetter {
+    const AttrIo *io;
+    ModelKeeper *keeper;
+    Executor *executor;
+    Unplugger *unplugger;
+    GPtrArray *requests; /* of Request: those that the executor still knows */
+};
+
+typedef struct {
+    BlockSetter *setter;
+    BlockSetEntry *entries;
+    guint n_entries;
+    GArray *positions; /* of guint: the entry of each step */
+    BlockSetFunc func; /* NULL: answered */
+    gpointer user_data;
+    guint task;
+    guint timer;
+    gint64 deadline_usec;
+    gboolean was_low; /* the guard ended it */
+} Request;
+
+static void request_free(Request *request)
+{
+    g_clear_handle_id(&request->timer, g_source_remove);
+    g_array_unref(request->positions);
+    g_free(request->entries);
+    g_free(request);
+}
+
+static gboolean is_as_wanted(const Block *block, gboolean online)
+{
+    return block->state == (online ? BLOCK_STATE_ONLINE : BLOCK_STATE_OFFLINE);
+}
+
+/* What a block needs: TRUE if a write, else ENTRY's result is final. */
+static gboolean needs_write(const BlockSetter *setter, BlockSetEntry *entry)
+{
+    const Snapshot *snapshot = model_keeper_snapshot(setter->keeper);
+    const Block *block = entry->phys_index <= G_MAXUINT32
+                             ? snapshot_find_block(snapshot, (guint32)entry->phys_index)
+                             : NULL;
+
+    if (!block) {
+        entry->result = BLOCK_SET_NOT_FOUND;
+        return FALSE;
+    }
+    if (is_as_wanted(block, entry->online)) {
+        entry->result = BLOCK_SET_SUCCESS;
+        return FALSE;
+    }
+    if (unplug_machine_owner(unplugger_machine(setter->unplugger), block->index, block->inode)) {
+        entry->result = BLOCK_SET_FAILED; /* a job has it, and will say what becomes of it */
+        entry->error = EBUSY;
+        return FALSE;
+    }
+    if (!entry->online && block->zone != ZONE_MOVABLE) {
+        entry->result = BLOCK_SET_NOT_SUPPORTED; /* as can-offline says */
+        return FALSE;
+    }
+    return TRUE;
+}
+
+/* Boot memory goes back to where the kernel puts it; everything else as the policy would. */
+static const char *verb_for(const Snapshot *snapshot, const Block *block, gboolean online)
+{
+    const Device *device = snapshot_block_device(snapshot, block);
+
+    if (!online)
+        return "offline";
+    return device && device->kind == DEVICE_BOOT ? "online" : "online_movable";
+}
+
+/* Whether taking one more block away would leave too little, as a prepare's guard would say. */
+static gboolean is_too_little(const BlockSetter *setter, guint64 to_take_bytes)
+{
+    Meminfo meminfo;
+
+    if (meminfo_read(setter->io, &meminfo) < 0)
+        return TRUE;
+    return meminfo.available_bytes < to_take_bytes + unplug_reserve_default(meminfo.total_bytes);
+}
+
+static void settle(Request *request, const int *errors)
+{
+    const Snapshot *snapshot = model_keeper_snapshot(request->setter->keeper);
+
+    for (guint i = 0; i < request->positions->len; i++) {
+        BlockSetEntry *entry = &request->entries[g_array_index(request->positions, guint, i)];
+        const Block *block = snapshot_find_block(snapshot, (guint32)entry->phys_index);
+        if (!block) {
+            entry->result = BLOCK_SET_NOT_FOUND;
+        } else if (is_as_wanted(block, entry->online)) {
+            entry->result = BLOCK_SET_SUCCESS; /* whatever the write said */
+        } else {
+            int error = errors ? errors[i] : ETIMEDOUT;
+            if (error == 0 || error == STEP_NOT_DONE || error == EINTR)
+                error = request->was_low ? ENOMEM : ETIMEDOUT;
+            entry->result = BLOCK_SET_FAILED;
+            entry->error = error;
+        }
+    }
+}
+
+static void look(Request *request)
+{
+    g_autofree guint32 *indices = g_new(guint32, request->positions->len);
+
+    for (guint i = 0; i < request->positions->len; i++)
+        indices[i] =
+            (guint32)request->entries[g_array_index(request->positions, guint, i)].phys_index;
+    model_keeper_look(request->setter->keeper, indices, request->positions->len);
+}
+
+static void answer(Request *request, const int *errors)
+{
+    BlockSetFunc func = request->func;
+
+    if (!func)
+        return;
+    request->func = NULL;
+    look(request);
+    settle(request, errors);
+    func(request->entries, request->n_entries, request->user_data);
+}
+
+static void on_done(const int *errors, G_GNUC_UNUSED guint n_steps, gpointer user_data)
+{
+    Request *request = user_data;
+
+    answer(request, errors);
+    g_ptr_array_remove_fast(request->setter->requests, request);
+}
+
+static gboolean takes_memory(const Request *request)
+{
+    for (guint i = 0; i < request->positions->len; i++) {
+        if (!request->entries[g_array_index(request->positions, guint, i)].online)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+static gboolean on_tick(gpointer user_data)
+{
+    Request *request = user_data;
+    gboolean is_late = g_get_monotonic_time() >= request->deadline_usec;
+
+    request->was_low = takes_memory(request) && is_too_little(request->setter, 0);
+    if (!is_late && !request->was_low)
+        return G_SOURCE_CONTINUE;
+    request->timer = 0;
+    executor_cancel(request->setter->executor, request->task);
+    if (is_late)
+        answer(request, NULL); /* the worker may be stuck in the kernel: not waited for */
+    return G_SOURCE_REMOVE;
+}
+
+static void start(Request *request, GArray *steps)
+{
+    BlockSetter *setter = request->setter;
+
+    g_ptr_array_add(setter->requests, request);
+    request->deadline_usec =
+        g_get_monotonic_time() + (BLOCK_SETTER_LIMIT_MS - 200) * USEC_PER_MSEC;
+    request->task = executor_submit(setter->executor, EXECUTOR_SOON, (const WorkStep *)steps->data,
+                                    steps->len, on_done, request);
+    request->timer = g_timeout_add(UNPLUG_GUARD_USEC / USEC_PER_MSEC, on_tick, request);
+}
+
+gboolean block_setter_set(BlockSetter *setter, const BlockSetEntry *entries, guint n,
+                          BlockSetFunc func, gpointer user_data)
+{
+    const Snapshot *snapshot = model_keeper_snapshot(setter->keeper);
+    g_autoptr(GArray) steps = g_array_new(FALSE, TRUE, sizeof(WorkStep));
+    guint64 to_take_bytes = 0;
+
+    if (setter->requests->len >= BLOCK_SETTER_MAX)
+        return FALSE;
+    Request *request = g_new0(Request, 1);
+    request->setter = setter;
+    request->entries = g_new(BlockSetEntry, MAX(n, 1));
+    memcpy(request->entries, entries, n * sizeof *entries);
+    request->n_entries = n;
+    request->positions = g_array_new(FALSE, FALSE, sizeof(guint));
+    request->func = func;
+    request->user_data = user_data;
+    for (guint i = 0; i < n; i++) {
+        BlockSetEntry *entry = &request->entries[i];
+        if (!needs_write(setter, entry))
+            continue;
+        const Block *block = snapshot_find_block(snapshot, (guint32)entry->phys_index);
+        if (!entry->online && is_too_little(setter, to_take_bytes + snapshot->block_size_bytes)) {
+            entry->result = BLOCK_SET_FAILED;
+            entry->error = ENOMEM;
+            continue;
+        }
+        if (!entry->online)
+            to_take_bytes += snapshot->block_size_bytes;
+        WorkStep step = {.kind = STEP_BLOCK,
+                         .index = block->index,
+                         .inode = block->inode,
+                         .verb = verb_for(snapshot, block, entry->online)};
+        g_array_append_val(steps, step);
+        g_array_append_val(request->positions, i);
+    }
+    if (steps->len > 0) {
+        start(request, steps);
+    } else {
+        func(request->entries, n, user_data);
+        request_free(request);
+    }
+    return TRUE;
+}
+
+BlockSetter *block_setter_new(const AttrIo *io, ModelKeeper *keeper, Executor *executor,
+                              Unplugger *unplugger)
+{
+    BlockSetter *setter = g_new0(BlockSetter, 1);
+
+    setter->io = io;
+    setter->keeper = keeper;
+    setter->executor = executor;
+    setter->unplugger = unplugger;
+    setter->requests = g_ptr_array_new_with_free_func((GDestroyNotify)request_free);
+    return setter;
+}
+
+void block_setter_free(BlockSetter *setter)
+{
+    if (!setter)
+        return;
+    g_ptr_array_unref(setter->requests);
+    g_free(setter);
+}

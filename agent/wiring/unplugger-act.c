@@ -1,0 +1,288 @@
+/*
+ * What each action of the state machine means in the world.
+ */
+#include <errno.h>
+
+#include "ground/units.h"
+#include "outside/journal.h"
+#include "wiring/truth.h"
+#include "wiring/unplugger-private.h"
+
+/* Writing here waits for an eject in flight: both take the kernel's acpi_scan_lock
+ * (drivers/acpi/sysfs.c, hotplug_enabled_store). 0 refuses every new one. */
+#define EJECT_DIR "sys/firmware/acpi/hotplug/memory"
+#define EJECT_NAME "enabled"
+
+/* --- journal --- */
+
+static int write_journal(Unplugger *unplugger)
+{
+    g_autoptr(JournalState) state = journal_state_new();
+    g_autoptr(GError) error = NULL;
+
+    if (!unplugger->config.state_dir)
+        return 0;
+    g_autoptr(GPtrArray) jobs = unplug_machine_list(unplugger->machine);
+    state->boot_id = g_strdup(unplugger->config.boot_id);
+    state->next_job_id = unplug_machine_next_job_id(unplugger->machine);
+    state->eject_enabled = unplugger->eject_enabled;
+    for (guint i = 0; i < jobs->len; i++)
+        g_ptr_array_add(state->jobs, unplug_job_copy(jobs->pdata[i]));
+    if (journal_save(unplugger->config.state_dir, state, &error))
+        return 0;
+    g_warning("cannot write the journal: %s", error->message);
+    return EIO;
+}
+
+static void act_journal(Unplugger *unplugger)
+{
+    UnplugEvent event = {.kind = UNPLUG_JOURNALED, .journaled = {.error = write_journal(unplugger)}};
+
+    unplugger_feed(unplugger, &event, NULL);
+}
+
+/* --- check --- */
+
+/* The blocks of DEVICE, which is the job's device number DEVICE_NUMBER. */
+static void append_blocks(GArray *blocks, const Snapshot *snapshot, const Device *device,
+                          guint device_number)
+{
+    for (guint32 i = 0; i < snapshot->block_count; i++) {
+        const Block *block = &snapshot->blocks[i];
+        if (snapshot_block_device(snapshot, block) != device)
+            continue;
+        JobBlock job_block = {.index = block->index,
+                              .inode = block->inode,
+                              .device = (guint16)device_number,
+                              .phase = block->state == BLOCK_STATE_OFFLINE ? JOB_BLOCK_WAS_OFFLINE
+                                                                           : JOB_BLOCK_ONLINE};
+        g_array_append_val(blocks, job_block);
+    }
+}
+
+static void act_check(Unplugger *unplugger, guint64 job_id)
+{
+    const UnplugJob *job = unplug_machine_find(unplugger->machine, job_id);
+
+    unplugger->checking_job = job_id;
+    g_autoptr(UnplugVerdict) verdict =
+        unplugger_check(unplugger, job->selectors, job->n_selectors, FALSE);
+    unplugger->checking_job = 0;
+
+    const Snapshot *snapshot = model_keeper_snapshot(unplugger->config.keeper);
+    g_autoptr(GArray) blocks = g_array_new(FALSE, FALSE, sizeof(JobBlock));
+    g_autofree char(*ids)[DEVICE_ID_MAX] = g_malloc0_n(verdict->devices->len + 1, DEVICE_ID_MAX);
+    for (guint i = 0; i < verdict->devices->len; i++) {
+        const Device *device = verdict->devices->pdata[i];
+        g_strlcpy(ids[i], device->id, DEVICE_ID_MAX);
+        if (verdict->can_prepare)
+            append_blocks(blocks, snapshot, device, i);
+    }
+    UnplugEvent event = {
+        .kind = UNPLUG_CHECKED,
+        .job = job_id,
+        .checked = {.reasons = verdict->reasons,
+                    .device_ids = (const char(*)[DEVICE_ID_MAX])ids,
+                    .n_devices = verdict->devices->len,
+                    .blocks = (const JobBlock *)blocks->data,
+                    .n_blocks = blocks->len,
+                    .block_size_bytes = snapshot->block_size_bytes,
+                    .reserve_bytes = verdict->reserve_bytes,
+                    .default_timeout_ms =
+                        unplug_timeout_default_ms(blocks->len * snapshot->block_size_bytes)}};
+    unplugger_feed(unplugger, &event, NULL);
+}
+
+/* --- verify --- */
+
+void unplugger_look_at_job(Unplugger *unplugger, const UnplugJob *job)
+{
+    g_autofree guint32 *indices = g_new(guint32, job->blocks->len);
+    guint n = job->blocks->len;
+
+    for (guint i = 0; i < n; i++)
+        indices[i] = g_array_index(job->blocks, JobBlock, i).index;
+    model_keeper_look(unplugger->config.keeper, indices, n); /* JOB may be another from here on */
+}
+
+/* What the model says of BLOCKS (of JobBlock). ERRORS may be NULL. (transfer full) */
+static BlockReport *report_blocks(const Unplugger *unplugger, const GArray *blocks,
+                                  const int *errors)
+{
+    const Snapshot *snapshot = model_keeper_snapshot(unplugger->config.keeper);
+    BlockReport *reports = g_new(BlockReport, blocks->len);
+
+    for (guint i = 0; i < blocks->len; i++) {
+        const JobBlock *block = &g_array_index(blocks, JobBlock, i);
+        reports[i] = truth_of(snapshot, block->index, block->inode, errors ? errors[i] : 0);
+    }
+    return reports;
+}
+
+static void act_verify(Unplugger *unplugger, guint64 job_id)
+{
+    const UnplugJob *job = unplug_machine_find(unplugger->machine, job_id);
+
+    unplugger_look_at_job(unplugger, job);
+    job = unplug_machine_find(unplugger->machine, job_id);
+    g_autofree BlockReport *reports = report_blocks(unplugger, job->blocks, NULL);
+    UnplugEvent event = {.kind = UNPLUG_VERIFIED,
+                         .job = job_id,
+                         .blocks = {.reports = reports, .n_reports = job->blocks->len}};
+    unplugger_feed(unplugger, &event, NULL);
+}
+
+/* --- worker --- */
+
+static void set_eject_enabled(Unplugger *unplugger, int value)
+{
+    if (unplugger->eject_enabled == value)
+        return;
+    unplugger->eject_enabled = value;
+    write_journal(unplugger);
+}
+
+static void on_task_done(const int *errors, guint n_steps, gpointer user_data)
+{
+    Unplugger *unplugger = user_data;
+    g_autoptr(GArray) blocks = g_steal_pointer(&unplugger->task_blocks);
+    guint first = unplugger->task_has_barrier ? 1 : 0;
+    int barrier_error = first ? errors[0] : 0;
+
+    unplugger->task = 0;
+    if (unplugger->task_has_barrier && errors[n_steps - 1] == 0)
+        set_eject_enabled(unplugger, -1);
+
+    g_autofree guint32 *indices = g_new(guint32, blocks->len);
+    for (guint i = 0; i < blocks->len; i++)
+        indices[i] = g_array_index(blocks, JobBlock, i).index;
+    model_keeper_look(unplugger->config.keeper, indices, blocks->len);
+    g_autofree BlockReport *reports = report_blocks(unplugger, blocks, errors + first);
+    UnplugEvent event = {.kind = UNPLUG_WORKER_DONE,
+                         .job = unplugger->task_job,
+                         .blocks = {.reports = reports,
+                                    .n_reports = blocks->len,
+                                    .barrier_error = barrier_error}};
+    unplugger_feed(unplugger, &event, NULL);
+}
+
+static void start_task(Unplugger *unplugger, const UnplugAction *action, const char *verb)
+{
+    const AttrIo *io = unplugger->config.io;
+    guint64 enabled = 0;
+    g_autoptr(GArray) steps = g_array_new(FALSE, TRUE, sizeof(WorkStep));
+    gboolean has_barrier =
+        action->barrier && attr_read_uint64(io, EJECT_DIR "/" EJECT_NAME, 10, &enabled) == 0;
+    WorkStep eject = {.kind = STEP_ATTR, .dir = EJECT_DIR, .name = EJECT_NAME, .verb = "0"};
+
+    if (has_barrier) {
+        if (unplugger->eject_enabled < 0)
+            set_eject_enabled(unplugger, enabled != 0);
+        g_array_append_val(steps, eject);
+    }
+    for (guint i = 0; i < action->n_blocks; i++) {
+        WorkStep step = {.kind = STEP_BLOCK,
+                         .index = action->blocks[i].index,
+                         .inode = action->blocks[i].inode,
+                         .verb = verb};
+        g_array_append_val(steps, step);
+    }
+    if (has_barrier) {
+        eject.verb = unplugger->eject_enabled ? "1" : "0";
+        g_array_append_val(steps, eject);
+    }
+    unplugger->task_job = action->job;
+    unplugger->task_has_barrier = has_barrier;
+    unplugger->task_blocks = g_array_new(FALSE, FALSE, sizeof(JobBlock));
+    g_array_append_vals(unplugger->task_blocks, action->blocks, action->n_blocks);
+    unplugger->task = executor_submit(unplugger->config.executor,
+                                      action->barrier ? EXECUTOR_SOON : EXECUTOR_LATER,
+                                      (const WorkStep *)steps->data, steps->len, on_task_done,
+                                      unplugger);
+}
+
+static void on_eject_restored(const int *errors, G_GNUC_UNUSED guint n_steps, gpointer user_data)
+{
+    Unplugger *unplugger = user_data;
+
+    if (errors[0] == 0)
+        set_eject_enabled(unplugger, -1);
+    else
+        g_warning("cannot write " EJECT_DIR "/" EJECT_NAME ": %s", g_strerror(errors[0]));
+}
+
+void unplugger_restore_eject(Unplugger *unplugger)
+{
+    if (unplugger->eject_enabled < 0)
+        return;
+    WorkStep step = {.kind = STEP_ATTR,
+                     .dir = EJECT_DIR,
+                     .name = EJECT_NAME,
+                     .verb = unplugger->eject_enabled ? "1" : "0"};
+    executor_submit(unplugger->config.executor, EXECUTOR_SOON, &step, 1, on_eject_restored,
+                    unplugger);
+}
+
+/* --- timer and news --- */
+
+static gboolean on_timer(gpointer user_data)
+{
+    Unplugger *unplugger = user_data;
+    UnplugEvent event = {.kind = UNPLUG_TICK};
+
+    unplugger->timer = 0;
+    unplugger_feed(unplugger, &event, NULL);
+    return G_SOURCE_REMOVE;
+}
+
+static void act_timer(Unplugger *unplugger, gint64 at_usec)
+{
+    g_clear_handle_id(&unplugger->timer, g_source_remove);
+    if (at_usec == 0)
+        return;
+    gint64 wait_usec = MAX(0, at_usec - g_get_monotonic_time());
+    unplugger->timer =
+        g_timeout_add((guint)((wait_usec + USEC_PER_MSEC - 1) / USEC_PER_MSEC), on_timer, unplugger);
+}
+
+static void act_changed(Unplugger *unplugger, const UnplugAction *action)
+{
+    const UnplugJob *job = unplug_machine_find(unplugger->machine, action->job);
+
+    if (job)
+        unplugger->on_changed(job, action->state, unplugger->on_changed_data);
+}
+
+void unplugger_act(Unplugger *unplugger, const UnplugAction *action)
+{
+    switch (action->kind) {
+    case ACTION_CHECK:
+        act_check(unplugger, action->job);
+        break;
+    case ACTION_JOURNAL:
+        act_journal(unplugger);
+        break;
+    case ACTION_OFFLINE:
+        start_task(unplugger, action, "offline");
+        break;
+    case ACTION_ROLLBACK:
+        start_task(unplugger, action, "online_movable");
+        break;
+    case ACTION_KILL:
+        executor_cancel(unplugger->config.executor, unplugger->task);
+        break;
+    case ACTION_VERIFY:
+        act_verify(unplugger, action->job);
+        break;
+    case ACTION_TIMER:
+        act_timer(unplugger, action->at_usec);
+        break;
+    case ACTION_CHANGED:
+        act_changed(unplugger, action);
+        break;
+    case ACTION_STOPPED:
+        if (unplugger->on_stopped)
+            unplugger->on_stopped(unplugger->on_stopped_data);
+        break;
+    }
+}

@@ -1,0 +1,35 @@
+/*
+ * The inside of the unplugger: unplugger.c (events in) and unplugger-act.c (actions out).
+ */
+#pragma once
+
+#include "wiring/unplugger.h"
+
+struct Unplugger {
+    UnpluggerConfig config;
+    UnplugMachine *machine;
+    UnplugChangedFunc on_changed;
+    gpointer on_changed_data;
+    UnplugStoppedFunc on_stopped;
+    gpointer on_stopped_data;
+    GArray *actions; /* of UnplugAction: [next_action…] are still to be carried out */
+    guint next_action;
+    gboolean is_carrying_out;
+    guint64 checking_job; /* whose own blocks are not "taken" during its check */
+    guint task;           /* of the executor, 0: none */
+    guint64 task_job;
+    GArray *task_blocks; /* of JobBlock */
+    gboolean task_has_barrier;
+    int eject_enabled; /* what hotplug/memory/enabled was before the barrier, -1: no barrier */
+    guint timer;
+};
+
+UnplugWorld unplugger_world(const Unplugger *unplugger);
+UnplugResult unplugger_feed(Unplugger *unplugger, const UnplugEvent *event, guint64 *job_id);
+
+/* Carries out one action. ACTION's blocks stay the caller's. */
+void unplugger_act(Unplugger *unplugger, const UnplugAction *action);
+/* Reads all blocks of JOB; what has changed reaches the machine by unplugger_on_change(). */
+void unplugger_look_at_job(Unplugger *unplugger, const UnplugJob *job);
+/* Puts the kernel's eject switch back to what it was before an earlier daemon's barrier. */
+void unplugger_restore_eject(Unplugger *unplugger);

@@ -1,0 +1,111 @@
+#include "qga-protocol/dispatch.h"
+
+#include <string.h>
+
+#define OPT_IN "opt-in"
+
+typedef struct {
+    QgaHandler handler;
+    gpointer user_data;
+    gboolean enabled;
+} Command;
+
+struct QgaDispatch {
+    const QgaSchema *schema;
+    GHashTable *commands; /* name (of the schema) -> Command */
+};
+
+QgaDispatch *qga_dispatch_new(const QgaSchema *schema)
+{
+    QgaDispatch *dispatch = g_new0(QgaDispatch, 1);
+
+    dispatch->schema = schema;
+    dispatch->commands = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    return dispatch;
+}
+
+void qga_dispatch_free(QgaDispatch *dispatch)
+{
+    if (dispatch == NULL)
+        return;
+    g_hash_table_unref(dispatch->commands);
+    g_free(dispatch);
+}
+
+void qga_dispatch_register(QgaDispatch *dispatch, const char *name, QgaHandler handler,
+                           gpointer user_data)
+{
+    Command *command = g_new0(Command, 1);
+
+    g_assert(qga_schema_has_command(dispatch->schema, name));
+    g_assert(!g_hash_table_contains(dispatch->commands, name));
+    command->handler = handler;
+    command->user_data = user_data;
+    command->enabled = !qga_schema_has_feature(dispatch->schema, name, OPT_IN);
+    g_hash_table_insert(dispatch->commands, g_strdup(name), command);
+}
+
+static gboolean lists_all_known(QgaDispatch *dispatch, const char *const *names, GError **error)
+{
+    for (; names != NULL && *names != NULL; names++) {
+        if (!g_hash_table_contains(dispatch->commands, *names)) {
+            g_set_error(error, QGA_ERROR, QGA_CLASS_GENERIC, "there is no command '%s'", *names);
+            return FALSE;
+        }
+    }
+    return TRUE;
+}
+
+gboolean qga_dispatch_set_lists(QgaDispatch *dispatch, const char *const *allow,
+                                const char *const *block, GError **error)
+{
+    GHashTableIter iter;
+    gpointer name;
+    gpointer value;
+
+    if (!lists_all_known(dispatch, allow, error) || !lists_all_known(dispatch, block, error))
+        return FALSE;
+    g_hash_table_iter_init(&iter, dispatch->commands);
+    while (g_hash_table_iter_next(&iter, &name, &value)) {
+        Command *command = value;
+
+        if (allow != NULL)
+            command->enabled = g_strv_contains(allow, name);
+        else
+            command->enabled = !qga_schema_has_feature(dispatch->schema, name, OPT_IN);
+        if (block != NULL && g_strv_contains(block, name))
+            command->enabled = FALSE;
+    }
+    return TRUE;
+}
+
+void qga_dispatch_run(QgaDispatch *dispatch, QgaCall *call, const char *command,
+                      JsonObject *arguments)
+{
+    Command *found = g_hash_table_lookup(dispatch->commands, command);
+    JsonObject *given = arguments != NULL ? json_object_ref(arguments) : json_object_new();
+    GError *error = NULL;
+
+    if (found == NULL) {
+        qga_call_fail(call, QGA_CLASS_COMMAND_NOT_FOUND, "The command %s has not been found",
+                      command);
+    } else if (!found->enabled) {
+        qga_call_fail(call, QGA_CLASS_COMMAND_NOT_FOUND, "Command %s has been disabled", command);
+    } else if (!qga_schema_check(dispatch->schema, command, given, &error)) {
+        qga_call_fail_error(call, error);
+        g_error_free(error);
+    } else {
+        found->handler(call, given, found->user_data);
+    }
+    json_object_unref(given);
+}
+
+void qga_dispatch_foreach(QgaDispatch *dispatch, QgaDispatchFunc func, gpointer user_data)
+{
+    for (const char *const *name = qga_schema_commands(dispatch->schema); *name != NULL; name++) {
+        const Command *command = g_hash_table_lookup(dispatch->commands, *name);
+
+        if (command != NULL)
+            func(*name, command->enabled, user_data);
+    }
+}

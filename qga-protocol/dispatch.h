@@ -1,0 +1,42 @@
+/*
+ * The command table: which commands there are, which may be used, and who carries them out. It
+ * must never run a handler on arguments that the schema has not passed, and it has no stubs: a
+ * command of the schema that nobody registered is not found.
+ */
+#pragma once
+
+#include <glib.h>
+#include <json-glib/json-glib.h>
+
+#include "qga-protocol/call.h"
+#include "qga-protocol/schema.h"
+
+typedef struct QgaDispatch QgaDispatch;
+
+/* Carries out a command. CALL is the handler's, see call.h; ARGUMENTS (checked by the schema, never
+ * NULL) is borrowed for the call of the function: take a json_object_ref() to keep it. */
+typedef void (*QgaHandler)(QgaCall *call, JsonObject *arguments, gpointer user_data);
+
+/* SCHEMA is borrowed and must outlive the table. */
+QgaDispatch *qga_dispatch_new(const QgaSchema *schema);
+void qga_dispatch_free(QgaDispatch *dispatch); /* NULL is fine */
+
+/* Aborts where the schema lacks NAME, or NAME has a handler: both are mistakes of the program. */
+void qga_dispatch_register(QgaDispatch *dispatch, const char *name, QgaHandler handler,
+                           gpointer user_data);
+
+/* Which commands may be used (qemu-ga's -a and -b; qga/main.c, ga_apply_command_filters). ALLOW
+ * NULL: all that are not opt-in; else only those named. BLOCK (may be NULL) wins over ALLOW. Both
+ * NULL-terminated and borrowed. FALSE with QGA_ERROR, nothing changed, where a name is unknown.
+ * Without a call: as with NULL, NULL. To be called after the last register. */
+gboolean qga_dispatch_set_lists(QgaDispatch *dispatch, const char *const *allow,
+                                const char *const *block, GError **error);
+
+/* Runs COMMAND: looks it up, checks ARGUMENTS (NULL: none), calls the handler. CALL is answered in
+ * any case, now or later. */
+void qga_dispatch_run(QgaDispatch *dispatch, QgaCall *call, const char *command,
+                      JsonObject *arguments);
+
+/* Calls FUNC for every registered command in the schema's order. */
+typedef void (*QgaDispatchFunc)(const char *name, gboolean enabled, gpointer user_data);
+void qga_dispatch_foreach(QgaDispatch *dispatch, QgaDispatchFunc func, gpointer user_data);

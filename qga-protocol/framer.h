@@ -1,0 +1,52 @@
+/*
+ * Finds the messages in a stream of bytes: one JSON value after the other, newlines or not. While it
+ * reads it bounds a message's bytes, tokens and nesting, and checks grammar, escapes and UTF-8, so
+ * that the reader behind it (json-text.h) may trust every message. It resynchronises where qemu-ga
+ * does (qobject/json-lexer.c, json-streamer.c in QEMU). It must never keep more than 1.25 times the
+ * message (and 4 KiB), and never build a tree.
+ *
+ * How it resynchronises:
+ * - A byte that can begin or continue no token is one error, at once; then bytes are skipped up to a
+ *   structural character, a control character other than tab, 0xFE or 0xFF. 0xFF is such a byte
+ *   itself: wherever it stands it gives one error and leaves nothing open.
+ * - A message whose tokens are fine but whose grammar is not is one error when its braces and
+ *   brackets balance (or close too many).
+ * - A message over a limit is one error at once; the rest of it is skipped as it balances.
+ */
+#pragma once
+
+#include <glib.h>
+
+/* Limits of a message: bytes of its tokens (white space between them is free), number of tokens,
+ * open objects and arrays. */
+#define QGA_FRAMER_MAX_BYTES (1024 * 1024)
+#define QGA_FRAMER_MAX_TOKENS (32 * 1024)
+#define QGA_FRAMER_MAX_NESTING 64
+
+typedef enum {
+    QGA_FRAME_NONE,    /* all bytes taken, nothing complete */
+    QGA_FRAME_MESSAGE, /* text is a JSON value without white space between its tokens */
+    QGA_FRAME_ERROR,   /* text is what to tell the peer; it may hold bytes that are not UTF-8 */
+} QgaFrameKind;
+
+typedef struct {
+    QgaFrameKind kind;
+    const char *text; /* NUL-terminated, owned by the framer, valid until the next call */
+    gsize n_bytes;
+} QgaFrame;
+
+typedef struct QgaFramer QgaFramer;
+
+QgaFramer *qga_framer_new(void);
+void qga_framer_free(QgaFramer *framer); /* NULL is fine */
+
+/* Takes bytes up to the end of at most one frame, which *OUT gets. Returns how many it took: it may
+ * be 0 with a frame (a number ends at the byte behind it), never 0 with QGA_FRAME_NONE unless N is 0.
+ * Call it again with the rest. */
+gsize qga_framer_feed(QgaFramer *framer, const guint8 *bytes, gsize n_bytes, QgaFrame *out);
+
+/* Forgets everything, as for a new connection. */
+void qga_framer_reset(QgaFramer *framer);
+
+/* Bytes that the framer holds now: for tests. */
+gsize qga_framer_memory_bytes(const QgaFramer *framer);

@@ -1,0 +1,102 @@
+#include "qga-protocol/json-grammar.h"
+
+#include <string.h>
+
+#include "qga-protocol/json-text.h"
+
+/* Bytes of a keyword that a message shows; the framer cuts messages too, but must not get one of a
+ * megabyte. */
+#define SHOWN_MAX 1024
+
+static char *key_fault(void)
+{
+    return g_strdup("key is not a string in object");
+}
+
+static char *open_container(QgaGrammar *grammar, gboolean is_object, gboolean is_key)
+{
+    guint64 bit = G_GUINT64_CONSTANT(1) << grammar->depth;
+
+    grammar->is_object = is_object ? grammar->is_object | bit : grammar->is_object & ~bit;
+    grammar->is_key = is_key ? grammar->is_key | bit : grammar->is_key & ~bit;
+    grammar->depth++;
+    grammar->expect = is_object ? QGA_EXPECT_KEY_OR_CLOSE : QGA_EXPECT_VALUE_OR_CLOSE;
+    return NULL;
+}
+
+static char *close_container(QgaGrammar *grammar)
+{
+    grammar->depth--;
+    grammar->expect = QGA_EXPECT_COMMA_OR_CLOSE;
+    return grammar->is_key >> grammar->depth & 1 ? key_fault() : NULL;
+}
+
+static char *accept_value(QgaGrammar *grammar, QgaToken token, const char *text, gsize n_bytes,
+                          gboolean is_key)
+{
+    grammar->expect = QGA_EXPECT_COMMA_OR_CLOSE;
+    switch (token) {
+    case QGA_TOKEN_OPEN_BRACE:
+    case QGA_TOKEN_OPEN_BRACKET:
+        return open_container(grammar, token == QGA_TOKEN_OPEN_BRACE, is_key);
+    case QGA_TOKEN_STRING:
+        return qga_json_string_fault(text, n_bytes);
+    case QGA_TOKEN_KEYWORD:
+        if (strcmp(text, "true") != 0 && strcmp(text, "false") != 0 && strcmp(text, "null") != 0)
+            return g_strdup_printf("invalid keyword '%.*s'", SHOWN_MAX, text);
+        return NULL;
+    case QGA_TOKEN_NUMBER:
+        return NULL;
+    default:
+        return g_strdup("expecting value");
+    }
+}
+
+static char *accept_key(QgaGrammar *grammar, QgaToken token, const char *text, gsize n_bytes)
+{
+    char *wrong = accept_value(grammar, token, text, n_bytes, TRUE);
+
+    if (wrong == NULL && (token == QGA_TOKEN_NUMBER || token == QGA_TOKEN_KEYWORD))
+        wrong = key_fault();
+    if (token == QGA_TOKEN_STRING)
+        grammar->expect = QGA_EXPECT_COLON;
+    return wrong;
+}
+
+static char *accept_separator(QgaGrammar *grammar, QgaToken token)
+{
+    if (grammar->is_object >> (grammar->depth - 1) & 1) {
+        if (token == QGA_TOKEN_CLOSE_BRACE)
+            return close_container(grammar);
+        grammar->expect = QGA_EXPECT_KEY;
+        return token == QGA_TOKEN_COMMA ? NULL : g_strdup("expected separator in dict");
+    }
+    if (token == QGA_TOKEN_CLOSE_BRACKET)
+        return close_container(grammar);
+    grammar->expect = QGA_EXPECT_VALUE;
+    return token == QGA_TOKEN_COMMA ? NULL : g_strdup("expected separator in list");
+}
+
+char *qga_grammar_accept(QgaGrammar *grammar, QgaToken token, const char *text, gsize n_bytes)
+{
+    switch (grammar->expect) {
+    case QGA_EXPECT_VALUE_OR_CLOSE:
+        if (token == QGA_TOKEN_CLOSE_BRACKET)
+            return close_container(grammar);
+        return accept_value(grammar, token, text, n_bytes, FALSE);
+    case QGA_EXPECT_KEY_OR_CLOSE:
+        if (token == QGA_TOKEN_CLOSE_BRACE)
+            return close_container(grammar);
+        return accept_key(grammar, token, text, n_bytes);
+    case QGA_EXPECT_KEY:
+        return accept_key(grammar, token, text, n_bytes);
+    case QGA_EXPECT_COLON:
+        grammar->expect = QGA_EXPECT_VALUE;
+        return token == QGA_TOKEN_COLON ? NULL : g_strdup("missing : in object pair");
+    case QGA_EXPECT_COMMA_OR_CLOSE:
+        return accept_separator(grammar, token);
+    case QGA_EXPECT_VALUE:
+        break;
+    }
+    return accept_value(grammar, token, text, n_bytes, FALSE);
+}

@@ -1,0 +1,33 @@
+/*
+ * The grammar of JSON, one token after the other, in a few words of memory instead of on a stack:
+ * how QEMU's recursive parser (qobject/json-parser.c) would see the tokens, with its words for what
+ * is wrong. It must never be given more nesting than it has bits for, nor a token after a fault.
+ */
+#pragma once
+
+#include <glib.h>
+
+#include "qga-protocol/json-lexer.h"
+
+#define QGA_GRAMMAR_MAX_NESTING 64
+
+typedef enum {
+    QGA_EXPECT_VALUE,
+    QGA_EXPECT_VALUE_OR_CLOSE, /* after [ */
+    QGA_EXPECT_KEY,
+    QGA_EXPECT_KEY_OR_CLOSE, /* after { */
+    QGA_EXPECT_COLON,
+    QGA_EXPECT_COMMA_OR_CLOSE,
+} QgaExpect;
+
+/* All zero at the beginning of a value. */
+typedef struct {
+    QgaExpect expect;
+    guint depth;       /* open objects and arrays; 0 after a token that was fine: the value is whole */
+    guint64 is_object; /* bit D-1: what is open at depth D is an object */
+    guint64 is_key;    /* bit D-1: it stands where a key must: wrong, but not before its end */
+} QgaGrammar;
+
+/* Takes TOKEN, whose text is TEXT (N bytes, and NUL behind them). NULL: fine; else what is wrong, to
+ * free. */
+char *qga_grammar_accept(QgaGrammar *grammar, QgaToken token, const char *text, gsize n_bytes);

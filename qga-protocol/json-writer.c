@@ -1,0 +1,267 @@
+#include "qga-protocol/json-writer.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "qga-protocol/json-text.h"
+
+void qga_writer_init(QgaWriter *writer, QgaOutQueue *queue)
+{
+    *writer = (QgaWriter){.queue = queue};
+}
+
+guint qga_writer_depth(const QgaWriter *writer)
+{
+    return writer->depth;
+}
+
+static void put(QgaWriter *writer, const char *text, gsize n_bytes)
+{
+    if (writer->queue != NULL)
+        qga_out_queue_append(writer->queue, text, n_bytes);
+}
+
+/* The separator in front of a value, and of a key. */
+static void begin_item(QgaWriter *writer)
+{
+    if (writer->need_comma)
+        put(writer, ", ", 2);
+    writer->need_comma = TRUE;
+}
+
+static void open_with(QgaWriter *writer, const char *bracket)
+{
+    begin_item(writer);
+    put(writer, bracket, 1);
+    writer->need_comma = FALSE;
+    writer->depth++;
+}
+
+static void close_with(QgaWriter *writer, const char *bracket)
+{
+    g_assert(writer->depth > 0);
+    put(writer, bracket, 1);
+    writer->need_comma = TRUE;
+    writer->depth--;
+}
+
+void qga_writer_begin_object(QgaWriter *writer)
+{
+    open_with(writer, "{");
+}
+
+void qga_writer_end_object(QgaWriter *writer)
+{
+    close_with(writer, "}");
+}
+
+void qga_writer_begin_array(QgaWriter *writer)
+{
+    open_with(writer, "[");
+}
+
+void qga_writer_end_array(QgaWriter *writer)
+{
+    close_with(writer, "]");
+}
+
+void qga_writer_key(QgaWriter *writer, const char *key)
+{
+    qga_writer_string(writer, key);
+    put(writer, ": ", 2);
+    writer->need_comma = FALSE;
+}
+
+static void put_scalar(QgaWriter *writer, const char *text)
+{
+    begin_item(writer);
+    put(writer, text, strlen(text));
+}
+
+void qga_writer_int(QgaWriter *writer, gint64 value)
+{
+    char text[24];
+
+    g_snprintf(text, sizeof text, "%" G_GINT64_FORMAT, value);
+    put_scalar(writer, text);
+}
+
+void qga_writer_uint(QgaWriter *writer, guint64 value)
+{
+    char text[24];
+
+    g_snprintf(text, sizeof text, "%" G_GUINT64_FORMAT, value);
+    put_scalar(writer, text);
+}
+
+void qga_writer_double(QgaWriter *writer, double value)
+{
+    char text[G_ASCII_DTOSTR_BUF_SIZE];
+
+    if (isfinite(value))
+        put_scalar(writer, g_ascii_dtostr(text, sizeof text, value));
+    else
+        put_scalar(writer, "null");
+}
+
+void qga_writer_bool(QgaWriter *writer, gboolean value)
+{
+    put_scalar(writer, value ? "true" : "false");
+}
+
+void qga_writer_null(QgaWriter *writer)
+{
+    put_scalar(writer, "null");
+}
+
+/* CP as it stands in a string: QEMU's choice of escapes (qobject/qjson.c, json_string of to_json). */
+static void put_escaped(QgaWriter *writer, gint32 cp)
+{
+    static const char letters[] = "\"\\bfnrt";
+    static const char meanings[] = "\"\\\b\f\n\r\t";
+    const char *found = cp > 0 && cp < 0x80 ? strchr(meanings, (char) cp) : NULL;
+    char text[16];
+
+    if (found != NULL)
+        g_snprintf(text, sizeof text, "\\%c", letters[found - meanings]);
+    else if (cp >= 0x10000)
+        g_snprintf(text, sizeof text, "\\u%04X\\u%04X", 0xD800 + ((cp - 0x10000) >> 10),
+                   0xDC00 + ((cp - 0x10000) & 0x3FF));
+    else
+        g_snprintf(text, sizeof text, "\\u%04X", cp < 0 ? 0xFFFD : cp);
+    put(writer, text, strlen(text));
+}
+
+static gboolean is_plain(char byte)
+{
+    return byte >= 0x20 && byte < 0x7F && byte != '"' && byte != '\\';
+}
+
+void qga_writer_string_bytes(QgaWriter *writer, const char *bytes, gsize n_bytes)
+{
+    const char *p = bytes;
+    const char *end = bytes + n_bytes;
+
+    begin_item(writer);
+    put(writer, "\"", 1);
+    while (p < end) {
+        const char *begin = p;
+
+        while (p < end && is_plain(*p))
+            p++;
+        if (p > begin)
+            put(writer, begin, (gsize) (p - begin));
+        if (p < end)
+            put_escaped(writer, qga_utf8_next(&p, end));
+    }
+    put(writer, "\"", 1);
+}
+
+void qga_writer_string(QgaWriter *writer, const char *value)
+{
+    if (value != NULL)
+        qga_writer_string_bytes(writer, value, strlen(value));
+    else
+        qga_writer_null(writer);
+}
+
+static void write_object(QgaWriter *writer, JsonObject *object)
+{
+    JsonObjectIter iter;
+    const char *key;
+    JsonNode *node;
+
+    qga_writer_begin_object(writer);
+    json_object_iter_init_ordered(&iter, object);
+    while (json_object_iter_next_ordered(&iter, &key, &node)) {
+        qga_writer_key(writer, key);
+        qga_writer_node(writer, node);
+    }
+    qga_writer_end_object(writer);
+}
+
+static void write_array(QgaWriter *writer, JsonArray *array)
+{
+    guint n = json_array_get_length(array);
+
+    qga_writer_begin_array(writer);
+    for (guint i = 0; i < n; i++)
+        qga_writer_node(writer, json_array_get_element(array, i));
+    qga_writer_end_array(writer);
+}
+
+void qga_writer_node(QgaWriter *writer, JsonNode *node)
+{
+    if (node == NULL || JSON_NODE_HOLDS_NULL(node))
+        qga_writer_null(writer);
+    else if (JSON_NODE_HOLDS_OBJECT(node))
+        write_object(writer, json_node_get_object(node));
+    else if (JSON_NODE_HOLDS_ARRAY(node))
+        write_array(writer, json_node_get_array(node));
+    else if (json_node_get_value_type(node) == G_TYPE_STRING)
+        qga_writer_string(writer, json_node_get_string(node));
+    else if (json_node_get_value_type(node) == G_TYPE_BOOLEAN)
+        qga_writer_bool(writer, json_node_get_boolean(node));
+    else if (json_node_get_value_type(node) == G_TYPE_INT64)
+        qga_writer_int(writer, json_node_get_int(node));
+    else
+        qga_writer_double(writer, json_node_get_double(node));
+}
+
+void qga_writer_json_text(QgaWriter *writer, const char *text, gsize n_bytes)
+{
+    QgaJsonCursor cursor = {text, text + n_bytes};
+
+    begin_item(writer);
+    while (cursor.at < cursor.end) {
+        if (*cursor.at == '"' || *cursor.at == '\'') {
+            char *string = qga_json_read_string(&cursor);
+
+            writer->need_comma = FALSE;
+            qga_writer_string(writer, string);
+            g_free(string);
+        } else {
+            put(writer, cursor.at, 1);
+            if (*cursor.at == ',' || *cursor.at == ':')
+                put(writer, " ", 1);
+            cursor.at++;
+        }
+    }
+    writer->need_comma = TRUE;
+}
+
+void qga_writer_member_int(QgaWriter *writer, const char *key, gint64 value)
+{
+    qga_writer_key(writer, key);
+    qga_writer_int(writer, value);
+}
+
+void qga_writer_member_uint(QgaWriter *writer, const char *key, guint64 value)
+{
+    qga_writer_key(writer, key);
+    qga_writer_uint(writer, value);
+}
+
+void qga_writer_member_bool(QgaWriter *writer, const char *key, gboolean value)
+{
+    qga_writer_key(writer, key);
+    qga_writer_bool(writer, value);
+}
+
+void qga_writer_member_string(QgaWriter *writer, const char *key, const char *value)
+{
+    qga_writer_key(writer, key);
+    qga_writer_string(writer, value);
+}
+
+void qga_writer_member_object(QgaWriter *writer, const char *key)
+{
+    qga_writer_key(writer, key);
+    qga_writer_begin_object(writer);
+}
+
+void qga_writer_member_array(QgaWriter *writer, const char *key)
+{
+    qga_writer_key(writer, key);
+    qga_writer_begin_array(writer);
+}

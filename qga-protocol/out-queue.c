@@ -1,0 +1,101 @@
+#include "qga-protocol/out-queue.h"
+
+#include <string.h>
+
+typedef struct {
+    gsize begin; /* first byte not consumed */
+    gsize end;   /* first byte free */
+    guint8 bytes[QGA_OUT_CHUNK_BYTES];
+} Chunk;
+
+struct QgaOutQueue {
+    GQueue chunks; /* of Chunk; none is ever empty */
+    gsize size;
+};
+
+QgaOutQueue *qga_out_queue_new(void)
+{
+    QgaOutQueue *queue = g_new0(QgaOutQueue, 1);
+
+    g_queue_init(&queue->chunks);
+    return queue;
+}
+
+void qga_out_queue_free(QgaOutQueue *queue)
+{
+    if (queue == NULL)
+        return;
+    qga_out_queue_clear(queue);
+    g_free(queue);
+}
+
+void qga_out_queue_append(QgaOutQueue *queue, const void *bytes, gsize n_bytes)
+{
+    const guint8 *from = bytes;
+
+    queue->size += n_bytes;
+    while (n_bytes > 0) {
+        Chunk *chunk = g_queue_peek_tail(&queue->chunks);
+        gsize n;
+
+        if (chunk == NULL || chunk->end == QGA_OUT_CHUNK_BYTES) {
+            chunk = g_new(Chunk, 1);
+            chunk->begin = chunk->end = 0;
+            g_queue_push_tail(&queue->chunks, chunk);
+        }
+        n = MIN(n_bytes, QGA_OUT_CHUNK_BYTES - chunk->end);
+        memcpy(chunk->bytes + chunk->end, from, n);
+        chunk->end += n;
+        from += n;
+        n_bytes -= n;
+    }
+}
+
+gsize qga_out_queue_size(const QgaOutQueue *queue)
+{
+    return queue->size;
+}
+
+gsize qga_out_queue_peek(const QgaOutQueue *queue, const guint8 **out_bytes)
+{
+    const Chunk *chunk = queue->chunks.head != NULL ? queue->chunks.head->data : NULL;
+
+    *out_bytes = chunk != NULL ? chunk->bytes + chunk->begin : NULL;
+    return chunk != NULL ? chunk->end - chunk->begin : 0;
+}
+
+void qga_out_queue_consume(QgaOutQueue *queue, gsize n_bytes)
+{
+    g_assert(n_bytes <= queue->size);
+    queue->size -= n_bytes;
+    while (n_bytes > 0) {
+        Chunk *chunk = g_queue_peek_head(&queue->chunks);
+        gsize n = MIN(n_bytes, chunk->end - chunk->begin);
+
+        chunk->begin += n;
+        n_bytes -= n;
+        if (chunk->begin == chunk->end)
+            g_free(g_queue_pop_head(&queue->chunks));
+    }
+}
+
+void qga_out_queue_truncate(QgaOutQueue *queue, gsize n_bytes)
+{
+    g_assert(n_bytes <= queue->size);
+    queue->size -= n_bytes;
+    while (n_bytes > 0) {
+        Chunk *chunk = g_queue_peek_tail(&queue->chunks);
+        gsize n = MIN(n_bytes, chunk->end - chunk->begin);
+
+        chunk->end -= n;
+        n_bytes -= n;
+        if (chunk->begin == chunk->end)
+            g_free(g_queue_pop_tail(&queue->chunks));
+    }
+}
+
+void qga_out_queue_clear(QgaOutQueue *queue)
+{
+    g_queue_clear_full(&queue->chunks, g_free);
+    queue->size = 0;
+}

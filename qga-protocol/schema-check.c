@@ -1,0 +1,211 @@
+#include <string.h>
+
+#include "qga-protocol/errors.h"
+#include "qga-protocol/schema-types.h"
+
+/* Where a value stands, for messages: 'mem-blks[0].online'. Lives on the stack of the walk. */
+typedef struct Place {
+    const struct Place *parent; /* NULL: the arguments themselves */
+    const char *name;           /* of a member; NULL: an element */
+    guint index;
+} Place;
+
+static void append_place(GString *text, const Place *place)
+{
+    if (place == NULL)
+        return;
+    append_place(text, place->parent);
+    if (place->name == NULL) {
+        g_string_append_printf(text, "[%u]", place->index);
+    } else {
+        if (text->len > 0)
+            g_string_append_c(text, '.');
+        g_string_append(text, place->name);
+    }
+}
+
+static gboolean refuse(GError **error, const Place *place, const char *before, const char *after)
+{
+    GString *text = g_string_new(NULL);
+
+    append_place(text, place);
+    /* The value that was returned has no name. */
+    g_set_error(error, QGA_ERROR, QGA_CLASS_GENERIC, "%s'%s'%s", before,
+                text->len > 0 ? text->str : "<anonymous>", after);
+    g_string_free(text, TRUE);
+    return FALSE;
+}
+
+static gboolean refuse_type(GError **error, const Place *place, const char *expected)
+{
+    char *after = g_strconcat(", expected: ", expected, NULL);
+
+    refuse(error, place, "Invalid parameter type for ", after);
+    g_free(after);
+    return FALSE;
+}
+
+static gboolean check_use(const QgaTypeUse *use, JsonNode *node, const Place *place,
+                          GError **error);
+
+static const QgaMember *member_find(const GPtrArray *members, const char *name)
+{
+    for (guint i = 0; i < members->len; i++) {
+        const QgaMember *member = g_ptr_array_index(members, i);
+
+        if (strcmp(member->name, name) == 0)
+            return member;
+    }
+    return NULL;
+}
+
+static gboolean check_members(const GPtrArray *members, JsonObject *object, const Place *place,
+                              GError **error)
+{
+    JsonObjectIter iter;
+    const char *name;
+
+    for (guint i = 0; i < members->len; i++) {
+        const QgaMember *member = g_ptr_array_index(members, i);
+        JsonNode *node = json_object_get_member(object, member->name);
+        Place here = {place, member->name, 0};
+
+        if (node == NULL && !member->is_optional)
+            return refuse(error, &here, "Parameter ", " is missing");
+        if (node != NULL && !check_use(&member->use, node, &here, error))
+            return FALSE;
+    }
+    json_object_iter_init_ordered(&iter, object);
+    while (json_object_iter_next_ordered(&iter, &name, NULL)) {
+        Place here = {place, name, 0};
+
+        if (member_find(members, name) == NULL)
+            return refuse(error, &here, "Parameter ", " is unexpected");
+    }
+    return TRUE;
+}
+
+static gboolean check_enum(const QgaType *type, JsonNode *node, const Place *place,
+                           GError **error)
+{
+    const char *word;
+    char *after;
+
+    if (json_node_get_value_type(node) != G_TYPE_STRING)
+        return refuse_type(error, place, "string");
+    word = json_node_get_string(node);
+    if (g_strv_contains((const char *const *) type->words, word))
+        return TRUE;
+    after = g_strdup_printf(" does not accept value '%s'", word);
+    refuse(error, place, "Parameter ", after);
+    g_free(after);
+    return FALSE;
+}
+
+/* QEMU picks an alternate's branch by the JSON type alone; here the first that fits is taken. */
+static gboolean check_alternate(const QgaType *type, JsonNode *node, const Place *place,
+                                GError **error)
+{
+    for (guint i = 0; i < type->members->len; i++) {
+        const QgaMember *member = g_ptr_array_index(type->members, i);
+
+        if (check_use(&member->use, node, place, NULL))
+            return TRUE;
+    }
+    return refuse_type(error, place, type->name);
+}
+
+static gboolean check_type(const QgaType *type, JsonNode *node, const Place *place,
+                           GError **error)
+{
+    GType held = JSON_NODE_HOLDS_VALUE(node) ? json_node_get_value_type(node) : G_TYPE_NONE;
+
+    switch (type->kind) {
+    case QGA_TYPE_STR:
+        return held == G_TYPE_STRING || refuse_type(error, place, "string");
+    case QGA_TYPE_INT:
+        return held == G_TYPE_INT64 || refuse_type(error, place, "integer");
+    case QGA_TYPE_UINT:
+        return (held == G_TYPE_INT64 && json_node_get_int(node) >= 0) ||
+               refuse_type(error, place, "uint64");
+    case QGA_TYPE_NUMBER:
+        return held == G_TYPE_INT64 || held == G_TYPE_DOUBLE ||
+               refuse_type(error, place, "number");
+    case QGA_TYPE_BOOL:
+        return held == G_TYPE_BOOLEAN || refuse_type(error, place, "boolean");
+    case QGA_TYPE_ANY:
+        return TRUE;
+    case QGA_TYPE_STRUCT:
+        if (!JSON_NODE_HOLDS_OBJECT(node))
+            return refuse_type(error, place, "object");
+        return check_members(type->members, json_node_get_object(node), place, error);
+    case QGA_TYPE_ENUM:
+        return check_enum(type, node, place, error);
+    case QGA_TYPE_ALTERNATE:
+        return check_alternate(type, node, place, error);
+    }
+    g_assert_not_reached();
+}
+
+static gboolean check_use(const QgaTypeUse *use, JsonNode *node, const Place *place,
+                          GError **error)
+{
+    JsonArray *array;
+
+    if (!use->is_array)
+        return check_type(use->type, node, place, error);
+    if (!JSON_NODE_HOLDS_ARRAY(node))
+        return refuse_type(error, place, "array");
+    array = json_node_get_array(node);
+    for (guint i = 0; i < json_array_get_length(array); i++) {
+        Place here = {place, NULL, i};
+
+        if (!check_type(use->type, json_array_get_element(array, i), &here, error))
+            return FALSE;
+    }
+    return TRUE;
+}
+
+gboolean qga_schema_check(const QgaSchema *schema, const char *command, JsonObject *arguments,
+                          GError **error)
+{
+    const QgaEntry *entry = g_hash_table_lookup(schema->commands, command);
+
+    g_assert(entry != NULL);
+    return check_members(entry->members, arguments, NULL, error);
+}
+
+gboolean qga_schema_check_return(const QgaSchema *schema, const char *command, JsonNode *value,
+                                 GError **error)
+{
+    static const GPtrArray nothing = {NULL, 0};
+    const QgaEntry *entry = g_hash_table_lookup(schema->commands, command);
+
+    g_assert(entry != NULL);
+    if (entry->returns.type != NULL)
+        return check_use(&entry->returns, value, NULL, error);
+    if (!JSON_NODE_HOLDS_OBJECT(value))
+        return refuse_type(error, NULL, "object");
+    return check_members(&nothing, json_node_get_object(value), NULL, error);
+}
+
+gboolean qga_schema_check_event(const QgaSchema *schema, const char *event, JsonNode *data,
+                                GError **error)
+{
+    const QgaEntry *entry = g_hash_table_lookup(schema->events, event);
+    JsonObject *none;
+    gboolean ok;
+
+    if (entry == NULL) {
+        g_set_error(error, QGA_ERROR, QGA_CLASS_GENERIC, "no event '%s'", event);
+        return FALSE;
+    }
+    if (data != NULL && JSON_NODE_HOLDS_OBJECT(data))
+        return check_members(entry->members, json_node_get_object(data), NULL, error);
+    if (data != NULL)
+        return refuse_type(error, NULL, "object");
+    none = json_object_new();
+    ok = check_members(entry->members, none, NULL, error);
+    json_object_unref(none);
+    return ok;
+}

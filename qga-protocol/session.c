@@ -1,0 +1,314 @@
+#include "qga-protocol/session.h"
+
+#include <string.h>
+
+#include "qga-protocol/framer.h"
+#include "qga-protocol/request.h"
+
+#define SENTINEL_BYTE "\xFF" /* QGA_SENTINEL_BYTE, qga/main.c in QEMU */
+#define DESC_MAX_BYTES 2048
+
+struct QgaSession {
+    QgaDispatch *dispatch;
+    QgaSessionWakeup wakeup;
+    gpointer user_data;
+
+    QgaFramer *framer;
+    gboolean feeding;
+    gsize n_stale; /* unsent bytes that were queued before the bytes now being fed */
+
+    /* The call that is being carried out, or NULL. */
+    QgaCall *call;
+    char *id; /* JSON text, owned; NULL: none */
+    gsize id_n_bytes;
+    gboolean delimited;
+    gsize reply_start; /* size of the queue before the reply was begun */
+
+    QgaOutQueue *queue;
+    QgaWriter writer;
+    gboolean writing;  /* between begin and end of a reply or an event */
+    gboolean mid_line; /* the last byte that was sent ended no line */
+
+    gboolean events_enabled;
+    gint64 event_usec;
+    guint64 events_dropped;
+};
+
+QgaSession *qga_session_new(QgaDispatch *dispatch, QgaSessionWakeup wakeup, gpointer user_data)
+{
+    QgaSession *session = g_new0(QgaSession, 1);
+
+    session->dispatch = dispatch;
+    session->wakeup = wakeup;
+    session->user_data = user_data;
+    session->framer = qga_framer_new();
+    session->queue = qga_out_queue_new();
+    return session;
+}
+
+static void forget_call(QgaSession *session)
+{
+    g_clear_pointer(&session->call, qga_call_unref);
+    g_clear_pointer(&session->id, g_free);
+}
+
+void qga_session_reset(QgaSession *session)
+{
+    g_assert(!session->feeding && !session->writing);
+    if (session->call != NULL)
+        qga_call_orphan(session->call);
+    forget_call(session);
+    qga_framer_reset(session->framer);
+    qga_out_queue_clear(session->queue);
+    session->mid_line = FALSE;
+    session->events_enabled = FALSE;
+}
+
+void qga_session_free(QgaSession *session)
+{
+    if (session == NULL)
+        return;
+    qga_session_reset(session);
+    qga_framer_free(session->framer);
+    qga_out_queue_free(session->queue);
+    g_free(session);
+}
+
+gpointer qga_session_user_data(QgaSession *session)
+{
+    return session->user_data;
+}
+
+/* ---- output ---- */
+
+gsize qga_session_pending_output(const QgaSession *session)
+{
+    return qga_out_queue_size(session->queue);
+}
+
+gsize qga_session_peek(const QgaSession *session, const guint8 **out_bytes)
+{
+    return qga_out_queue_peek(session->queue, out_bytes);
+}
+
+void qga_session_consume(QgaSession *session, gsize n_bytes)
+{
+    const guint8 *bytes;
+
+    if (n_bytes == 0)
+        return;
+    g_assert(n_bytes <= qga_out_queue_peek(session->queue, &bytes));
+    session->mid_line = bytes[n_bytes - 1] != '\n';
+    qga_out_queue_consume(session->queue, n_bytes);
+}
+
+static void wake_owner(QgaSession *session)
+{
+    if (!session->feeding && session->wakeup != NULL)
+        session->wakeup(session, session->user_data);
+}
+
+/* ---- replies ---- */
+
+static QgaWriter *line_begin(QgaSession *session)
+{
+    g_assert(!session->writing);
+    session->writing = TRUE;
+    qga_writer_init(&session->writer, session->queue);
+    qga_writer_begin_object(&session->writer);
+    return &session->writer;
+}
+
+static void line_end(QgaSession *session)
+{
+    qga_writer_end_object(&session->writer);
+    g_assert(qga_writer_depth(&session->writer) == 0);
+    qga_out_queue_append(session->queue, "\n", 1);
+    session->writing = FALSE;
+}
+
+/* The error object; the layout of qmp_error_response() in QEMU's qapi/qmp-dispatch.c. The text may
+ * quote what the peer sent, so it is cut (at the start of a character) where it is too long. */
+static void write_error(QgaWriter *writer, QgaErrorClass error_class, const char *desc)
+{
+    gsize n_bytes = strlen(desc);
+
+    if (n_bytes > DESC_MAX_BYTES)
+        for (n_bytes = DESC_MAX_BYTES; (desc[n_bytes] & 0xC0) == 0x80 && n_bytes > 0; n_bytes--)
+            ;
+    qga_writer_member_object(writer, "error");
+    qga_writer_member_string(writer, "class", qga_error_class_name(error_class));
+    qga_writer_key(writer, "desc");
+    qga_writer_string_bytes(writer, desc, n_bytes);
+    qga_writer_end_object(writer);
+}
+
+static void reply_end(QgaSession *session)
+{
+    if (session->id != NULL) {
+        qga_writer_key(&session->writer, "id");
+        qga_writer_json_text(&session->writer, session->id, session->id_n_bytes);
+    }
+    line_end(session);
+    forget_call(session);
+    wake_owner(session);
+}
+
+static QgaWriter *reply_begin_return(QgaCall *call, gpointer owner)
+{
+    QgaSession *session = owner;
+    QgaWriter *writer;
+
+    (void) call;
+    session->reply_start = qga_out_queue_size(session->queue);
+    if (session->delimited)
+        qga_out_queue_append(session->queue, SENTINEL_BYTE, 1);
+    writer = line_begin(session);
+    qga_writer_key(writer, "return");
+    return writer;
+}
+
+static void reply_end_return(QgaCall *call, gpointer owner)
+{
+    QgaSession *session = owner;
+
+    (void) call;
+    g_assert(session->writing && qga_writer_depth(&session->writer) == 1);
+    reply_end(session);
+}
+
+static void reply_fail(QgaCall *call, gpointer owner, QgaErrorClass error_class, const char *desc,
+                       gboolean begun)
+{
+    QgaSession *session = owner;
+
+    (void) call;
+    if (begun) {
+        gsize size = qga_out_queue_size(session->queue);
+
+        /* Nothing was consumed meanwhile: between begin and end the loop does not turn. */
+        g_assert(size >= session->reply_start);
+        qga_out_queue_truncate(session->queue, size - session->reply_start);
+        session->writing = FALSE;
+    }
+    write_error(line_begin(session), error_class, desc);
+    reply_end(session);
+}
+
+static const QgaCallSink reply_sink = {reply_begin_return, reply_end_return, reply_fail};
+
+void qga_session_delimit(QgaSession *session)
+{
+    gsize n_stale = session->n_stale;
+
+    g_assert(session->call != NULL && !session->writing);
+    /* Every line in the queue is whole but perhaps the first, so the last stale byte is a newline. */
+    if (n_stale > 0)
+        qga_out_queue_consume(session->queue, session->mid_line ? n_stale - 1 : n_stale);
+    session->n_stale = 0;
+    session->delimited = TRUE;
+    session->events_enabled = FALSE;
+}
+
+/* ---- input ---- */
+
+static void answer_bad_frame(QgaSession *session, const QgaFrame *frame)
+{
+    write_error(line_begin(session), QGA_CLASS_GENERIC, frame->text);
+    line_end(session);
+}
+
+static void take_message(QgaSession *session, const QgaFrame *frame)
+{
+    QgaRequest request;
+    GError *error = NULL;
+    QgaCall *call;
+    gboolean parsed = qga_request_parse(&request, frame->text, frame->n_bytes, &error);
+
+    if (request.id != NULL) {
+        session->id = g_strndup(request.id, request.id_n_bytes);
+        session->id_n_bytes = request.id_n_bytes;
+    }
+    session->delimited = FALSE;
+    call = session->call = qga_call_new(&reply_sink, session, session);
+    if (parsed)
+        qga_dispatch_run(session->dispatch, call, request.execute, request.arguments);
+    else
+        qga_call_fail_error(call, error);
+    g_clear_error(&error);
+    qga_request_clear(&request);
+}
+
+gboolean qga_session_wants_input(const QgaSession *session)
+{
+    return session->call == NULL &&
+           qga_out_queue_size(session->queue) <= QGA_SESSION_OUTPUT_LIMIT_BYTES;
+}
+
+gsize qga_session_feed(QgaSession *session, const guint8 *bytes, gsize n_bytes)
+{
+    gsize done = 0;
+
+    g_assert(!session->feeding);
+    session->feeding = TRUE;
+    session->n_stale = qga_out_queue_size(session->queue);
+    while (done < n_bytes && qga_session_wants_input(session)) {
+        QgaFrame frame;
+
+        done += qga_framer_feed(session->framer, bytes + done, n_bytes - done, &frame);
+        if (frame.kind == QGA_FRAME_ERROR)
+            answer_bad_frame(session, &frame);
+        else if (frame.kind == QGA_FRAME_MESSAGE)
+            take_message(session, &frame);
+    }
+    session->feeding = FALSE;
+    return done;
+}
+
+/* ---- events ---- */
+
+void qga_session_set_events(QgaSession *session, gboolean enabled)
+{
+    session->events_enabled = enabled;
+}
+
+gboolean qga_session_events_enabled(const QgaSession *session)
+{
+    return session->events_enabled;
+}
+
+guint64 qga_session_events_dropped(const QgaSession *session)
+{
+    return session->events_dropped;
+}
+
+QgaWriter *qga_session_begin_event(QgaSession *session, const char *name, gint64 timestamp_usec)
+{
+    QgaWriter *writer;
+
+    if (!session->events_enabled)
+        return NULL;
+    if (session->writing ||
+        qga_out_queue_size(session->queue) > QGA_SESSION_OUTPUT_LIMIT_BYTES) {
+        session->events_dropped++;
+        return NULL;
+    }
+    session->event_usec = timestamp_usec;
+    writer = line_begin(session);
+    qga_writer_member_string(writer, "event", name);
+    qga_writer_key(writer, "data");
+    return writer;
+}
+
+void qga_session_end_event(QgaSession *session)
+{
+    QgaWriter *writer = &session->writer;
+
+    g_assert(session->writing && qga_writer_depth(writer) == 1);
+    qga_writer_member_object(writer, "timestamp");
+    qga_writer_member_int(writer, "seconds", session->event_usec / G_USEC_PER_SEC);
+    qga_writer_member_int(writer, "microseconds", session->event_usec % G_USEC_PER_SEC);
+    qga_writer_end_object(writer);
+    line_end(session);
+    wake_owner(session);
+}

@@ -1,0 +1,431 @@
+/*
+ * The fake kernel's table: what a test puts in and looks at. See fake-kernel.h.
+ */
+#include "tests/unit/fake-kernel-private.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+static void init_lock(pthread_mutex_t *lock)
+{
+    pthread_mutexattr_t attr;
+
+    pthread_mutexattr_init(&attr);
+    pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
+    pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
+    pthread_mutex_init(lock, &attr);
+    pthread_mutexattr_destroy(&attr);
+}
+
+FakeKernel *fake_kernel_new(guint64 block_size_bytes)
+{
+    FakeKernel *fake = mmap(NULL, sizeof *fake, PROT_READ | PROT_WRITE,
+                            MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    g_assert_true(fake != MAP_FAILED);
+    init_lock(&fake->table_lock);
+    init_lock(&fake->hotplug_lock);
+    fake->block_size_bytes = block_size_bytes;
+    fake->next_inode = 1000;
+    fake->offlining = -1;
+    fake->hotplug_flag = 1;
+    g_strlcpy(fake->default_zone, "Normal", sizeof fake->default_zone);
+    return fake;
+}
+
+void fake_kernel_free(FakeKernel *fake)
+{
+    if (fake == NULL)
+        return;
+    munmap(fake, sizeof *fake);
+}
+
+AttrIo *fake_kernel_io(FakeKernel *fake)
+{
+    AttrIo *io = g_new(AttrIo, 1);
+
+    io->ops = &fake_kernel_ops;
+    io->self = fake;
+    return io;
+}
+
+/* --- locks --- */
+
+static void remove_dimm(FakeKernel *fake, int slot)
+{
+    FakeSlot *found = &fake->slots[slot];
+
+    for (guint32 i = 0; i < found->count; i++)
+        fake_drop(fake, found->first + i);
+    *found = (FakeSlot){0};
+}
+
+void fake_lock(FakeKernel *fake)
+{
+    if (pthread_mutex_lock(&fake->table_lock) == EOWNERDEAD)
+        pthread_mutex_consistent(&fake->table_lock);
+    if (fake->eject_end_usec != 0 && g_get_monotonic_time() >= fake->eject_end_usec) {
+        fake->eject_end_usec = 0;
+        if (fake->eject_slot >= 0)
+            remove_dimm(fake, fake->eject_slot);
+    }
+    if (fake->offlining >= 0) {
+        int busy = pthread_mutex_trylock(&fake->hotplug_lock);
+
+        if (busy == EBUSY)
+            return;
+        /* The writer was killed: a fatal signal ends the loop in offline_pages() like any other. */
+        if (busy == EOWNERDEAD)
+            pthread_mutex_consistent(&fake->hotplug_lock);
+        FakeBlock *block = fake_find(fake, (guint32)fake->offlining);
+        if (block != NULL)
+            g_strlcpy(block->state, "online", sizeof block->state);
+        fake->offlining = -1;
+        pthread_mutex_unlock(&fake->hotplug_lock);
+    }
+}
+
+void fake_unlock(FakeKernel *fake)
+{
+    pthread_mutex_unlock(&fake->table_lock);
+}
+
+/* --- the table, with the lock held --- */
+
+FakeBlock *fake_find(FakeKernel *fake, guint32 index)
+{
+    return index < fake->end && fake->blocks[index].exists ? &fake->blocks[index] : NULL;
+}
+
+FakeBlock *fake_touch(FakeKernel *fake, guint32 index, gboolean is_write)
+{
+    FakeBlock *block = fake_find(fake, index);
+
+    if (block != NULL && (block->vanish == FAKE_VANISHES_ON_ACCESS ||
+                          (block->vanish == FAKE_VANISHES_ON_WRITE && is_write))) {
+        fake_drop(fake, index);
+        return NULL;
+    }
+    return block;
+}
+
+void fake_drop(FakeKernel *fake, guint32 index)
+{
+    FakeBlock *block = fake_find(fake, index);
+
+    if (block == NULL)
+        return;
+    if (strcmp(block->state, "online") == 0)
+        fake_change_state(fake, block, "offline", "");
+    *block = (FakeBlock){0};
+}
+
+void fake_change_state(FakeKernel *fake, FakeBlock *block, const char *state, const char *zone)
+{
+    gboolean was_online = block->zone[0] != '\0';
+    gboolean is_online = zone[0] != '\0';
+
+    if (is_online && !was_online)
+        fake->available_bytes += fake->block_size_bytes;
+    if (was_online && !is_online)
+        fake->available_bytes -= MIN(fake->available_bytes, fake->block_size_bytes);
+    g_strlcpy(block->state, state, sizeof block->state);
+    g_strlcpy(block->zone, zone, sizeof block->zone);
+    block->zones[0] = '\0';
+}
+
+static FakeBlock *add_block(FakeKernel *fake, guint32 index)
+{
+    g_assert_cmpuint(index, <, FAKE_INDEX_MAX);
+    FakeBlock *block = &fake->blocks[index];
+    if (block->exists)
+        g_error("the fake kernel has a block %u already", index);
+    *block = (FakeBlock){.exists = TRUE, .inode = fake->next_inode++, .node = -1};
+    g_strlcpy(block->state, "offline", sizeof block->state);
+    fake->end = MAX(fake->end, index + 1);
+    return block;
+}
+
+static FakeBlock *must_find(FakeKernel *fake, guint32 index)
+{
+    FakeBlock *block = fake_find(fake, index);
+
+    if (block == NULL)
+        g_error("the fake kernel has no block %u", index);
+    return block;
+}
+
+FakeFile *fake_find_file(FakeKernel *fake, const char *path)
+{
+    for (guint i = 0; i < FAKE_FILES_MAX; i++) {
+        if (strcmp(fake->files[i].path, path) == 0)
+            return &fake->files[i];
+    }
+    return NULL;
+}
+
+/* --- what a test puts in --- */
+
+void fake_kernel_add_boot(FakeKernel *fake, guint32 first, guint32 count)
+{
+    fake_lock(fake);
+    for (guint32 i = first; i < first + count; i++) {
+        FakeBlock *block = add_block(fake, i);
+
+        block->node = 0;
+        fake_change_state(fake, block, "online",
+                          i * fake->block_size_bytes < (guint64)4 << 30 ? "DMA32" : "Normal");
+    }
+    fake_unlock(fake);
+}
+
+void fake_kernel_add_dimm(FakeKernel *fake, int slot, guint32 first, guint32 count)
+{
+    g_assert_cmpint(slot, <, FAKE_SLOT_MAX);
+    fake_lock(fake);
+    g_assert_cmpuint(fake->slots[slot].count, ==, 0);
+    fake->slots[slot] = (FakeSlot){.first = first, .count = count};
+    for (guint32 i = first; i < first + count; i++) {
+        FakeBlock *block = add_block(fake, i);
+
+        block->node = 0;
+        g_snprintf(block->link, sizeof block->link,
+                   "../../../LNXSYSTM:00/LNXSYBUS:00/PNP0C80:%02x", (guint)slot);
+    }
+    fake_unlock(fake);
+}
+
+void fake_kernel_add_virtio_mem(FakeKernel *fake, int number, guint32 first, guint32 region_count,
+                                guint32 count)
+{
+    fake_lock(fake);
+    g_assert_cmpuint(fake->n_regions, <, FAKE_REGIONS_MAX);
+    fake->regions[fake->n_regions++] =
+        (FakeRegion){.number = number, .first = first, .count = region_count};
+    for (guint32 i = first; i < first + count; i++)
+        add_block(fake, i)->node = 0;
+    fake_unlock(fake);
+}
+
+void fake_kernel_add_block(FakeKernel *fake, guint32 index)
+{
+    fake_lock(fake);
+    add_block(fake, index);
+    fake_unlock(fake);
+}
+
+void fake_kernel_remove(FakeKernel *fake, guint32 first, guint32 count)
+{
+    fake_lock(fake);
+    for (guint32 i = first; i < first + count; i++)
+        fake_drop(fake, i);
+    fake_unlock(fake);
+}
+
+void fake_kernel_remove_dimm(FakeKernel *fake, int slot)
+{
+    fake_lock(fake);
+    remove_dimm(fake, slot);
+    fake_unlock(fake);
+}
+
+void fake_kernel_set_state(FakeKernel *fake, guint32 index, const char *state, const char *zones)
+{
+    fake_lock(fake);
+    FakeBlock *block = must_find(fake, index);
+    const char *zone = "";
+
+    if (strcmp(state, "online") == 0)
+        zone = zones != NULL ? zones : fake->default_zone;
+    fake_change_state(fake, block, state, zone);
+    g_strlcpy(block->zones, zones != NULL ? zones : "", sizeof block->zones);
+    fake_unlock(fake);
+}
+
+void fake_kernel_set_node(FakeKernel *fake, guint32 index, int node)
+{
+    fake_lock(fake);
+    must_find(fake, index)->node = node;
+    fake_unlock(fake);
+}
+
+void fake_kernel_set_firmware_node(FakeKernel *fake, guint32 index, const char *target)
+{
+    fake_lock(fake);
+    FakeBlock *block = must_find(fake, index);
+    g_strlcpy(block->link, target != NULL ? target : "", sizeof block->link);
+    fake_unlock(fake);
+}
+
+void fake_kernel_set_default_zone(FakeKernel *fake, const char *zone)
+{
+    fake_lock(fake);
+    g_strlcpy(fake->default_zone, zone, sizeof fake->default_zone);
+    fake_unlock(fake);
+}
+
+void fake_kernel_set_available(FakeKernel *fake, guint64 available_bytes)
+{
+    fake_lock(fake);
+    fake->available_bytes = available_bytes;
+    fake_unlock(fake);
+}
+
+void fake_kernel_set_file(FakeKernel *fake, const char *path, const char *text)
+{
+    fake_lock(fake);
+    FakeFile *file = fake_find_file(fake, path);
+    if (file == NULL)
+        file = fake_find_file(fake, "");
+    if (file == NULL || (text != NULL && strlen(text) >= sizeof file->text))
+        g_error("no room in the fake kernel for %s", path);
+    g_strlcpy(file->path, path, sizeof file->path);
+    file->is_hidden = text == NULL;
+    g_strlcpy(file->text, text != NULL ? text : "", sizeof file->text);
+    fake_unlock(fake);
+}
+
+void fake_kernel_fail(FakeKernel *fake, guint32 index, const char *verb, int error, int times)
+{
+    fake_lock(fake);
+    FakeBlock *block = must_find(fake, index);
+    g_strlcpy(block->fail_verb, verb != NULL ? verb : "", sizeof block->fail_verb);
+    block->fail_error = error;
+    block->fail_times = times;
+    fake_unlock(fake);
+}
+
+void fake_kernel_set_offline_ms(FakeKernel *fake, guint32 index, int ms)
+{
+    fake_lock(fake);
+    must_find(fake, index)->offline_ms = ms;
+    fake_unlock(fake);
+}
+
+static void set_vanish(FakeKernel *fake, guint32 index, FakeVanish vanish)
+{
+    fake_lock(fake);
+    must_find(fake, index)->vanish = vanish;
+    fake_unlock(fake);
+}
+
+void fake_kernel_vanish_on_access(FakeKernel *fake, guint32 index)
+{
+    set_vanish(fake, index, FAKE_VANISHES_ON_ACCESS);
+}
+
+void fake_kernel_vanish_on_write(FakeKernel *fake, guint32 index)
+{
+    set_vanish(fake, index, FAKE_VANISHES_ON_WRITE);
+}
+
+gboolean fake_kernel_start_eject(FakeKernel *fake, int slot, int ms)
+{
+    fake_lock(fake);
+    gboolean is_let = fake->hotplug_flag != 0;
+    if (is_let) {
+        fake->eject_slot = slot;
+        fake->eject_end_usec = g_get_monotonic_time() + ms * G_GINT64_CONSTANT(1000);
+    }
+    fake_unlock(fake);
+    return is_let;
+}
+
+void fake_kernel_hide_hotplug_flag(FakeKernel *fake)
+{
+    fake_lock(fake);
+    fake->hotplug_flag = -1;
+    fake_unlock(fake);
+}
+
+/* --- what a test looks at --- */
+
+const char *fake_kernel_state(FakeKernel *fake, guint32 index)
+{
+    fake_lock(fake);
+    FakeBlock *block = fake_find(fake, index);
+    fake_unlock(fake);
+    return block != NULL ? block->state : NULL;
+}
+
+const char *fake_kernel_zone(FakeKernel *fake, guint32 index)
+{
+    fake_lock(fake);
+    FakeBlock *block = fake_find(fake, index);
+    fake_unlock(fake);
+    return block != NULL ? block->zone : NULL;
+}
+
+guint64 fake_kernel_inode(FakeKernel *fake, guint32 index)
+{
+    fake_lock(fake);
+    FakeBlock *block = fake_find(fake, index);
+    fake_unlock(fake);
+    return block != NULL ? block->inode : 0;
+}
+
+guint64 fake_kernel_available(FakeKernel *fake)
+{
+    fake_lock(fake);
+    guint64 available = fake->available_bytes;
+    fake_unlock(fake);
+    return available;
+}
+
+int fake_kernel_hotplug_flag(FakeKernel *fake)
+{
+    fake_lock(fake);
+    int flag = fake->hotplug_flag;
+    fake_unlock(fake);
+    return flag;
+}
+
+const FakeWrite *fake_kernel_writes(FakeKernel *fake, guint *n_writes)
+{
+    fake_lock(fake);
+    *n_writes = fake->n_writes;
+    fake_unlock(fake);
+    return fake->writes;
+}
+
+guint fake_kernel_count_writes(FakeKernel *fake, gint64 index, const char *verb)
+{
+    char wanted[96];
+    guint count = 0;
+
+    g_snprintf(wanted, sizeof wanted, "/memory%" G_GINT64_FORMAT "/state", index);
+    fake_lock(fake);
+    for (guint i = 0; i < fake->n_writes; i++) {
+        const FakeWrite *write = &fake->writes[i];
+
+        if (g_str_has_suffix(write->path, index < 0 ? "/state" : wanted) &&
+            (verb == NULL || strcmp(write->value, verb) == 0))
+            count++;
+    }
+    fake_unlock(fake);
+    return count;
+}
+
+void fake_kernel_clear_writes(FakeKernel *fake)
+{
+    fake_lock(fake);
+    fake->n_writes = 0;
+    fake_unlock(fake);
+}
+
+guint fake_kernel_traps(FakeKernel *fake)
+{
+    fake_lock(fake);
+    guint traps = fake->traps;
+    fake_unlock(fake);
+    return traps;
+}
+
+guint64 fake_kernel_operations(FakeKernel *fake)
+{
+    fake_lock(fake);
+    guint64 operations = fake->operations;
+    fake_unlock(fake);
+    return operations;
+}

@@ -1,0 +1,185 @@
+"""One QEMU guest: booted, talked to, and ended by its own pid whatever happens."""
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from .channel import Channel
+from .image import Image
+from .memory import Memory
+from .qmp import Qmp
+from .shell import Shells
+from .waiting import PATIENCE_S, wait_until
+
+AGENT_PORT = "org.memplug.agent.0"
+N_SHELLS = 3
+BOOT_S = 300
+TAIL_LINES = 40
+
+
+class GuestDied(AssertionError):
+    """QEMU ended by itself: the kernel panicked, or QEMU refused to start."""
+
+
+class Guest(Memory):
+    """A booted guest, for a `with` statement.
+
+    memory, maxmem, slots  QEMU's -m; `append` more words for the kernel's command line
+    devices    more QEMU arguments, as a list
+    overlays   Archives that are unpacked over the image
+    daemon     False leaves memplugd out of the image altogether
+    keep       do not end the guest at the end of the program (the demo's KEEP=1)
+    """
+
+    def __init__(self, memory="1G", maxmem="16G", slots=16, append="", devices=(), overlays=(),
+                 daemon=True, cpus=2, keep=False, image=None):
+        self.image = image or Image()
+        self.folder = Path(tempfile.mkdtemp(prefix="memplug-guest."))
+        self.process = None
+        self.qmp = None
+        self.shells = None
+        self._keep = keep
+        self._block_size = None
+        self._channels = []
+        self._arguments = self._qemu(memory, maxmem, slots, append, devices, cpus)
+        archives = [self.image.base] + ([self.image.memplugd] if daemon else [])
+        with open(self.folder / "initramfs", "wb") as initramfs:
+            for archive in archives:
+                initramfs.write(archive.read_bytes())
+            for overlay in overlays:
+                initramfs.write(overlay.pack())
+
+    def __enter__(self):
+        self.start()
+        try:
+            self.wait_booted()
+        except BaseException:
+            problem = self.describe()
+            self.stop()
+            print(problem)
+            raise
+        return self
+
+    def __exit__(self, *_):
+        if not self._keep:
+            self.stop()
+
+    def start(self):
+        """Starts QEMU and connects to it; the guest boots meanwhile."""
+        command = self._arguments
+        if not self._keep:
+            # A harness that is killed must not leave its guest behind.
+            command = ["setpriv", "--pdeathsig", "KILL"] + command
+        with open(self.folder / "qemu.log", "wb") as log:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log,
+                                            stderr=log, start_new_session=True)
+        wait_until(lambda: self._alive() and self.path("qmp").exists(), "QEMU to start")
+        self.qmp = Qmp(self.path("qmp"))
+        self.shells = Shells([self.path("shell.%d" % n) for n in range(N_SHELLS)])
+
+    def wait_booted(self):
+        """Waits for the first answer of a shell."""
+        try:
+            self.shells.output("true", BOOT_S)
+        except ConnectionError:
+            self.process.wait()
+            self._alive()  # says how it ended
+            raise
+
+    def close(self):
+        """Lets go of the guest's sockets, so that somebody else may take them."""
+        for channel in self._channels:
+            channel.close()
+        if self.shells:
+            self.shells.close()
+        if self.qmp:
+            self.qmp.close()
+
+    def stop(self):
+        """Ends the guest and removes what it left."""
+        self.close()
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def path(self, name):
+        """The host's socket of a port: "qmp", "shell.N" or "agent"."""
+        return self.folder / (name + ".sock")
+
+    def channel(self, timeout=PATIENCE_S):
+        """A new connection to the agent's port. The port takes one at a time: close the last."""
+        channel = Channel(self.path("agent"), timeout)
+        self._channels.append(channel)
+        return channel
+
+    def shell(self, command, timeout=PATIENCE_S):
+        """Runs a command as root; returns (exit status, output)."""
+        return self.shells.run(command, timeout)
+
+    def shell_start(self, command):
+        """Starts a command in the background; returns a Job."""
+        return self.shells.start(command)
+
+    def start_daemon(self):
+        """Starts memplugd as the boot does, after a test has ended it."""
+        self.shells.output("start-memplugd >/dev/null 2>&1 &")
+
+    def console(self):
+        """What the kernel and the daemon have printed so far."""
+        return (self.folder / "console.log").read_text(errors="replace")
+
+    def describe(self):
+        """For a person who reads a failure: the ends of the logs and the last events."""
+        parts = [("console", self.console()), ("QEMU said", (self.folder / "qemu.log").read_text())]
+        if self.qmp:
+            parts.append(("QMP events", "\n".join(str(event) for event in self.qmp.events)))
+        if not self._alive_quietly():
+            parts.append(("QEMU is gone", "status %s" % (self.process and self.process.returncode)))
+        elif self.shells:
+            parts.append(("memplugd", self._try("tail -n 60 /run/memplugd.log")))
+            parts.append(("kernel", self._try("dmesg | tail -n 30")))
+            parts.append(("blocks", self._try("cd /sys/devices/system/memory; "
+                                              "grep . memory*/state | tr '\\n' ' '")))
+        return "\n".join("--- %s\n%s" % (name, "\n".join(text.splitlines()[-TAIL_LINES:]))
+                         for name, text in parts if text.strip())
+
+    def _try(self, command):
+        try:
+            return self.shells.run(command, 10)[1]
+        except (AssertionError, OSError) as problem:
+            return "(%s)" % problem
+
+    def _alive_quietly(self):
+        return self.process is not None and self.process.poll() is None
+
+    def _alive(self):
+        if not self._alive_quietly():
+            raise GuestDied("QEMU ended (status %s)\n%s"
+                            % (self.process and self.process.returncode, self.describe()))
+        return True
+
+    def _qemu(self, memory, maxmem, slots, append, devices, cpus):
+        kvm = os.environ.get("ACCEL") == "kvm"
+        words = "console=ttyS0 quiet panic=-1 oops=panic " + append
+        arguments = [
+            "qemu-system-" + self.image.arch, "-nodefaults", "-no-user-config", "-no-reboot",
+            "-display", "none", "-machine", "q35",
+            "-accel", "kvm" if kvm else "tcg,thread=multi", "-smp", str(cpus),
+            "-m", "%s,slots=%d,maxmem=%s" % (memory, slots, maxmem),
+            "-kernel", str(self.image.kernel), "-initrd", str(self.folder / "initramfs"),
+            "-append", words,
+            # To a file: a console that nobody reads would stop the guest.
+            "-serial", "file:%s" % (self.folder / "console.log"),
+            "-chardev", self._server("qmp"), "-mon", "chardev=qmp,mode=control",
+            "-device", "virtio-serial-pci,id=ports",
+        ]
+        ports = [("agent", AGENT_PORT)] + [("shell.%d" % n,) * 2 for n in range(N_SHELLS)]
+        for name, port in ports:
+            arguments += ["-chardev", self._server(name),
+                          "-device", "virtserialport,bus=ports.0,chardev=%s,name=%s" % (name, port)]
+        return arguments + list(devices)
+
+    def _server(self, name):
+        return "socket,id=%s,path=%s,server=on,wait=off" % (name, self.path(name))

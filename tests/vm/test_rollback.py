@@ -1,0 +1,118 @@
+"""A prepare that cannot succeed fails with a reason and puts every block back."""
+import errno
+
+import pytest
+
+from guest.jobs import codes, prepare, query, reasons, wait_job
+from guest.waiting import wait_until
+
+
+@pytest.fixture
+def pinned(guest, dimm):
+    """The index of a block of the DIMM that holds a page which cannot move."""
+    pin = guest.pin(guest.dimm_blocks(dimm))
+    yield pin.block
+    guest.unpin(pin)
+
+
+def slot(guest, dimm):
+    return {"slot": guest.dimm(dimm)["slot"]}
+
+
+def wait_stuck(guest, index):
+    """Waits until the kernel is at the pinned block."""
+    wait_until(lambda: guest.blocks()[index].state == "going-offline",
+               "the kernel to try block %d" % index)
+
+
+def assert_restored(guest, dimm):
+    """At the moment a job has ended, not a while after."""
+    assert {(block.state, block.zone) for block in guest.dimm_blocks(dimm).values()} == {
+        ("online", "Movable")}
+    assert guest.oom_kills() == 0
+
+
+# Waits for the second block to go offline, then makes the kernel refuse every other.
+FAIL_THIRD = """
+cd /sys/devices/system/memory
+while :; do
+    offline=0
+    for block in {blocks}; do
+        read -r state <memory$block/state
+        [ $state = offline ] && offline=$((offline + 1))
+    done
+    [ $offline -ge 2 ] && break
+done
+echo -{errno} >/sys/kernel/debug/notifier-error-inject/memory/actions/MEM_GOING_OFFLINE/error
+echo refusing after $offline
+"""
+
+
+def test_the_kernel_refuses_the_third_block(guest, agent, dimm):
+    blocks = " ".join(str(index) for index in guest.dimm_blocks(dimm))
+    injector = guest.shell_start(FAIL_THIRD.format(blocks=blocks, errno=errno.EBUSY))
+    job = prepare(agent, slot(guest, dimm), timeout_ms=8000)
+    injector.wait_output("refusing after")
+    record = wait_job(agent, job, "failed")
+    assert_restored(guest, dimm)
+    guest.inject_error("MEM_GOING_OFFLINE")
+    refusals = [reason for reason in reasons(record) if reason.get("errno") == errno.EBUSY]
+    assert refusals and refusals[0]["block"] in guest.dimm_blocks(dimm)
+    assert refusals[0]["desc"]
+
+
+def test_a_pinned_page_ends_in_a_timeout(guest, agent, dimm, pinned):
+    job = prepare(agent, slot(guest, dimm), timeout_ms=7000)
+    record = wait_job(agent, job, "failed")
+    assert_restored(guest, dimm)
+    assert "timeout" in codes(record)
+    assert pinned in {reason.get("block") for reason in reasons(record)}
+
+
+def test_memory_runs_low_in_the_middle(guest, agent, dimm, pinned):
+    job = prepare(agent, slot(guest, dimm), timeout_ms=600000)
+    wait_stuck(guest, pinned)
+    hog = guest.shell_start("hog -u %d" % ((guest.meminfo()["MemAvailable"] >> 20) - 30))
+    record = wait_job(agent, job, "failed")
+    assert "low-memory" in codes(record)
+    assert_restored(guest, dimm)
+    hog.wait_output("ready")
+    hog.kill()
+    hog.wait()
+
+
+def test_cancel_in_the_middle(guest, agent, dimm, pinned):
+    job = prepare(agent, slot(guest, dimm), timeout_ms=600000)
+    wait_stuck(guest, pinned)
+    agent.call("memory-cancel-unplug", job=job)
+    wait_job(agent, job, "cancelled")
+    assert_restored(guest, dimm)
+
+
+def test_cancel_gives_the_lease_back(guest, agent, dimm):
+    job = prepare(agent, slot(guest, dimm))
+    wait_job(agent, job, "ready")
+    agent.call("memory-cancel-unplug", job=job)
+    wait_job(agent, job, "cancelled")
+    assert_restored(guest, dimm)
+
+
+def test_the_lease_ends(guest, agent, dimm):
+    job = prepare(agent, slot(guest, dimm), lease_ms=1000)
+    record = wait_job(agent, job, "expired")
+    assert_restored(guest, dimm)
+    assert "lease-left-ms" not in record
+
+
+def test_a_block_that_comes_back_is_no_longer_ready(guest, agent, dimm):
+    """A coldplug under a RHEL-style rule does this to a prepared block."""
+    job = prepare(agent, slot(guest, dimm))
+    wait_job(agent, job, "ready")
+    index = min(guest.dimm_blocks(dimm))
+    guest.shells.output("echo online >/sys/devices/system/memory/memory%d/state" % index)
+    def settled():
+        record = query(agent, job)
+        blocks = guest.dimm_blocks(dimm)
+        offline = {block.state for block in blocks.values()} == {"offline"}
+        return record["state"] == "failed" or (record["state"] == "ready" and offline)
+    wait_until(settled, "the job to be ready again, or to be over")
