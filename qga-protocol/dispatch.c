@@ -87,8 +87,8 @@ void qga_dispatch_run(QgaDispatch *dispatch, QgaCall *call, const char *command,
     GError *error = NULL;
 
     if (found == NULL) {
-        qga_call_fail(call, QGA_CLASS_COMMAND_NOT_FOUND, "The command %s has not been found",
-                      command);
+        qga_call_fail(call, QGA_CLASS_COMMAND_NOT_FOUND, "The command %.*s has not been found",
+                      (int) qga_error_clip(command, QGA_ERROR_NAME_MAX_BYTES), command);
     } else if (!found->enabled) {
         qga_call_fail(call, QGA_CLASS_COMMAND_NOT_FOUND, "Command %s has been disabled", command);
     } else if (!qga_schema_check(dispatch->schema, command, given, &error)) {

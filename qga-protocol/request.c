@@ -9,7 +9,8 @@
 static void complain(GError **error, const char *before, const char *name, const char *after)
 {
     if (*error == NULL)
-        *error = g_error_new(QGA_ERROR, QGA_CLASS_GENERIC, "%s%s%s", before, name, after);
+        *error = g_error_new(QGA_ERROR, QGA_CLASS_GENERIC, "%s%.*s%s", before,
+                             (int) qga_error_clip(name, QGA_ERROR_NAME_MAX_BYTES), name, after);
 }
 
 static void take_id(QgaRequest *request, const char *text, gsize n_bytes, GError **error)

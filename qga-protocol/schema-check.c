@@ -20,7 +20,8 @@ static void append_place(GString *text, const Place *place)
     } else {
         if (text->len > 0)
             g_string_append_c(text, '.');
-        g_string_append(text, place->name);
+        g_string_append_len(text, place->name,
+                            (gssize) qga_error_clip(place->name, QGA_ERROR_NAME_MAX_BYTES));
     }
 }
 
@@ -96,7 +97,8 @@ static gboolean check_enum(const QgaType *type, JsonNode *node, const Place *pla
     word = json_node_get_string(node);
     if (g_strv_contains((const char *const *) type->words, word))
         return TRUE;
-    after = g_strdup_printf(" does not accept value '%s'", word);
+    after = g_strdup_printf(" does not accept value '%.*s'",
+                            (int) qga_error_clip(word, QGA_ERROR_NAME_MAX_BYTES), word);
     refuse(error, place, "Parameter ", after);
     g_free(after);
     return FALSE;

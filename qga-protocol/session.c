@@ -6,7 +6,6 @@
 #include "qga-protocol/request.h"
 
 #define SENTINEL_BYTE "\xFF" /* QGA_SENTINEL_BYTE, qga/main.c in QEMU */
-#define DESC_MAX_BYTES 2048
 
 struct QgaSession {
     QgaDispatch *dispatch;
@@ -128,18 +127,13 @@ static void line_end(QgaSession *session)
 }
 
 /* The error object; the layout of qmp_error_response() in QEMU's qapi/qmp-dispatch.c. The text may
- * quote what the peer sent, so it is cut (at the start of a character) where it is too long. */
+ * quote what the peer sent, so it is cut where it is too long. */
 static void write_error(QgaWriter *writer, QgaErrorClass error_class, const char *desc)
 {
-    gsize n_bytes = strlen(desc);
-
-    if (n_bytes > DESC_MAX_BYTES)
-        for (n_bytes = DESC_MAX_BYTES; (desc[n_bytes] & 0xC0) == 0x80 && n_bytes > 0; n_bytes--)
-            ;
     qga_writer_member_object(writer, "error");
     qga_writer_member_string(writer, "class", qga_error_class_name(error_class));
     qga_writer_key(writer, "desc");
-    qga_writer_string_bytes(writer, desc, n_bytes);
+    qga_writer_string_bytes(writer, desc, qga_error_clip(desc, QGA_ERROR_DESC_MAX_BYTES));
     qga_writer_end_object(writer);
 }
 

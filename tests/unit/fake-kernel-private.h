@@ -76,6 +76,7 @@ void fake_unlock(FakeKernel *fake);
 
 /* With the table lock held. */
 FakeBlock *fake_find(FakeKernel *fake, guint32 index); /* or NULL */
+FakeBlock *fake_must_find(FakeKernel *fake, guint32 index);
 FakeBlock *fake_touch(FakeKernel *fake, guint32 index, gboolean is_write); /* it may vanish */
 void fake_drop(FakeKernel *fake, guint32 index);
 void fake_change_state(FakeKernel *fake, FakeBlock *block, const char *state, const char *zone);

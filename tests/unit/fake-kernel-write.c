@@ -78,11 +78,13 @@ static int offline_slowly(FakeKernel *fake, guint32 index)
         sleep_1ms();
         fake_lock(fake);
     }
-    g_strlcpy(block->state, "online", sizeof block->state);
     fake->offlining = -1;
-    if (result == 0)
+    if (!block->exists) {
+        result = -ENODEV;
+    } else if (result == 0) {
         fake_change_state(fake, block, "offline", "");
-    else {
+    } else {
+        g_strlcpy(block->state, "online", sizeof block->state);
         /* Let go of the locks first: the signal may be the last thing that happens here. */
         fake_unlock(fake);
         pthread_mutex_unlock(&fake->hotplug_lock);

@@ -1,5 +1,5 @@
 /*
- * The fake kernel's table: what a test puts in and looks at. See fake-kernel.h.
+ * The fake kernel's table, its locks, and what a test puts into it. See fake-kernel.h.
  */
 #include "tests/unit/fake-kernel-private.h"
 
@@ -116,8 +116,7 @@ void fake_drop(FakeKernel *fake, guint32 index)
 
     if (block == NULL)
         return;
-    if (strcmp(block->state, "online") == 0)
-        fake_change_state(fake, block, "offline", "");
+    fake_change_state(fake, block, "offline", "");
     *block = (FakeBlock){0};
 }
 
@@ -147,7 +146,7 @@ static FakeBlock *add_block(FakeKernel *fake, guint32 index)
     return block;
 }
 
-static FakeBlock *must_find(FakeKernel *fake, guint32 index)
+FakeBlock *fake_must_find(FakeKernel *fake, guint32 index)
 {
     FakeBlock *block = fake_find(fake, index);
 
@@ -233,7 +232,7 @@ void fake_kernel_remove_dimm(FakeKernel *fake, int slot)
 void fake_kernel_set_state(FakeKernel *fake, guint32 index, const char *state, const char *zones)
 {
     fake_lock(fake);
-    FakeBlock *block = must_find(fake, index);
+    FakeBlock *block = fake_must_find(fake, index);
     const char *zone = "";
 
     if (strcmp(state, "online") == 0)
@@ -246,14 +245,14 @@ void fake_kernel_set_state(FakeKernel *fake, guint32 index, const char *state, c
 void fake_kernel_set_node(FakeKernel *fake, guint32 index, int node)
 {
     fake_lock(fake);
-    must_find(fake, index)->node = node;
+    fake_must_find(fake, index)->node = node;
     fake_unlock(fake);
 }
 
 void fake_kernel_set_firmware_node(FakeKernel *fake, guint32 index, const char *target)
 {
     fake_lock(fake);
-    FakeBlock *block = must_find(fake, index);
+    FakeBlock *block = fake_must_find(fake, index);
     g_strlcpy(block->link, target != NULL ? target : "", sizeof block->link);
     fake_unlock(fake);
 }
@@ -284,148 +283,4 @@ void fake_kernel_set_file(FakeKernel *fake, const char *path, const char *text)
     file->is_hidden = text == NULL;
     g_strlcpy(file->text, text != NULL ? text : "", sizeof file->text);
     fake_unlock(fake);
-}
-
-void fake_kernel_fail(FakeKernel *fake, guint32 index, const char *verb, int error, int times)
-{
-    fake_lock(fake);
-    FakeBlock *block = must_find(fake, index);
-    g_strlcpy(block->fail_verb, verb != NULL ? verb : "", sizeof block->fail_verb);
-    block->fail_error = error;
-    block->fail_times = times;
-    fake_unlock(fake);
-}
-
-void fake_kernel_set_offline_ms(FakeKernel *fake, guint32 index, int ms)
-{
-    fake_lock(fake);
-    must_find(fake, index)->offline_ms = ms;
-    fake_unlock(fake);
-}
-
-static void set_vanish(FakeKernel *fake, guint32 index, FakeVanish vanish)
-{
-    fake_lock(fake);
-    must_find(fake, index)->vanish = vanish;
-    fake_unlock(fake);
-}
-
-void fake_kernel_vanish_on_access(FakeKernel *fake, guint32 index)
-{
-    set_vanish(fake, index, FAKE_VANISHES_ON_ACCESS);
-}
-
-void fake_kernel_vanish_on_write(FakeKernel *fake, guint32 index)
-{
-    set_vanish(fake, index, FAKE_VANISHES_ON_WRITE);
-}
-
-gboolean fake_kernel_start_eject(FakeKernel *fake, int slot, int ms)
-{
-    fake_lock(fake);
-    gboolean is_let = fake->hotplug_flag != 0;
-    if (is_let) {
-        fake->eject_slot = slot;
-        fake->eject_end_usec = g_get_monotonic_time() + ms * G_GINT64_CONSTANT(1000);
-    }
-    fake_unlock(fake);
-    return is_let;
-}
-
-void fake_kernel_hide_hotplug_flag(FakeKernel *fake)
-{
-    fake_lock(fake);
-    fake->hotplug_flag = -1;
-    fake_unlock(fake);
-}
-
-/* --- what a test looks at --- */
-
-const char *fake_kernel_state(FakeKernel *fake, guint32 index)
-{
-    fake_lock(fake);
-    FakeBlock *block = fake_find(fake, index);
-    fake_unlock(fake);
-    return block != NULL ? block->state : NULL;
-}
-
-const char *fake_kernel_zone(FakeKernel *fake, guint32 index)
-{
-    fake_lock(fake);
-    FakeBlock *block = fake_find(fake, index);
-    fake_unlock(fake);
-    return block != NULL ? block->zone : NULL;
-}
-
-guint64 fake_kernel_inode(FakeKernel *fake, guint32 index)
-{
-    fake_lock(fake);
-    FakeBlock *block = fake_find(fake, index);
-    fake_unlock(fake);
-    return block != NULL ? block->inode : 0;
-}
-
-guint64 fake_kernel_available(FakeKernel *fake)
-{
-    fake_lock(fake);
-    guint64 available = fake->available_bytes;
-    fake_unlock(fake);
-    return available;
-}
-
-int fake_kernel_hotplug_flag(FakeKernel *fake)
-{
-    fake_lock(fake);
-    int flag = fake->hotplug_flag;
-    fake_unlock(fake);
-    return flag;
-}
-
-const FakeWrite *fake_kernel_writes(FakeKernel *fake, guint *n_writes)
-{
-    fake_lock(fake);
-    *n_writes = fake->n_writes;
-    fake_unlock(fake);
-    return fake->writes;
-}
-
-guint fake_kernel_count_writes(FakeKernel *fake, gint64 index, const char *verb)
-{
-    char wanted[96];
-    guint count = 0;
-
-    g_snprintf(wanted, sizeof wanted, "/memory%" G_GINT64_FORMAT "/state", index);
-    fake_lock(fake);
-    for (guint i = 0; i < fake->n_writes; i++) {
-        const FakeWrite *write = &fake->writes[i];
-
-        if (g_str_has_suffix(write->path, index < 0 ? "/state" : wanted) &&
-            (verb == NULL || strcmp(write->value, verb) == 0))
-            count++;
-    }
-    fake_unlock(fake);
-    return count;
-}
-
-void fake_kernel_clear_writes(FakeKernel *fake)
-{
-    fake_lock(fake);
-    fake->n_writes = 0;
-    fake_unlock(fake);
-}
-
-guint fake_kernel_traps(FakeKernel *fake)
-{
-    fake_lock(fake);
-    guint traps = fake->traps;
-    fake_unlock(fake);
-    return traps;
-}
-
-guint64 fake_kernel_operations(FakeKernel *fake)
-{
-    fake_lock(fake);
-    guint64 operations = fake->operations;
-    fake_unlock(fake);
-    return operations;
 }
