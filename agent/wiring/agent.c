@@ -51,6 +51,7 @@ static gboolean make_dispatch(Agent *agent, GError **error)
     commands_guest_register(agent->dispatch, agent);
     commands_report_register(agent->dispatch, agent);
     commands_unplug_register(agent->dispatch, agent);
+    commands_plan_register(agent->dispatch, agent);
     return qga_dispatch_set_lists(agent->dispatch, (const char *const *)settings->allow_rpcs,
                                   (const char *const *)settings->block_rpcs, error);
 }

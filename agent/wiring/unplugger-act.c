@@ -41,58 +41,6 @@ static void act_journal(Unplugger *unplugger)
     unplugger_feed(unplugger, &event, NULL);
 }
 
-/* --- check --- */
-
-/* The blocks of DEVICE, which is the job's device number DEVICE_NUMBER. */
-static void append_blocks(GArray *blocks, const Snapshot *snapshot, const Device *device,
-                          guint device_number)
-{
-    for (guint32 i = 0; i < snapshot->block_count; i++) {
-        const Block *block = &snapshot->blocks[i];
-        if (snapshot_block_device(snapshot, block) != device)
-            continue;
-        JobBlock job_block = {.index = block->index,
-                              .inode = block->inode,
-                              .device = (guint16)device_number,
-                              .phase = block->state == BLOCK_STATE_OFFLINE ? JOB_BLOCK_WAS_OFFLINE
-                                                                           : JOB_BLOCK_ONLINE};
-        g_array_append_val(blocks, job_block);
-    }
-}
-
-static void act_check(Unplugger *unplugger, guint64 job_id)
-{
-    const UnplugJob *job = unplug_machine_find(unplugger->machine, job_id);
-
-    unplugger->checking_job = job_id;
-    g_autoptr(UnplugVerdict) verdict =
-        unplugger_check(unplugger, job->selectors, job->n_selectors, FALSE);
-    unplugger->checking_job = 0;
-
-    const Snapshot *snapshot = model_keeper_snapshot(unplugger->config.keeper);
-    g_autoptr(GArray) blocks = g_array_new(FALSE, FALSE, sizeof(JobBlock));
-    g_autofree char(*ids)[DEVICE_ID_MAX] = g_malloc0_n(verdict->devices->len + 1, DEVICE_ID_MAX);
-    for (guint i = 0; i < verdict->devices->len; i++) {
-        const Device *device = verdict->devices->pdata[i];
-        g_strlcpy(ids[i], device->id, DEVICE_ID_MAX);
-        if (verdict->can_prepare)
-            append_blocks(blocks, snapshot, device, i);
-    }
-    UnplugEvent event = {
-        .kind = UNPLUG_CHECKED,
-        .job = job_id,
-        .checked = {.reasons = verdict->reasons,
-                    .device_ids = (const char(*)[DEVICE_ID_MAX])ids,
-                    .n_devices = verdict->devices->len,
-                    .blocks = (const JobBlock *)blocks->data,
-                    .n_blocks = blocks->len,
-                    .block_size_bytes = snapshot->block_size_bytes,
-                    .reserve_bytes = verdict->reserve_bytes,
-                    .default_timeout_ms =
-                        unplug_timeout_default_ms(blocks->len * snapshot->block_size_bytes)}};
-    unplugger_feed(unplugger, &event, NULL);
-}
-
 /* --- verify --- */
 
 void unplugger_look_at_job(Unplugger *unplugger, const UnplugJob *job)
@@ -257,7 +205,7 @@ void unplugger_act(Unplugger *unplugger, const UnplugAction *action)
 {
     switch (action->kind) {
     case ACTION_CHECK:
-        act_check(unplugger, action->job);
+        unplugger_act_check(unplugger, action->job);
         break;
     case ACTION_JOURNAL:
         act_journal(unplugger);

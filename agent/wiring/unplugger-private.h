@@ -29,6 +29,8 @@ UnplugResult unplugger_feed(Unplugger *unplugger, const UnplugEvent *event, guin
 
 /* Carries out one action. ACTION's blocks stay the caller's. */
 void unplugger_act(Unplugger *unplugger, const UnplugAction *action);
+/* Checks the devices of the job and feeds what came of it: ACTION_CHECK. */
+void unplugger_act_check(Unplugger *unplugger, guint64 job_id);
 /* Reads all blocks of JOB; what has changed reaches the machine by unplugger_on_change(). */
 void unplugger_look_at_job(Unplugger *unplugger, const UnplugJob *job);
 /* Puts the kernel's eject switch back to what it was before an earlier daemon's barrier. */

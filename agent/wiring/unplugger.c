@@ -48,33 +48,6 @@ UnplugResult unplugger_feed(Unplugger *unplugger, const UnplugEvent *event, guin
     return result;
 }
 
-static gboolean is_taken(guint32 index, guint64 inode, gpointer user_data)
-{
-    Unplugger *unplugger = user_data;
-    const UnplugJob *owner = unplug_machine_owner(unplugger->machine, index, inode);
-
-    return owner && owner->id != unplugger->checking_job;
-}
-
-UnplugVerdict *unplugger_check(Unplugger *unplugger, const DeviceSelector *selectors, guint n,
-                               gboolean allow_virtio_mem)
-{
-    Meminfo meminfo = {.available_bytes = 0};
-
-    meminfo_read(unplugger->config.io, &meminfo);
-    UnplugCheckInput input = {
-        .snapshot = model_keeper_snapshot(unplugger->config.keeper),
-        .meminfo = &meminfo,
-        .selectors = selectors,
-        .n_selectors = n,
-        .reserve_bytes = unplugger->config.reserve_bytes,
-        .is_taken = is_taken,
-        .user_data = unplugger,
-        .allow_virtio_mem = allow_virtio_mem,
-    };
-    return unplug_check(&input);
-}
-
 UnplugResult unplugger_submit(Unplugger *unplugger, const UnplugSubmit *submit, guint64 *job_id)
 {
     UnplugEvent event = {.kind = UNPLUG_SUBMIT, .submit = *submit};

@@ -51,3 +51,6 @@ const UnplugMachine *unplugger_machine(const Unplugger *unplugger);
 /* What a check of these selectors says now. ALLOW_VIRTIO_MEM as in UnplugCheckInput. */
 UnplugVerdict *unplugger_check(Unplugger *unplugger, const DeviceSelector *selectors, guint n,
                                gboolean allow_virtio_mem);
+/* What a check of DEVICE alone says, without a look at the pages in it (huge pages) and without
+ * warnings: for going over many devices. */
+UnplugVerdict *unplugger_check_briefly(Unplugger *unplugger, const Device *device);
