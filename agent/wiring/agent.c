@@ -87,7 +87,8 @@ static gboolean make_parts(Agent *agent, GError **error)
                               .state_dir = options->state_dir,
                               .boot_id = agent->boot_id,
                               .timeout_ms = settings->timeout_ms,
-                              .reserve_bytes = settings->reserve_bytes};
+                              .reserve_bytes = settings->reserve_bytes,
+                              .gate = settings->unplug_gate && !options->sysroot};
     agent->unplugger = unplugger_new(&config, on_job_changed, agent);
     agent->onliner =
         onliner_new(agent->keeper, agent->executor,

@@ -21,6 +21,7 @@ typedef struct {
     const char *boot_id;
     guint64 timeout_ms;    /* 0: by size */
     guint64 reserve_bytes; /* 0: by size */
+    gboolean gate; /* refuse ejects while no job is ready; see eject-gate.h */
 } UnpluggerConfig;
 
 /* JOB has entered STATE (and may have left it already). */
