@@ -33,6 +33,13 @@ gssize attr_read_all(const AttrIo *io, const char *path, gsize max_bytes, char *
     return io->ops->read_all(io->self, path, max_bytes, contents);
 }
 
+gssize attr_read_at(const AttrIo *io, const char *path, guint64 offset, void *buf, gsize size)
+{
+    if (io->ops->read_at == NULL)
+        return -ENOENT;
+    return io->ops->read_at(io->self, path, offset, buf, size);
+}
+
 int attr_write(const AttrIo *io, const char *dir, guint64 expected_inode, const char *name,
                const char *value)
 {
