@@ -3,6 +3,8 @@
  */
 #include "decide/warnings.h"
 
+#include "ground/units.h"
+
 static void warning_free(gpointer data)
 {
     Warning *warning = data;
@@ -45,7 +47,7 @@ static void find_offline(const WarningInput *input, GPtrArray *warnings)
     const Snapshot *snapshot = input->snapshot;
     guint32 count = 0, first = 0;
 
-    if (input->policy == ONLINE_POLICY_NONE)
+    if (input->config->policy == ONLINE_POLICY_NONE)
         return;
     for (guint32 i = 0; i < snapshot->block_count; i++) {
         const Block *block = &snapshot->blocks[i];
@@ -66,11 +68,29 @@ static void find_auto_online(const WarningInput *input, GPtrArray *warnings)
 {
     const char *word = input->auto_online_blocks;
 
+    if (input->is_auto_online_ours || input->config->policy == ONLINE_POLICY_KERNEL)
+        return;
     if (g_str_equal(word, "online") || g_str_equal(word, "online_kernel"))
         add(warnings, "kernel-auto-online",
             g_strdup_printf("auto_online_blocks is '%s': the kernel onlines new memory by itself, "
                             "perhaps where it cannot be unplugged from",
                             word));
+}
+
+/* Much more movable memory than kernel memory starves the kernel of memory for itself. */
+static void find_ratio(const WarningInput *input, GPtrArray *warnings)
+{
+    if (!input->zones || input->config->policy != ONLINE_POLICY_MOVABLE)
+        return;
+    OnlineRatioFigures figures = online_ratio_figures(input->snapshot, input->zones, -1);
+    if (online_ratio_allows(&figures, input->config->movable_ratio))
+        return;
+    add(warnings, "movable-ratio",
+        g_strdup_printf("%" G_GUINT64_FORMAT " MiB of movable memory are more than %" G_GUINT64_FORMAT
+                        " percent of the %" G_GUINT64_FORMAT " MiB that the kernel has for itself: "
+                        "it may run out of memory while much is free",
+                        figures.movable_bytes / MIB, input->config->movable_ratio,
+                        figures.kernel_early_bytes / MIB));
 }
 
 GPtrArray *warnings_find(const WarningInput *input)
@@ -80,5 +100,6 @@ GPtrArray *warnings_find(const WarningInput *input)
     find_kernel_zone(input, warnings);
     find_offline(input, warnings);
     find_auto_online(input, warnings);
+    find_ratio(input, warnings);
     return warnings;
 }

@@ -9,14 +9,17 @@
 #include "model/snapshot.h"
 
 typedef struct {
-    const char *code; /* static: "kernel-zone-blocks", "offline-blocks", "kernel-auto-online" */
+    const char *code; /* static: "kernel-zone-blocks", "offline-blocks", "kernel-auto-online",
+                       * "movable-ratio" */
     char *desc;       /* owned: a sentence */
 } Warning;
 
 typedef struct {
     const Snapshot *snapshot;
-    OnlinePolicy policy;
+    const GArray *zones; /* of ZoneStats; NULL: not known */
+    const OnlineConfig *config;
     const char *auto_online_blocks; /* the kernel's word, "" if not known */
+    gboolean is_auto_online_ours;   /* the daemon has set that word */
     BlockOwnedFunc is_held;         /* blocks that an unplug job keeps offline */
     gpointer user_data;
 } WarningInput;

@@ -30,6 +30,8 @@ struct Agent {
     QgaDispatch *dispatch;
     QgaBasicCommands *basic_commands;
     Channel *channel;
+    AgentStoppedFunc on_stopped;
+    gpointer on_stopped_data;
 };
 
 /* The snapshot with all that the kernel had announced when this was called. Borrowed. */
@@ -38,5 +40,6 @@ Snapshot *agent_sync(Agent *agent);
 /* Each registers the commands of its file. */
 void commands_guest_register(QgaDispatch *dispatch, Agent *agent);
 void commands_report_register(QgaDispatch *dispatch, Agent *agent);
+void commands_policy_register(QgaDispatch *dispatch, Agent *agent);
 void commands_unplug_register(QgaDispatch *dispatch, Agent *agent);
 void commands_plan_register(QgaDispatch *dispatch, Agent *agent);

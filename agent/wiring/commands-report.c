@@ -2,6 +2,7 @@
  * memory-get-status and memory-get-devices: what is there, as measured in the guest.
  */
 #include "decide/warnings.h"
+#include "model/zone-stats.h"
 #include "wiring/agent-private.h"
 #include "wiring/reply.h"
 
@@ -56,9 +57,12 @@ static void reply_figures(QgaWriter *writer, const Snapshot *snapshot)
 
 static void reply_warnings(QgaWriter *writer, const Agent *agent, const char *auto_online)
 {
+    g_autoptr(GArray) zones = zone_stats_read(agent->io);
     WarningInput input = {.snapshot = model_keeper_snapshot(agent->keeper),
-                          .policy = onliner_policy(agent->onliner),
+                          .zones = zones,
+                          .config = onliner_config(agent->onliner),
                           .auto_online_blocks = auto_online,
+                          .is_auto_online_ours = onliner_owns_auto_online(agent->onliner),
                           .is_held = unplugger_is_held,
                           .user_data = agent->unplugger};
     g_autoptr(GPtrArray) warnings = warnings_find(&input);
@@ -89,7 +93,7 @@ static void get_status(QgaCall *call, G_GNUC_UNUSED JsonObject *arguments, gpoin
     reply_figures(writer, snapshot);
     qga_writer_member_uint(writer, "ready", ready_bytes(unplugger_machine(agent->unplugger)));
     qga_writer_member_string(writer, "policy",
-                             online_policy_name(onliner_policy(agent->onliner)));
+                             online_policy_name(onliner_config(agent->onliner)->policy));
     qga_writer_member_string(writer, "kernel-auto-online", auto_online);
     qga_writer_member_string(writer, "kernel-release", release);
     qga_writer_member_string(writer, "boot-id", agent->boot_id);
