@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "wiring/agent-private.h"
+#include "wiring/events.h"
 
 extern const char memplug_schema_json[]; /* qga-protocol/memplug-schema.json, by the Makefile */
 
@@ -15,14 +16,19 @@ static void on_model_change(const ModelChange *change, gpointer user_data)
 {
     Agent *agent = user_data;
 
+    events_send_change(agent->channel, change);
+    agent_update_target(agent, change->now);
     /* The jobs first: they know which of the blocks are theirs. */
     unplugger_on_change(agent->unplugger, change);
     if (change->n_added > 0)
         onliner_added(agent->onliner, change->added, change->n_added);
 }
 
-static void on_job_changed(const UnplugJob *job, JobState state, G_GNUC_UNUSED gpointer user_data)
+static void on_job_changed(const UnplugJob *job, JobState state, gpointer user_data)
 {
+    Agent *agent = user_data;
+
+    events_send_job(agent->channel, job, state);
     g_message("job %" G_GUINT64_FORMAT ": %s", job->id, job_state_name(state));
     if (!job_state_is_ended(state))
         return;
@@ -49,6 +55,8 @@ static gboolean make_dispatch(Agent *agent, GError **error)
     agent->dispatch = qga_dispatch_new(agent->schema);
     agent->basic_commands = qga_basic_commands_register(agent->dispatch, MEMPLUG_VERSION);
     commands_guest_register(agent->dispatch, agent);
+    commands_events_register(agent->dispatch, agent);
+    commands_map_register(agent->dispatch, agent);
     commands_report_register(agent->dispatch, agent);
     commands_unplug_register(agent->dispatch, agent);
     return qga_dispatch_set_lists(agent->dispatch, (const char *const *)settings->allow_rpcs,
@@ -77,7 +85,8 @@ static gboolean make_parts(Agent *agent, GError **error)
 
     agent->executor = executor_new(agent->io);
     agent->keeper =
-        model_keeper_new(agent->io, options->sysroot == NULL, on_model_change, agent, error);
+        model_keeper_new(agent->io, options->sysroot ? 0 : (guint)options->uevent_buffer_bytes,
+                         on_model_change, agent, error);
     if (!agent->keeper)
         return FALSE;
     UnpluggerConfig config = {.io = agent->io,
