@@ -1,10 +1,10 @@
 /*
  * memory-get-status and memory-get-devices: what is there, as measured in the guest.
  */
-#include "decide/warnings.h"
 #include "model/figures.h"
 #include "wiring/agent-private.h"
 #include "wiring/reply.h"
+#include "wiring/warnings-gather.h"
 
 #define PROTOCOL_VERSION 1
 #define AUTO_ONLINE_PATH "sys/devices/system/memory/auto_online_blocks"
@@ -50,12 +50,7 @@ static void reply_figures(QgaWriter *writer, const Agent *agent, const Snapshot 
 
 static void reply_warnings(QgaWriter *writer, const Agent *agent, const char *auto_online)
 {
-    WarningInput input = {.snapshot = model_keeper_snapshot(agent->keeper),
-                          .policy = onliner_policy(agent->onliner),
-                          .auto_online_blocks = auto_online,
-                          .is_held = unplugger_is_held,
-                          .user_data = agent->unplugger};
-    g_autoptr(GPtrArray) warnings = warnings_find(&input);
+    g_autoptr(GPtrArray) warnings = warnings_gather(agent, auto_online);
 
     qga_writer_member_array(writer, "warnings");
     for (guint i = 0; i < warnings->len; i++) {
