@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "wiring/agent-private.h"
+#include "wiring/events.h"
 
 extern const char memplug_schema_json[]; /* qga-protocol/memplug-schema.json, by the Makefile */
 
@@ -15,6 +16,8 @@ static void on_model_change(const ModelChange *change, gpointer user_data)
 {
     Agent *agent = user_data;
 
+    events_send_change(agent->channel, change);
+    agent_update_target(agent, change->now);
     /* The jobs first: they know which of the blocks are theirs. */
     unplugger_on_change(agent->unplugger, change);
     onliner_on_change(agent->onliner, change);
@@ -24,6 +27,7 @@ static void on_job_changed(const UnplugJob *job, JobState state, gpointer user_d
 {
     Agent *agent = user_data;
 
+    events_send_job(agent->channel, job, state);
     g_message("job %" G_GUINT64_FORMAT ": %s", job->id, job_state_name(state));
     if (!job_state_is_ended(state))
         return;
@@ -51,6 +55,8 @@ static gboolean make_dispatch(Agent *agent, GError **error)
     agent->dispatch = qga_dispatch_new(agent->schema);
     agent->basic_commands = qga_basic_commands_register(agent->dispatch, MEMPLUG_VERSION);
     commands_guest_register(agent->dispatch, agent);
+    commands_events_register(agent->dispatch, agent);
+    commands_map_register(agent->dispatch, agent);
     commands_report_register(agent->dispatch, agent);
     commands_policy_register(agent->dispatch, agent);
     commands_unplug_register(agent->dispatch, agent);
@@ -87,7 +93,8 @@ static gboolean make_parts(Agent *agent, GError **error)
 
     agent->executor = executor_new(agent->io);
     agent->keeper =
-        model_keeper_new(agent->io, options->sysroot == NULL, on_model_change, agent, error);
+        model_keeper_new(agent->io, options->sysroot ? 0 : (guint)options->uevent_buffer_bytes,
+                         on_model_change, agent, error);
     if (!agent->keeper)
         return FALSE;
     UnpluggerConfig config = {.io = agent->io,
