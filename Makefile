@@ -148,8 +148,8 @@ export MEMPLUG_BUILD := $(BUILD)
 export PYTHON
 
 .PHONY: run-check run-check-unit run-check-vm run-soak run-demo guest
-run-check-unit: lint $(UNIT_BINARIES) $(BUILD)/memplugd
-	$(Q)$(PROVE) $(UNIT_BINARIES) $(PROTOCOL_TESTS)
+run-check-unit: lint $(UNIT_BINARIES) $(FUZZ_BINARIES) $(BUILD)/memplugd
+	$(Q)$(PROVE) $(UNIT_BINARIES) tests/fuzz/run $(PROTOCOL_TESTS)
 
 guest: $(BUILD)/memplugd
 	$(Q)tests/vm/build-guest
@@ -157,14 +157,32 @@ guest: $(BUILD)/memplugd
 run-check-vm: guest
 	$(Q)$(PROVE) $(VM_TESTS)
 
-run-check: lint $(UNIT_BINARIES) $(BUILD)/memplugd guest
-	$(Q)$(PROVE) $(UNIT_BINARIES) $(PROTOCOL_TESTS) $(VM_TESTS)
+run-check: lint $(UNIT_BINARIES) $(FUZZ_BINARIES) $(BUILD)/memplugd guest
+	$(Q)$(PROVE) $(UNIT_BINARIES) tests/fuzz/run $(PROTOCOL_TESTS) $(VM_TESTS)
 
 run-soak: $(UNIT_BINARIES) guest
 	$(Q)SOAK=1 $(PROVE) $(UNIT_BINARIES) $(PROTOCOL_TESTS) $(VM_TESTS)
 
 run-demo: guest
 	$(Q)KEEP=$(KEEP) tests/vm/demo
+
+# --- fuzzing: libFuzzer, by clang. `make fuzz SECONDS=600`; a short run is part of the tests ---
+
+FUZZ_TARGETS := framer session
+FUZZ_BINARIES := $(FUZZ_TARGETS:%=$(BUILD)/tests/fuzz/fuzz-%)
+FUZZ_SOURCES := tests/unit/session-fixture.c tests/unit/framer-check.c $(wildcard qga-protocol/*.c)
+FUZZ_FLAGS := -std=gnu17 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
+CLANG ?= clang
+
+$(FUZZ_BINARIES): $(BUILD)/tests/fuzz/%: tests/fuzz/%.c $(FUZZ_SOURCES) $(BUILD)/memplug-schema.c
+	$(call say,FUZZ,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(FUZZ_FLAGS) $(BASE_CPPFLAGS) $(DEP_CFLAGS) -o $@ $< $(FUZZ_SOURCES) \
+		$(BUILD)/memplug-schema.c $(DEP_LIBS)
+
+.PHONY: fuzz
+fuzz: $(FUZZ_BINARIES)
+	$(Q)SECONDS=$(SECONDS) tests/fuzz/run $(FUZZ_BINARIES)
 
 .PHONY: lint format
 lint:
@@ -208,6 +226,7 @@ help:
 	@echo "make check-vm        the tests in QEMU guests"
 	@echo "make check-fresh     both README commands in a minimal Debian root"
 	@echo "make soak            the long rounds of the same tests"
+	@echo "make fuzz            fuzz the wire layer for SECONDS=$(SECONDS) a target"
 	@echo "make lint, format    the tree's rules; clang-format"
 	@echo "make deps            install what building and testing need (Debian)"
 	@echo "make clean           remove build/"
