@@ -101,7 +101,8 @@ static void check_blocks(UnplugVerdict *verdict, const UnplugCheckInput *input,
         add(verdict,
             reason_new(REASON_ERROR, device->id, strange.first, 0,
                        "the state of %u %s of %s cannot be told, the first is "
-                       "memory%" G_GINT64_FORMAT "; look at its state in /sys/devices/system/memory",
+                       "memory%" G_GINT64_FORMAT
+                       "; look at its state in /sys/devices/system/memory",
                        strange.count, blocks_word(strange.count), device->id, strange.first),
             0);
 }
@@ -232,8 +233,8 @@ UnplugVerdict *unplug_check(const UnplugCheckInput *input)
     for (guint i = 0; i < input->n_selectors; i++)
         check_selector(verdict, input, &input->selectors[i]);
     if (input->n_selectors == 0)
-        add(verdict,
-            reason_new(REASON_NO_SUCH_DEVICE, NULL, -1, 0, "no memory device was named"), 0);
+        add(verdict, reason_new(REASON_NO_SUCH_DEVICE, NULL, -1, 0, "no memory device was named"),
+            0);
     headroom_check(verdict, input);
     verdict->can_prepare = !reason_list_refuses(verdict->reasons);
     return verdict;

@@ -37,11 +37,11 @@ typedef struct {
 } UnplugCheckInput;
 
 typedef struct {
-    GPtrArray *reasons;     /* of Reason, owned; warnings too */
-    GPtrArray *devices;     /* of const Device *, those that were found, in the order asked; they
-                             * live as long as the snapshot */
-    gboolean can_prepare;   /* no reason refuses */
-    guint64 needed_bytes;   /* online memory of the devices: what must fit elsewhere */
+    GPtrArray *reasons;   /* of Reason, owned; warnings too */
+    GPtrArray *devices;   /* of const Device *, those that were found, in the order asked; they
+                           * live as long as the snapshot */
+    gboolean can_prepare; /* no reason refuses */
+    guint64 needed_bytes; /* online memory of the devices: what must fit elsewhere */
     guint64 available_bytes;
     guint64 reserve_bytes;
 } UnplugVerdict;

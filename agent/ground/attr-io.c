@@ -1,6 +1,6 @@
 /*
- * The operations of an AttrIo as functions, and the typed readers over them. Knows nothing of files:
- * what stands here holds for the real attribute files and for a fake kernel's alike.
+ * The operations of an AttrIo as functions, and the typed readers over them. Knows nothing of
+ * files: what stands here holds for the real attribute files and for a fake kernel's alike.
  */
 #include <errno.h>
 #include <string.h>
