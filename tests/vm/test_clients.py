@@ -9,11 +9,12 @@ QUERIES = 10000
 
 
 @pytest.fixture
-def second(guest, dimm):
+def second(guest, agent, dimm):
     """A second DIMM beside `dimm`."""
     guest.plug_dimm("second", GIB // 2)
     guest.wait_states("second", "online", "Movable")
     yield "second"
+    agent.close()  # the port takes one connection at a time
     with guest.channel() as channel:
         record = wait_job(channel, prepare(channel, slot(guest, "second")), "ready")
         guest.wait_deleted("second", guest.device_del("second"))
