@@ -15,6 +15,8 @@ typedef struct {
     guint n_failed;     /* attempts that did not take it offline */
     guint8 was_killed;  /* boolean: the last attempt was ended by us */
     guint8 is_changing; /* boolean: was last seen neither online nor offline */
+    PageSample contents; /* after the last attempt; `sampled` 0: not known */
+    guint64 hugepages_free;
 } BlockTrack;
 
 typedef enum {
@@ -134,6 +136,11 @@ void rollback_stop(Step *step);
 
 void step_begin(Step *step, UnplugMachine *machine, const UnplugWorld *world);
 void step_end(Step *step, GArray *actions);
+
+/* --- unplug-contents.c: what is in a block, in words --- */
+
+char *contents_describe(const BlockTrack *track);
+gboolean contents_lack_hugepages(const BlockTrack *track);
 
 /* --- unplug-reasons.c: the sentences --- */
 

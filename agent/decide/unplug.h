@@ -31,6 +31,7 @@
 
 #include "decide/reason.h"
 #include "model/device.h"
+#include "model/page-sample.h"
 
 #define UNPLUG_TIMEOUT_MAX_MS 600000
 #define UNPLUG_LEASE_MAX_MS 3600000
@@ -140,6 +141,10 @@ typedef struct {
     guint64 inode;
     BlockTruth truth;
     int error; /* WORKER_DONE: errno of the write to this block; else 0 */
+    /* WORKER_DONE of an OFFLINE that left the block online: what is in it, scaled to the whole block,
+     * and the free huge pages of the guest. `sampled` 0: not known. For sentences only. */
+    PageSample contents;
+    guint64 hugepages_free;
 } BlockReport;
 
 typedef enum {

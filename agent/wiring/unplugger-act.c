@@ -4,9 +4,14 @@
 #include <errno.h>
 
 #include "ground/units.h"
+#include "model/meminfo.h"
 #include "outside/journal.h"
+#include "wiring/contents.h"
 #include "wiring/truth.h"
 #include "wiring/unplugger-private.h"
+
+/* For one block that could not be taken offline: each attempt may come to this. */
+#define FAILED_BLOCK_BUDGET_USEC (20 * USEC_PER_MSEC)
 
 /* --- journal --- */
 
@@ -140,6 +145,19 @@ void unplugger_tell_gate(Unplugger *unplugger)
 
 /* --- worker --- */
 
+/* Adds to REPORT, of a block that an attempt left online, what is in it. */
+static void describe_contents(const Unplugger *unplugger, BlockReport *report)
+{
+    const Snapshot *snapshot = model_keeper_snapshot(unplugger->config.keeper);
+    Meminfo meminfo = {.hugepages_free = 0};
+
+    g_autofree PageSample *sample = contents_of_blocks(unplugger->config.io, snapshot,
+                                                       &report->index, 1, FAILED_BLOCK_BUDGET_USEC);
+    report->contents = page_sample_scale(sample, contents_pages(snapshot->block_size_bytes));
+    if (meminfo_read(unplugger->config.io, &meminfo) == 0)
+        report->hugepages_free = meminfo.hugepages_free;
+}
+
 static void on_task_done(const int *errors, guint n_steps, gpointer user_data)
 {
     Unplugger *unplugger = user_data;
@@ -156,6 +174,10 @@ static void on_task_done(const int *errors, guint n_steps, gpointer user_data)
         indices[i] = g_array_index(blocks, JobBlock, i).index;
     model_keeper_look(unplugger->config.keeper, indices, blocks->len);
     g_autofree BlockReport *reports = report_blocks(unplugger, blocks, errors + first);
+    for (guint i = 0; unplugger->task_is_offline && i < blocks->len; i++) {
+        if (reports[i].truth == TRUTH_ONLINE_MOVABLE || reports[i].truth == TRUTH_ONLINE_KERNEL)
+            describe_contents(unplugger, &reports[i]);
+    }
     UnplugEvent event = {.kind = UNPLUG_WORKER_DONE,
                          .job = unplugger->task_job,
                          .blocks = {.reports = reports,
@@ -184,6 +206,7 @@ static void start_task(Unplugger *unplugger, const UnplugAction *action, const c
         g_array_append_val(steps, last);
     unplugger->task_job = action->job;
     unplugger->task_has_barrier = has_barrier;
+    unplugger->task_is_offline = action->kind == ACTION_OFFLINE;
     unplugger->task_blocks = g_array_new(FALSE, FALSE, sizeof(JobBlock));
     g_array_append_vals(unplugger->task_blocks, action->blocks, action->n_blocks);
     unplugger->task = executor_submit(unplugger->config.executor,
