@@ -103,11 +103,12 @@ static void on_gate_save(gpointer user_data)
 static void on_gate_settled(gpointer user_data)
 {
     Unplugger *unplugger = user_data;
-    g_autoptr(GArray) waiting = unplugger->waiting;
+    guint n = unplugger->waiting->len;
 
-    unplugger->waiting = g_array_new(FALSE, FALSE, sizeof(guint64));
-    for (guint i = 0; i < waiting->len; i++)
-        verify(unplugger, g_array_index(waiting, guint64, i));
+    /* They stay in the list until all are done, or the gate would shut between a look and "ready". */
+    for (guint i = 0; i < n; i++)
+        verify(unplugger, g_array_index(unplugger->waiting, guint64, i));
+    g_array_remove_range(unplugger->waiting, 0, n);
     unplugger_tell_gate(unplugger);
 }
 

@@ -116,6 +116,10 @@ static void test_gate_opens_before_ready(World *world, G_GNUC_UNUSED gconstpoint
     guint64 id = world_prepare(world, 0, 60000);
     world_wait_for(world, id, JOB_READY);
     g_assert_cmpint(fake_kernel_hotplug_flag(world->fake), ==, 1);
+    fake_kernel_clear_writes(world->fake); /* and it stays so: not shut for a moment */
+    g_assert_false(executor_is_busy(world->executor));
+    g_main_context_iteration(NULL, FALSE);
+    g_assert_cmpuint(count_writes(world), ==, 0);
     fake_kernel_remove_dimm(world->fake, 0);
     model_keeper_sync(world->keeper);
     world_wait_for(world, id, JOB_UNPLUGGED);
