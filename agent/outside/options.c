@@ -4,6 +4,8 @@
  */
 #include "outside/options.h"
 
+#include "outside/monitor.h"
+
 typedef struct {
     char *method, *path, *allow_rpcs, *block_rpcs;
 } SettingArguments;
@@ -45,6 +47,8 @@ static gboolean parse_argv(Options *options, SettingArguments *arguments, int ar
         {"version", 'V', 0, G_OPTION_ARG_NONE, &options->show_version, "print the version", NULL},
         {"sysroot", 0, 0, G_OPTION_ARG_FILENAME, &options->sysroot,
          "look at the /sys and /proc below DIR, and change nothing", "DIR"},
+        {"uevent-buffer-bytes", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_INT,
+         &options->uevent_buffer_bytes, "size of the event socket's buffer (for tests)", "N"},
         {NULL, 0, 0, 0, NULL, NULL, NULL}};
     g_autoptr(GOptionContext) context = g_option_context_new(NULL);
 
@@ -66,6 +70,11 @@ static gboolean parse(Options *options, SettingArguments *arguments, int argc, c
 {
     if (!parse_argv(options, arguments, argc, argv, error))
         return FALSE;
+    if (options->uevent_buffer_bytes < 1) {
+        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                    "--uevent-buffer-bytes must be at least 1");
+        return FALSE;
+    }
     options->config_required = options->config_path != NULL;
     if (!options->config_path)
         options->config_path = g_strdup(SETTINGS_CONFIG_PATH);
@@ -86,6 +95,7 @@ Options *options_parse(int argc, char **argv, GError **error)
     SettingArguments arguments = {NULL, NULL, NULL, NULL};
 
     options->settings = settings_new();
+    options->uevent_buffer_bytes = MONITOR_BUFFER_BYTES;
     gboolean ok = parse(options, &arguments, argc, argv, error);
     g_free(arguments.method);
     g_free(arguments.path);

@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "decide/target.h"
 #include "ground/attr.h"
 #include "outside/channel.h"
 #include "outside/executor.h"
@@ -30,13 +31,22 @@ struct Agent {
     QgaDispatch *dispatch;
     QgaBasicCommands *basic_commands;
     Channel *channel;
+    AgentStoppedFunc on_stopped;
+    gpointer on_stopped_data;
+    Target target; /* guest-requested */
 };
 
 /* The snapshot with all that the kernel had announced when this was called. Borrowed. */
 Snapshot *agent_sync(Agent *agent);
 
+/* SNAPSHOT is news: has the target been reached? Sends the event. */
+void agent_update_target(Agent *agent, const Snapshot *snapshot);
+
 /* Each registers the commands of its file. */
 void commands_guest_register(QgaDispatch *dispatch, Agent *agent);
+void commands_events_register(QgaDispatch *dispatch, Agent *agent);
+void commands_map_register(QgaDispatch *dispatch, Agent *agent);
 void commands_report_register(QgaDispatch *dispatch, Agent *agent);
+void commands_policy_register(QgaDispatch *dispatch, Agent *agent);
 void commands_unplug_register(QgaDispatch *dispatch, Agent *agent);
 void commands_plan_register(QgaDispatch *dispatch, Agent *agent);

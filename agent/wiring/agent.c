@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "wiring/agent-private.h"
+#include "wiring/events.h"
 
 extern const char memplug_schema_json[]; /* qga-protocol/memplug-schema.json, by the Makefile */
 
@@ -15,17 +16,22 @@ static void on_model_change(const ModelChange *change, gpointer user_data)
 {
     Agent *agent = user_data;
 
+    events_send_change(agent->channel, change);
+    agent_update_target(agent, change->now);
     /* The jobs first: they know which of the blocks are theirs. */
     unplugger_on_change(agent->unplugger, change);
-    if (change->n_added > 0)
-        onliner_added(agent->onliner, change->added, change->n_added);
+    onliner_on_change(agent->onliner, change);
 }
 
-static void on_job_changed(const UnplugJob *job, JobState state, G_GNUC_UNUSED gpointer user_data)
+static void on_job_changed(const UnplugJob *job, JobState state, gpointer user_data)
 {
+    Agent *agent = user_data;
+
+    events_send_job(agent->channel, job, state);
     g_message("job %" G_GUINT64_FORMAT ": %s", job->id, job_state_name(state));
     if (!job_state_is_ended(state))
         return;
+    onliner_review(agent->onliner);
     for (guint i = 0; i < job->reasons->len; i++) {
         const Reason *reason = job->reasons->pdata[i];
         g_message("job %" G_GUINT64_FORMAT ": %s: %s", job->id, reason_code_name(reason->code),
@@ -49,7 +55,10 @@ static gboolean make_dispatch(Agent *agent, GError **error)
     agent->dispatch = qga_dispatch_new(agent->schema);
     agent->basic_commands = qga_basic_commands_register(agent->dispatch, MEMPLUG_VERSION);
     commands_guest_register(agent->dispatch, agent);
+    commands_events_register(agent->dispatch, agent);
+    commands_map_register(agent->dispatch, agent);
     commands_report_register(agent->dispatch, agent);
+    commands_policy_register(agent->dispatch, agent);
     commands_unplug_register(agent->dispatch, agent);
     commands_plan_register(agent->dispatch, agent);
     return qga_dispatch_set_lists(agent->dispatch, (const char *const *)settings->allow_rpcs,
@@ -71,6 +80,12 @@ static gboolean open_world(Agent *agent, GError **error)
     return agent->state_dir != NULL;
 }
 
+/* A BlockOwnedFunc: whether a job that has not ended has this block, offline or not. */
+static gboolean is_owned(guint32 index, guint64 inode, gpointer user_data)
+{
+    return unplug_machine_owner(unplugger_machine(user_data), index, inode) != NULL;
+}
+
 static gboolean make_parts(Agent *agent, GError **error)
 {
     const Options *options = agent->options;
@@ -78,7 +93,8 @@ static gboolean make_parts(Agent *agent, GError **error)
 
     agent->executor = executor_new(agent->io);
     agent->keeper =
-        model_keeper_new(agent->io, options->sysroot == NULL, on_model_change, agent, error);
+        model_keeper_new(agent->io, options->sysroot ? 0 : (guint)options->uevent_buffer_bytes,
+                         on_model_change, agent, error);
     if (!agent->keeper)
         return FALSE;
     UnpluggerConfig config = {.io = agent->io,
@@ -90,10 +106,18 @@ static gboolean make_parts(Agent *agent, GError **error)
                               .reserve_bytes = settings->reserve_bytes,
                               .gate = settings->unplug_gate && !options->sysroot};
     agent->unplugger = unplugger_new(&config, on_job_changed, agent);
-    agent->onliner =
-        onliner_new(agent->keeper, agent->executor,
-                    options->sysroot ? ONLINE_POLICY_NONE : settings->policy,
-                    unplugger_is_held, agent->unplugger);
+    OnlinerConfig onliner = {.io = agent->io,
+                             .keeper = agent->keeper,
+                             .executor = agent->executor,
+                             .state_dir = options->state_dir,
+                             .boot_id = agent->boot_id,
+                             .online = settings->online,
+                             .adopt_existing = settings->adopt_existing,
+                             .is_live = options->sysroot == NULL,
+                             .is_held = unplugger_is_held,
+                             .is_owned = is_owned,
+                             .user_data = agent->unplugger};
+    agent->onliner = onliner_new(&onliner);
     agent->block_setter =
         block_setter_new(agent->io, agent->keeper, agent->executor, agent->unplugger);
     return TRUE;
@@ -122,7 +146,7 @@ Agent *agent_new(const Options *options, GError **error)
     }
     /* What an earlier daemon left goes before anything new: its blocks are not to be adopted. */
     unplugger_resume(agent->unplugger);
-    onliner_adopt(agent->onliner);
+    onliner_start(agent->onliner);
     state_dir_set_active(agent->state_dir, TRUE);
     if (!open_channel(agent, error)) {
         agent_free(agent);
@@ -150,10 +174,19 @@ void agent_free(Agent *agent)
     g_free(agent);
 }
 
+static void on_unplugger_stopped(gpointer user_data)
+{
+    Agent *agent = user_data;
+
+    onliner_stop(agent->onliner, agent->on_stopped, agent->on_stopped_data);
+}
+
 void agent_stop(Agent *agent, AgentStoppedFunc func, gpointer user_data)
 {
+    agent->on_stopped = func;
+    agent->on_stopped_data = user_data;
     state_dir_set_active(agent->state_dir, FALSE);
-    unplugger_stop(agent->unplugger, func, user_data);
+    unplugger_stop(agent->unplugger, on_unplugger_stopped, agent);
 }
 
 static void append_rpc(const char *name, gboolean enabled, gpointer user_data)
