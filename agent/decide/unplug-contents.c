@@ -20,7 +20,7 @@ static void append_number(GString *text, guint64 number)
 }
 
 /* ": about 31,200 anonymous pages, 1,544 page cache"; "" where nothing is known. (transfer full) */
-char *contents_describe(const BlockTrack *track)
+char *contents_describe(const BlockContents *contents)
 {
     static const struct {
         PageKind kind;
@@ -32,17 +32,17 @@ char *contents_describe(const BlockTrack *track)
     };
     GString *text = g_string_new(NULL);
 
-    if (track->contents.sampled == 0)
+    if (contents->pages.sampled == 0)
         return g_string_free(text, FALSE);
     for (guint i = 0; i < G_N_ELEMENTS(kinds); i++) {
-        guint64 count = track->contents.counts[kinds[i].kind];
+        guint64 count = contents->pages.counts[kinds[i].kind];
 
         if (count == 0)
             continue;
         g_string_append(text, text->len == 0 ? ": about " : ", ");
         append_number(text, count);
         g_string_append_printf(text, " %s", kinds[i].name);
-        if (kinds[i].kind == PAGE_HUGETLB_IN_USE && contents_lack_hugepages(track))
+        if (kinds[i].kind == PAGE_HUGETLB_IN_USE && contents_lack_hugepages(contents))
             g_string_append(text, " with no free huge page elsewhere");
     }
     g_string_append(text, text->len == 0 ? ": hardly any page in use was seen" : " (in pages)");
@@ -50,7 +50,7 @@ char *contents_describe(const BlockTrack *track)
 }
 
 /* Whether huge pages in use are in the block, and the guest has no free one to move them to. */
-gboolean contents_lack_hugepages(const BlockTrack *track)
+gboolean contents_lack_hugepages(const BlockContents *contents)
 {
-    return track->contents.counts[PAGE_HUGETLB_IN_USE] > 0 && track->hugepages_free == 0;
+    return contents->pages.counts[PAGE_HUGETLB_IN_USE] > 0 && contents->hugepages_free == 0;
 }

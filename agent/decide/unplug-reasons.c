@@ -69,7 +69,7 @@ void reasons_add_kept(Job *job, guint position)
     const char *device = device_of(job, position);
     int error = track->last_error;
     gboolean is_busy = error == EBUSY || error == EAGAIN || (error == EINTR && track->was_killed);
-    g_autofree char *contents = contents_describe(track);
+    g_autofree char *contents = contents_describe(&track->contents);
     Reason *reason;
 
     if (track->is_changing)
@@ -77,7 +77,7 @@ void reasons_add_kept(Job *job, guint position)
                             "block %u is in the middle of a change; look at it again later", index);
     else if (track->n_failed == 0)
         return;
-    else if ((is_busy || error == ENOMEM) && contents_lack_hugepages(track))
+    else if ((is_busy || error == ENOMEM) && contents_lack_hugepages(&track->contents))
         reason = reason_new(REASON_HUGEPAGES, device, index, error,
                             "%s, block %u is still busy after %u attempts%s; free huge pages "
                             "(vm.nr_hugepages) or memory, or unplug less",

@@ -141,11 +141,13 @@ typedef struct {
     guint64 inode;
     BlockTruth truth;
     int error; /* WORKER_DONE: errno of the write to this block; else 0 */
-    /* WORKER_DONE of an OFFLINE that left the block online: what is in it, scaled to the whole block,
-     * and the free huge pages of the guest. `sampled` 0: not known. For sentences only. */
-    PageSample contents;
-    guint64 hugepages_free;
 } BlockReport;
+
+/* What is in a block, for sentences only. */
+typedef struct {
+    PageSample pages;       /* scaled to the whole block; `sampled` 0: not known */
+    guint64 hugepages_free; /* of the guest */
+} BlockContents;
 
 typedef enum {
     UNPLUG_SUBMIT,      /* submit: a new job (or a renewed one) */
@@ -192,6 +194,8 @@ typedef struct {
             const BlockReport *reports;
             guint n_reports;
             int barrier_error; /* WORKER_DONE of a rollback: errno of the barrier, 0: passed */
+            /* WORKER_DONE of an OFFLINE that left its block online; NULL: not known */
+            const BlockContents *contents;
         } blocks;
     };
 } UnplugEvent;

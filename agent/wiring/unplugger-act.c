@@ -146,17 +146,18 @@ void unplugger_tell_gate(Unplugger *unplugger)
 
 /* --- worker --- */
 
-/* Adds to REPORT, of a block that an attempt left online, what is in it. */
-static void describe_contents(const Unplugger *unplugger, BlockReport *report)
+/* What is in the block INDEX, which an attempt left online. */
+static BlockContents look_into(const Unplugger *unplugger, guint32 index)
 {
     const Snapshot *snapshot = model_keeper_snapshot(unplugger->config.keeper);
     Meminfo meminfo = {.hugepages_free = 0};
 
     g_autofree PageSample *sample = contents_of_blocks(unplugger->config.io, snapshot,
-                                                       &report->index, 1, FAILED_BLOCK_BUDGET_USEC);
-    report->contents = page_sample_scale(sample, contents_pages(snapshot->block_size_bytes));
-    if (meminfo_read(unplugger->config.io, &meminfo) == 0)
-        report->hugepages_free = meminfo.hugepages_free;
+                                                       &index, 1, FAILED_BLOCK_BUDGET_USEC);
+    meminfo_read(unplugger->config.io, &meminfo);
+    return (BlockContents){
+        .pages = page_sample_scale(sample, contents_pages(snapshot->block_size_bytes)),
+        .hugepages_free = meminfo.hugepages_free};
 }
 
 static void on_task_done(const int *errors, guint n_steps, gpointer user_data)
@@ -175,15 +176,17 @@ static void on_task_done(const int *errors, guint n_steps, gpointer user_data)
         indices[i] = g_array_index(blocks, JobBlock, i).index;
     model_keeper_look(unplugger->config.keeper, indices, blocks->len);
     g_autofree BlockReport *reports = report_blocks(unplugger, blocks, errors + first);
-    for (guint i = 0; unplugger->task_is_offline && i < blocks->len; i++) {
-        if (reports[i].truth == TRUTH_ONLINE_MOVABLE || reports[i].truth == TRUTH_ONLINE_KERNEL)
-            describe_contents(unplugger, &reports[i]);
-    }
+    BlockContents contents;
     UnplugEvent event = {.kind = UNPLUG_WORKER_DONE,
                          .job = unplugger->task_job,
                          .blocks = {.reports = reports,
                                     .n_reports = blocks->len,
                                     .barrier_error = barrier_error}};
+    if (unplugger->task_is_offline && blocks->len == 1 &&
+        (reports[0].truth == TRUTH_ONLINE_MOVABLE || reports[0].truth == TRUTH_ONLINE_KERNEL)) {
+        contents = look_into(unplugger, reports[0].index);
+        event.blocks.contents = &contents;
+    }
     unplugger_feed(unplugger, &event, NULL);
 }
 
