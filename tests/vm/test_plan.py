@@ -4,8 +4,6 @@ import pytest
 from guest import MIB
 from guest.jobs import prepare, wait_job
 
-GUEST = {"memory": "1G"}
-
 
 @pytest.fixture
 def dimms(guest, agent):
