@@ -3,9 +3,11 @@ import errno
 import threading
 
 import figures
-from guest import GIB
+from guest import GIB, MIB
 from guest.jobs import codes, prepare, reasons, wait_job
+from guest.waiting import wait_until
 
+GUEST = {"devices": ["-device", "virtio-balloon-pci,id=balloon"]}
 N_BLOCKS = 8
 TIMEOUT_MS = 9000
 
@@ -107,3 +109,32 @@ def test_huge_pages_are_named(guest, agent, dimm):
     hog.wait()
     guest.shells.output("echo 0 >/proc/sys/vm/nr_hugepages")
     assert {"hugepages", "low-memory"} <= {reason["code"] for reason in verdict["reasons"]}
+
+
+def test_a_balloon_is_a_warning(guest, agent, dimm):
+    total = guest.qmp.command("query-balloon")["actual"]
+    guest.qmp.command("balloon", value=total - 200 * MIB)
+    wait_until(lambda: guest.qmp.command("query-balloon")["actual"] == total - 200 * MIB,
+               "the balloon to inflate")
+    verdict = agent.call("memory-check-unplug", devices=[slot(guest, dimm)])
+    guest.qmp.command("balloon", value=total)
+    wait_until(lambda: guest.qmp.command("query-balloon")["actual"] == total,
+               "the balloon to deflate")
+    reason, = verdict["reasons"]
+    assert (reason["code"], reason["bytes"]) == ("balloon-active", 200 * MIB)
+    assert verdict["ready-to-prepare"] is True
+    assert agent.call("memory-check-unplug", devices=[slot(guest, dimm)])["reasons"] == []
+
+
+def test_a_strict_commit_limit(guest, agent, dimm):
+    """What is committed would not fit under CommitLimit without the DIMM, though it is not touched."""
+    limit = guest.meminfo()["CommitLimit"]
+    guest.shells.output("echo 2 >/proc/sys/vm/overcommit_memory")
+    reserver = guest.shell_start("reserve %d" % (limit // 2 // MIB + 100))
+    reserver.wait_output("reserved")
+    verdict = agent.call("memory-check-unplug", devices=[slot(guest, dimm)])
+    reserver.kill()
+    reserver.wait()
+    guest.shells.output("echo 0 >/proc/sys/vm/overcommit_memory")
+    reason, = verdict["reasons"]
+    assert reason["code"] == "low-memory" and "CommitLimit" in reason["desc"]
