@@ -72,7 +72,7 @@ all: $(BUILD)/memplugd
 
 # --- what needs packages first: install them, then start again with a make that can see them ---
 
-WRAPPED := check check-unit check-vm check-fresh soak demo
+WRAPPED := check check-unit check-vm check-fresh soak demo bench-unplug
 .PHONY: $(WRAPPED) deps
 deps:
 	$(Q)packaging/install-deps
@@ -87,6 +87,8 @@ soak: deps
 	$(Q)+$(MAKE) --no-print-directory run-soak
 demo: deps
 	$(Q)+$(MAKE) --no-print-directory run-demo
+bench-unplug: deps
+	$(Q)+$(MAKE) --no-print-directory run-bench-unplug
 check-fresh: deps
 	$(Q)tests/vm/check-fresh
 
@@ -147,7 +149,7 @@ PROVE := prove --failures --comments --exec tests/run-test
 export MEMPLUG_BUILD := $(BUILD)
 export PYTHON
 
-.PHONY: run-check run-check-unit run-check-vm run-soak run-demo guest
+.PHONY: run-check run-check-unit run-check-vm run-soak run-demo run-bench-unplug guest
 run-check-unit: lint $(UNIT_BINARIES) $(FUZZ_BINARIES) $(BUILD)/memplugd
 	$(Q)$(PROVE) $(UNIT_BINARIES) tests/fuzz/run $(PROTOCOL_TESTS)
 
@@ -162,6 +164,10 @@ run-check: lint $(UNIT_BINARIES) $(FUZZ_BINARIES) $(BUILD)/memplugd guest
 
 run-soak: $(UNIT_BINARIES) guest
 	$(Q)SOAK=1 $(PROVE) $(UNIT_BINARIES) $(PROTOCOL_TESTS) $(VM_TESTS)
+
+ROUNDS ?= 20
+run-bench-unplug: guest
+	$(Q)tests/vm/bench-unplug $(ROUNDS)
 
 run-demo: guest
 	$(Q)KEEP=$(KEEP) tests/vm/demo
@@ -227,6 +233,7 @@ help:
 	@echo "make check-fresh     both README commands in a minimal Debian root"
 	@echo "make soak            the long rounds of the same tests"
 	@echo "make fuzz            fuzz the wire layer for SECONDS=$(SECONDS) a target"
+	@echo "make bench-unplug    a bare device_del against memplug in a busy guest (ROUNDS=20)"
 	@echo "make lint, format    the tree's rules; clang-format"
 	@echo "make deps            install what building and testing need (Debian)"
 	@echo "make clean           remove build/"

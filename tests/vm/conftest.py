@@ -87,6 +87,7 @@ def dimm(guest, agent):
     guest.plug_dimm("dimm")
     guest.wait_states("dimm", "online", "Movable")
     yield "dimm"
+    agent.close()  # the port takes one connection at a time
     if guest.dimm("dimm"):
         take_away(guest, "dimm")
 
