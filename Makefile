@@ -178,20 +178,26 @@ format:
 .PHONY: install uninstall
 install: $(BUILD)/memplugd
 	install -D -m 0755 $(BUILD)/memplugd $(DESTDIR)$(sbindir)/memplugd
-	install -D -m 0644 udev-rules/39-memplug-online.rules $(DESTDIR)$(udevdir)/rules.d/39-memplug-online.rules
+	install -d -m 0755 $(DESTDIR)$(udevdir)/rules.d
+	sed -e 's,@sbindir@,$(sbindir),' udev-rules/39-memplug-online.rules.in >$(DESTDIR)$(udevdir)/rules.d/39-memplug-online.rules
+	chmod 0644 $(DESTDIR)$(udevdir)/rules.d/39-memplug-online.rules
 	install -D -m 0644 udev-rules/99-memplug-port.rules $(DESTDIR)$(udevdir)/rules.d/99-memplug-port.rules
 	install -d -m 0755 $(DESTDIR)$(unitdir)
 	sed -e 's,@sbindir@,$(sbindir),' systemd/memplugd.service.in >$(DESTDIR)$(unitdir)/memplugd.service
 	chmod 0644 $(DESTDIR)$(unitdir)/memplugd.service
 	install -D -m 0644 systemd/memplugd.conf $(DESTDIR)$(sysconfdir)/memplug/memplugd.conf
 	install -D -m 0644 README.md $(DESTDIR)$(docdir)/README.md
+	install -D -m 0644 docs/udev.md $(DESTDIR)$(docdir)/udev.md
+	install -D -m 0644 docs/memhp-movable.cfg $(DESTDIR)$(docdir)/memhp-movable.cfg
 
 uninstall:
 	rm -f $(DESTDIR)$(sbindir)/memplugd \
 		$(DESTDIR)$(udevdir)/rules.d/39-memplug-online.rules \
 		$(DESTDIR)$(udevdir)/rules.d/99-memplug-port.rules \
 		$(DESTDIR)$(unitdir)/memplugd.service \
-		$(DESTDIR)$(docdir)/README.md
+		$(DESTDIR)$(docdir)/README.md \
+		$(DESTDIR)$(docdir)/udev.md \
+		$(DESTDIR)$(docdir)/memhp-movable.cfg
 	@echo "left in place: $(DESTDIR)$(sysconfdir)/memplug"
 
 .PHONY: clean help
