@@ -214,7 +214,7 @@ static void warn_of_floor(const Onliner *onliner, const GArray *zones, guint32 i
     g_autofree char *floor = g_format_size_full(online_floor_bytes(&onliner->online, zones),
                                                 G_FORMAT_SIZE_IEC_UNITS);
 
-    g_warning("block %u and the rest of its device go to the kernel zone, from where they cannot "
+    g_warning("block %u and what came with it go to the kernel zone, from where they cannot "
               "be unplugged: the kernel's zones have %s to spare, and need %s (kernel-floor-bytes)",
               index, spare, floor);
 }
@@ -278,9 +278,8 @@ static void submit_new(Onliner *onliner, const guint32 *indices, guint n)
         return;
     for (guint i = 0; i < plan->len; i++) {
         const OnlineStep *step = &g_array_index(plan, OnlineStep, i);
-        if (step->is_floor && block_marks_want(placement_marks(onliner->placement), step->index,
-                                               step->inode) != MARK_WANT_KERNEL)
-            warn_of_floor(onliner, zones, step->index);
+        if (step->is_floor && (i == 0 || !g_array_index(plan, OnlineStep, i - 1).is_floor))
+            warn_of_floor(onliner, zones, step->index); /* once for all of them */
         placement_expect(onliner->placement, step->index, step->inode, want_of(onliner, step));
     }
     if (plan->len > 0)
