@@ -72,7 +72,7 @@ all: $(BUILD)/memplugd
 
 # --- what needs packages first: install them, then start again with a make that can see them ---
 
-WRAPPED := check check-unit check-vm check-fresh soak demo
+WRAPPED := check check-unit check-vm check-fresh soak demo bench-online
 .PHONY: $(WRAPPED) deps
 deps:
 	$(Q)packaging/install-deps
@@ -85,6 +85,8 @@ check-vm: deps
 	$(Q)+$(MAKE) --no-print-directory run-check-vm
 soak: deps
 	$(Q)+$(MAKE) --no-print-directory run-soak
+bench-online: deps
+	$(Q)+$(MAKE) --no-print-directory run-bench-online
 demo: deps
 	$(Q)+$(MAKE) --no-print-directory run-demo
 check-fresh: deps
@@ -147,7 +149,7 @@ PROVE := prove --failures --comments --exec tests/run-test
 export MEMPLUG_BUILD := $(BUILD)
 export PYTHON
 
-.PHONY: run-check run-check-unit run-check-vm run-soak run-demo guest
+.PHONY: run-check run-check-unit run-check-vm run-soak run-demo run-bench-online guest
 run-check-unit: lint $(UNIT_BINARIES) $(BUILD)/memplugd
 	$(Q)$(PROVE) $(UNIT_BINARIES) $(PROTOCOL_TESTS)
 
@@ -162,6 +164,9 @@ run-check: lint $(UNIT_BINARIES) $(BUILD)/memplugd guest
 
 run-soak: $(UNIT_BINARIES) guest
 	$(Q)SOAK=1 $(PROVE) $(UNIT_BINARIES) $(PROTOCOL_TESTS) $(VM_TESTS)
+
+run-bench-online: guest
+	$(Q)tests/vm/bench-online
 
 run-demo: guest
 	$(Q)KEEP=$(KEEP) tests/vm/demo
@@ -214,6 +219,7 @@ help:
 	@echo "make check-vm        the tests in QEMU guests"
 	@echo "make check-fresh     both README commands in a minimal Debian root"
 	@echo "make soak            the long rounds of the same tests"
+	@echo "make bench-online    how soon memory is online: the kernel, udev, qemu-ga, memplugd"
 	@echo "make lint, format    the tree's rules; clang-format"
 	@echo "make deps            install what building and testing need (Debian)"
 	@echo "make clean           remove build/"
