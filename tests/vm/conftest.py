@@ -113,5 +113,5 @@ def pytest_runtest_makereport(item, call):
         return
     item.failed = True
     for name, value in getattr(item, "funcargs", {}).items():
-        if isinstance(value, Guest):
-            report.sections.append((name, value.describe()))
+        guests = [value] if isinstance(value, Guest) else getattr(value, "guests", [])
+        report.sections += [(name, guest.describe()) for guest in guests]
