@@ -4,6 +4,9 @@ import pytest
 from guest import GIB, MIB, QgaError, wait_until
 from guest import daemon
 
+# RAM above 4 GiB: where the guest has a Normal zone of its own, the kernel does not put what it
+# cannot move into every block that is online there for a moment.
+GUEST = {"memory": "3G"}
 SETTINGS = ("devices/system/memory/auto_online_blocks",
             "module/memory_hotplug/parameters/online_policy",
             "module/memory_hotplug/parameters/auto_movable_ratio")
