@@ -166,6 +166,10 @@ run-soak: $(UNIT_BINARIES) guest
 run-demo: guest
 	$(Q)KEEP=$(KEEP) tests/vm/demo
 
+.PHONY: bench-report
+bench-report: $(BUILD)/memplugd
+	$(Q)$(PYTHON) tests/bench/bench-report
+
 .PHONY: lint format
 lint:
 	$(Q)tests/lint
@@ -208,6 +212,7 @@ help:
 	@echo "make check-vm        the tests in QEMU guests"
 	@echo "make check-fresh     both README commands in a minimal Debian root"
 	@echo "make soak            the long rounds of the same tests"
+	@echo "make bench-report    answers about 32,768 blocks: memplugd, qemu-ga and lsmem (needs root)"
 	@echo "make lint, format    the tree's rules; clang-format"
 	@echo "make deps            install what building and testing need (Debian)"
 	@echo "make clean           remove build/"

@@ -31,7 +31,9 @@ GPtrArray *warnings_gather(const Agent *agent, const char *auto_online)
     g_autoptr(GArray) blockless = acpi_memory_find_blockless(agent->io);
     Zoneinfo zoneinfo;
     WarningInput input = {.snapshot = snapshot,
-                          .policy = onliner_policy(agent->onliner),
+                          /* A tree is only looked at, but as its guest would see it. */
+                          .policy = agent->options->sysroot ? agent->options->settings->policy
+                                                            : onliner_policy(agent->onliner),
                           .auto_online_blocks = auto_online,
                           .balloon = balloon_read(agent->io, page_size_bytes),
                           .udev_rules = rules,
