@@ -195,6 +195,10 @@ $(FUZZ_BINARIES): $(BUILD)/tests/fuzz/%: tests/fuzz/%.c $(FUZZ_SOURCES) $(BUILD)
 fuzz: $(FUZZ_BINARIES)
 	$(Q)SECONDS=$(SECONDS) tests/fuzz/run $(FUZZ_BINARIES)
 
+.PHONY: bench-report
+bench-report: $(BUILD)/memplugd
+	$(Q)$(PYTHON) tests/bench/bench-report
+
 .PHONY: lint format
 lint:
 	$(Q)tests/lint
@@ -246,6 +250,7 @@ help:
 	@echo "make fuzz            fuzz the wire layer for SECONDS=$(SECONDS) a target"
 	@echo "make bench-unplug    a bare device_del against memplug in a busy guest (ROUNDS=20)"
 	@echo "make bench-online    how soon memory is online: the kernel, udev, qemu-ga, memplugd"
+	@echo "make bench-report    answers about 32,768 blocks: memplugd, qemu-ga and lsmem (needs root)"
 	@echo "make lint, format    the tree's rules; clang-format"
 	@echo "make deps            install what building and testing need (Debian)"
 	@echo "make clean           remove build/"
