@@ -11,6 +11,7 @@
 #include "qga-protocol/dispatch.h"
 #include "wiring/agent.h"
 #include "wiring/block-setter.h"
+#include "wiring/bus-service.h"
 #include "wiring/model-keeper.h"
 #include "wiring/onliner.h"
 #include "wiring/unplugger.h"
@@ -30,6 +31,7 @@ struct Agent {
     QgaDispatch *dispatch;
     QgaBasicCommands *basic_commands;
     Channel *channel;
+    BusService *bus_service;
 };
 
 /* The snapshot with all that the kernel had announced when this was called. Borrowed. */

@@ -19,10 +19,27 @@ static void on_model_change(const ModelChange *change, gpointer user_data)
     unplugger_on_change(agent->unplugger, change);
     if (change->n_added > 0)
         onliner_added(agent->onliner, change->added, change->n_added);
+    if (change->n_touched > 0)
+        bus_service_changed(agent->bus_service);
 }
 
-static void on_job_changed(const UnplugJob *job, JobState state, G_GNUC_UNUSED gpointer user_data)
+static void tell_job_changed(Agent *agent, const UnplugJob *job, JobState state)
 {
+    QgaWriter *writer = bus_service_begin_event(agent->bus_service, "MEMORY_UNPLUG_CHANGED");
+
+    bus_service_changed(agent->bus_service);
+    if (!writer)
+        return;
+    qga_writer_begin_object(writer);
+    qga_writer_member_uint(writer, "job", job->id);
+    qga_writer_member_string(writer, "state", job_state_name(state));
+    qga_writer_end_object(writer);
+    bus_service_end_event(agent->bus_service);
+}
+
+static void on_job_changed(const UnplugJob *job, JobState state, gpointer user_data)
+{
+    tell_job_changed(user_data, job, state);
     g_message("job %" G_GUINT64_FORMAT ": %s", job->id, job_state_name(state));
     if (!job_state_is_ended(state))
         return;
@@ -126,6 +143,7 @@ Agent *agent_new(const Options *options, GError **error)
         agent_free(agent);
         return NULL;
     }
+    agent->bus_service = bus_service_new(agent);
     return agent;
 }
 
@@ -133,6 +151,7 @@ void agent_free(Agent *agent)
 {
     if (!agent)
         return;
+    bus_service_free(agent->bus_service);
     channel_free(agent->channel);
     executor_free(agent->executor);
     block_setter_free(agent->block_setter);
