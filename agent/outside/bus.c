@@ -67,7 +67,9 @@ static int on_name(sd_bus_message *reply, void *user_data, G_GNUC_UNUSED sd_bus_
     const sd_bus_error *error = sd_bus_message_get_error(reply);
     uint32_t result = 0;
 
-    if (error)
+    if (error && sd_bus_error_has_name(error, SD_BUS_ERROR_NO_REPLY))
+        g_info("D-Bus hung up: %s", error->message);
+    else if (error)
         g_warning("D-Bus does not give the name %s: %s", bus->name, error->message);
     else if (sd_bus_message_read(reply, "u", &result) < 0 || result > 2)
         g_warning("D-Bus has given the name %s to somebody else", bus->name);
