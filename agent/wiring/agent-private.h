@@ -6,6 +6,7 @@
 #include "ground/attr.h"
 #include "outside/channel.h"
 #include "outside/executor.h"
+#include "outside/service.h"
 #include "outside/state-dir.h"
 #include "qga-protocol/basic-commands.h"
 #include "qga-protocol/dispatch.h"
@@ -17,7 +18,7 @@
 #include "wiring/unplugger.h"
 
 struct Agent {
-    const Options *options;
+    Options *options;
     AttrIo *io;
     StateDir *state_dir;
     char *boot_id;
@@ -32,6 +33,9 @@ struct Agent {
     QgaBasicCommands *basic_commands;
     Channel *channel;
     BusService *bus_service;
+    Service *service;
+    guint status_idle; /* status-line.c */
+    gboolean is_up;    /* made, and not stopping */
 };
 
 /* The snapshot with all that the kernel had announced when this was called. Borrowed. */

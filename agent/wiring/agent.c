@@ -5,7 +5,9 @@
 
 #include <string.h>
 
+#include "outside/log.h"
 #include "wiring/agent-private.h"
+#include "wiring/status-line.h"
 
 extern const char memplug_schema_json[]; /* qga-protocol/memplug-schema.json, by the Makefile */
 
@@ -19,8 +21,10 @@ static void on_model_change(const ModelChange *change, gpointer user_data)
     unplugger_on_change(agent->unplugger, change);
     if (change->n_added > 0)
         onliner_added(agent->onliner, change->added, change->n_added);
-    if (change->n_touched > 0)
+    if (change->n_touched > 0) {
         bus_service_changed(agent->bus_service);
+        status_line_changed(agent);
+    }
 }
 
 static void tell_job_changed(Agent *agent, const UnplugJob *job, JobState state)
@@ -28,6 +32,7 @@ static void tell_job_changed(Agent *agent, const UnplugJob *job, JobState state)
     QgaWriter *writer = bus_service_begin_event(agent->bus_service, "MEMORY_UNPLUG_CHANGED");
 
     bus_service_changed(agent->bus_service);
+    status_line_changed(agent);
     if (!writer)
         return;
     qga_writer_begin_object(writer);
@@ -40,12 +45,15 @@ static void tell_job_changed(Agent *agent, const UnplugJob *job, JobState state)
 static void on_job_changed(const UnplugJob *job, JobState state, gpointer user_data)
 {
     tell_job_changed(user_data, job, state);
-    g_message("job %" G_GUINT64_FORMAT ": %s", job->id, job_state_name(state));
+    log_event(LOG_JOB_STATE, G_LOG_LEVEL_MESSAGE, &(LogSubject){.job = job->id, .block = -1},
+              "job %" G_GUINT64_FORMAT ": %s", job->id, job_state_name(state));
     if (!job_state_is_ended(state))
         return;
     for (guint i = 0; i < job->reasons->len; i++) {
         const Reason *reason = job->reasons->pdata[i];
-        g_message("job %" G_GUINT64_FORMAT ": %s: %s", job->id, reason_code_name(reason->code),
+        LogSubject subject = {.job = job->id, .device = reason->device, .block = reason->block};
+        log_event(LOG_JOB_REASON, G_LOG_LEVEL_MESSAGE, &subject,
+                  "job %" G_GUINT64_FORMAT ": %s: %s", job->id, reason_code_name(reason->code),
                   reason->desc);
     }
 }
@@ -125,7 +133,7 @@ static gboolean open_channel(Agent *agent, GError **error)
     return agent->channel != NULL;
 }
 
-Agent *agent_new(const Options *options, GError **error)
+Agent *agent_new(Options *options, GError **error)
 {
     Agent *agent = g_new0(Agent, 1);
 
@@ -144,6 +152,12 @@ Agent *agent_new(const Options *options, GError **error)
         return NULL;
     }
     agent->bus_service = bus_service_new(agent);
+    agent->service = service_new();
+    agent->is_up = TRUE;
+    g_autofree char *line = status_line(agent);
+    log_event(LOG_STARTED, G_LOG_LEVEL_MESSAGE, NULL, "memplugd %s is up: %s", MEMPLUG_VERSION,
+              line);
+    service_ready(agent->service, line);
     return agent;
 }
 
@@ -151,6 +165,8 @@ void agent_free(Agent *agent)
 {
     if (!agent)
         return;
+    g_clear_handle_id(&agent->status_idle, g_source_remove);
+    service_free(agent->service);
     bus_service_free(agent->bus_service);
     channel_free(agent->channel);
     executor_free(agent->executor);
@@ -169,8 +185,50 @@ void agent_free(Agent *agent)
 
 void agent_stop(Agent *agent, AgentStoppedFunc func, gpointer user_data)
 {
+    agent->is_up = FALSE;
+    service_stopping(agent->service);
     state_dir_set_active(agent->state_dir, FALSE);
     unplugger_stop(agent->unplugger, func, user_data);
+}
+
+/* The dispatch table's lists are the only part that may refuse settings that are well-formed. */
+static gboolean take_settings(Agent *agent, Settings *loaded, GError **error)
+{
+    if (!qga_dispatch_set_lists(agent->dispatch, (const char *const *)loaded->allow_rpcs,
+                                (const char *const *)loaded->block_rpcs, error))
+        return FALSE;
+    /* In place: whoever has the pointer sees the new ones. */
+    Settings old = *agent->options->settings;
+    *agent->options->settings = *loaded;
+    *loaded = old;
+    const Settings *now = agent->options->settings;
+    if (now->method != old.method || g_strcmp0(now->path, old.path) != 0)
+        g_message("[channel]: the change takes effect at the next start");
+    unplugger_set_limits(agent->unplugger, now->timeout_ms, now->reserve_bytes);
+    if (!agent->options->sysroot)
+        onliner_set_policy(agent->onliner, now->policy);
+    return TRUE;
+}
+
+void agent_reload(Agent *agent)
+{
+    g_autoptr(GError) error = NULL;
+
+    service_reloading(agent->service);
+    g_autoptr(Settings) loaded = options_load_settings(agent->options, &error);
+    if (loaded && take_settings(agent, loaded, &error))
+        log_event(LOG_RELOADED, G_LOG_LEVEL_MESSAGE, NULL, "settings loaded anew");
+    else
+        log_event(LOG_RELOAD_FAILED, G_LOG_LEVEL_WARNING, NULL,
+                  "the settings stay as they were: %s", error->message);
+    bus_service_changed(agent->bus_service);
+    g_autofree char *line = status_line(agent);
+    if (error) {
+        g_autofree char *with_error = g_strdup_printf("settings not loaded: %s", error->message);
+        service_ready(agent->service, with_error);
+    } else {
+        service_ready(agent->service, line);
+    }
 }
 
 static void append_rpc(const char *name, gboolean enabled, gpointer user_data)
@@ -180,7 +238,7 @@ static void append_rpc(const char *name, gboolean enabled, gpointer user_data)
     g_string_append_printf(text, "%s%s\n", name, enabled ? "" : " (blocked)");
 }
 
-char *agent_list_rpcs(const Options *options, GError **error)
+char *agent_list_rpcs(Options *options, GError **error)
 {
     Agent *agent = g_new0(Agent, 1);
     GString *text = g_string_new(NULL);

@@ -116,3 +116,8 @@ OnlinePolicy onliner_policy(const Onliner *onliner)
 {
     return onliner->policy;
 }
+
+void onliner_set_policy(Onliner *onliner, OnlinePolicy policy)
+{
+    onliner->policy = policy;
+}

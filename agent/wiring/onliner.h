@@ -21,4 +21,6 @@ void onliner_added(Onliner *onliner, const guint32 *indices, guint n);
 /* At start: everything that is offline now counts as new. */
 void onliner_adopt(Onliner *onliner);
 
+/* For blocks that come from now on. */
+void onliner_set_policy(Onliner *onliner, OnlinePolicy policy);
 OnlinePolicy onliner_policy(const Onliner *onliner);
