@@ -32,7 +32,7 @@ static gboolean refuse(GError **error, const Place *place, const char *before, c
     append_place(text, place);
     /* The value that was returned has no name. */
     g_set_error(error, QGA_ERROR, QGA_CLASS_GENERIC, "%s'%s'%s", before,
-                text->len > 0 ? text->str : "<anonymous>", after);
+                place != NULL ? text->str : "<anonymous>", after);
     g_string_free(text, TRUE);
     return FALSE;
 }

@@ -37,8 +37,8 @@ static gboolean is_ours(const Snapshot *snapshot, const Block *block)
 }
 
 GArray *online_policy_decide(OnlinePolicy policy, const Snapshot *snapshot,
-                             const guint32 *candidates, guint n_candidates,
-                             BlockOwnedFunc is_owned, gpointer user_data)
+                             const guint32 *candidates, guint n_candidates, BlockOwnedFunc is_owned,
+                             gpointer user_data)
 {
     GArray *steps = g_array_new(FALSE, FALSE, sizeof(OnlineStep));
     guint kept = 0;

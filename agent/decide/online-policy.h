@@ -39,5 +39,5 @@ typedef gboolean (*BlockOwnedFunc)(guint32 index, guint64 inode, gpointer user_d
  * Return: (transfer full): a GArray of OnlineStep, ascending by index; empty for policy `none`.
  */
 GArray *online_policy_decide(OnlinePolicy policy, const Snapshot *snapshot,
-                             const guint32 *candidates, guint n_candidates,
-                             BlockOwnedFunc is_owned, gpointer user_data);
+                             const guint32 *candidates, guint n_candidates, BlockOwnedFunc is_owned,
+                             gpointer user_data);

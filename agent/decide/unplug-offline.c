@@ -1,9 +1,9 @@
 /*
  * Offlining: one block at a time, in short attempts, until all are offline or the deadline passes.
  *
- * The worker's errno is only ever used for a sentence: what counts is what sysfs said afterwards. An
- * attempt that was begun is waited for, always, also after it was told to end; and none begins while
- * another job gives blocks back, before the journal is written, or below the reserve.
+ * The worker's errno is hardly more than a sentence: what counts is what sysfs said afterwards. An
+ * attempt that was begun is waited for, always, also after it was told to end; and none begins
+ * while another job gives blocks back, before the journal is written, or below the reserve.
  */
 #include "decide/unplug-private.h"
 
@@ -218,6 +218,7 @@ void offline_worker_done(Step *step, Job *job, const BlockReport *reports, guint
         block->phase = JOB_BLOCK_GONE;
         return;
     case TRUTH_OFFLINE:
+        block->phase = JOB_BLOCK_OFFLINED;
         job->pause_usec = 0;
         return;
     case TRUTH_CHANGING: /* stays OFFLINED until a look says more */

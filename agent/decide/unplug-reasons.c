@@ -230,8 +230,8 @@ static char *format_offlined(const Job *job)
     return g_string_free(text, FALSE);
 }
 
-/* What a rollback still waits for: one reason, replaced each time, and dropped when nothing is left.
- * ERROR: the last errno met, or 0. */
+/* What a rollback still waits for: one reason, replaced each time, and dropped when nothing is
+ * left. ERROR: the last errno met, or 0. */
 void reasons_set_held(Job *job, int error)
 {
     guint n_left = job_count(job, JOB_BLOCK_OFFLINED);

@@ -95,6 +95,21 @@ static char *print_policy(gconstpointer member)
     return g_strdup(online_policy_name(*(const OnlinePolicy *)member));
 }
 
+static const char *parse_bool(G_GNUC_UNUSED const Key *key, const char *text, gpointer member)
+{
+    gboolean *value = member;
+
+    if (!g_str_equal(text, "yes") && !g_str_equal(text, "no"))
+        return "yes or no";
+    *value = g_str_equal(text, "yes");
+    return NULL;
+}
+
+static char *print_bool(gconstpointer member)
+{
+    return g_strdup(*(const gboolean *)member ? "yes" : "no");
+}
+
 static const char *parse_uint(const Key *key, const char *text, gpointer member)
 {
     guint64 value;
@@ -124,6 +139,7 @@ static const Key keys[] = {
      {1, UNPLUG_LEASE_MAX_MS}},
     {"unplug", "reserve-bytes", offsetof(Settings, reserve_bytes), parse_uint, print_uint,
      {0, G_MAXINT64}},
+    {"unplug", "gate", offsetof(Settings, unplug_gate), parse_bool, print_bool, {0, 0}},
 };
 
 static gpointer member_of(const Settings *settings, const Key *key)

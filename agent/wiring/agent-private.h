@@ -45,3 +45,4 @@ Snapshot *agent_sync(Agent *agent);
 void commands_guest_register(QgaDispatch *dispatch, Agent *agent);
 void commands_report_register(QgaDispatch *dispatch, Agent *agent);
 void commands_unplug_register(QgaDispatch *dispatch, Agent *agent);
+void commands_plan_register(QgaDispatch *dispatch, Agent *agent);

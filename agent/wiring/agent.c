@@ -76,6 +76,7 @@ static gboolean make_dispatch(Agent *agent, GError **error)
     commands_guest_register(agent->dispatch, agent);
     commands_report_register(agent->dispatch, agent);
     commands_unplug_register(agent->dispatch, agent);
+    commands_plan_register(agent->dispatch, agent);
     return qga_dispatch_set_lists(agent->dispatch, (const char *const *)settings->allow_rpcs,
                                   (const char *const *)settings->block_rpcs, error);
 }
@@ -111,7 +112,8 @@ static gboolean make_parts(Agent *agent, GError **error)
                               .state_dir = options->state_dir,
                               .boot_id = agent->boot_id,
                               .timeout_ms = settings->timeout_ms,
-                              .reserve_bytes = settings->reserve_bytes};
+                              .reserve_bytes = settings->reserve_bytes,
+                              .gate = settings->unplug_gate && !options->sysroot};
     agent->unplugger = unplugger_new(&config, on_job_changed, agent);
     agent->onliner =
         onliner_new(agent->keeper, agent->executor,

@@ -118,11 +118,9 @@ static const char *state_in_job(const Agent *agent, const Snapshot *snapshot, co
 static void reply_device(QgaWriter *writer, Agent *agent, const Snapshot *snapshot,
                          const Device *device)
 {
-    DeviceSelector selector = {.kind = SELECT_ID};
     const char *state = state_in_job(agent, snapshot, device);
 
-    g_strlcpy(selector.id, device->id, sizeof selector.id);
-    g_autoptr(UnplugVerdict) verdict = unplugger_check(agent->unplugger, &selector, 1, FALSE);
+    g_autoptr(UnplugVerdict) verdict = unplugger_check_briefly(agent->unplugger, device);
     if (!state)
         state = device->online_movable_bytes + device->online_kernel_bytes > 0 ? "in-use"
                                                                                : "offline";

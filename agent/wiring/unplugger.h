@@ -21,6 +21,7 @@ typedef struct {
     const char *boot_id;
     guint64 timeout_ms;    /* 0: by size */
     guint64 reserve_bytes; /* 0: by size */
+    gboolean gate; /* refuse ejects while no job is ready; see eject-gate.h */
 } UnpluggerConfig;
 
 /* JOB has entered STATE (and may have left it already). */
@@ -54,3 +55,6 @@ const UnplugMachine *unplugger_machine(const Unplugger *unplugger);
 /* What a check of these selectors says now. ALLOW_VIRTIO_MEM as in UnplugCheckInput. */
 UnplugVerdict *unplugger_check(Unplugger *unplugger, const DeviceSelector *selectors, guint n,
                                gboolean allow_virtio_mem);
+/* What a check of DEVICE alone says, without a look at the pages in it (huge pages) and without
+ * warnings: for going over many devices. */
+UnplugVerdict *unplugger_check_briefly(Unplugger *unplugger, const Device *device);

@@ -3,9 +3,8 @@
  */
 #include <string.h>
 
+#include "framer-check.h"
 #include "qga-protocol/framer.h"
-#include "qga-protocol/json-text.h"
-#include "qga-protocol/json-writer.h"
 
 #define ERROR "E JSON parse error, "
 #define STRAY ERROR "stray "
@@ -289,53 +288,6 @@ static void test_memory(void)
     }
 }
 
-/* MESSAGE written by the writer; a string of its own. */
-static char *rewrite(const char *message, gsize n_bytes)
-{
-    QgaOutQueue *queue = qga_out_queue_new();
-    const guint8 *bytes;
-    QgaWriter writer;
-    char *text;
-    gsize n;
-
-    qga_writer_init(&writer, queue);
-    qga_writer_json_text(&writer, message, n_bytes);
-    n = qga_out_queue_peek(queue, &bytes);
-    g_assert_cmpuint(n, ==, qga_out_queue_size(queue));
-    text = g_strndup((const char *) bytes, n);
-    qga_out_queue_free(queue);
-    return text;
-}
-
-/* A message may be read into a tree; and written, framed and written again it stays the same. */
-static void check_message(const char *message, gsize n_bytes)
-{
-    QgaJsonCursor cursor = {message, message + n_bytes};
-    GError *error = NULL;
-    JsonNode *node = qga_json_read_value(&cursor, &error);
-    char *once = rewrite(message, n_bytes);
-    char *line = g_strconcat(once, "\n", NULL);
-    QgaFramer *framer = qga_framer_new();
-    QgaFrame frame;
-    char *twice;
-
-    g_assert_true((node != NULL) == (error == NULL));
-    g_assert_true(node == NULL || cursor.at == cursor.end);
-    g_clear_error(&error);
-    g_clear_pointer(&node, json_node_unref);
-
-    for (const char *p = once; *p != '\0'; p++)
-        g_assert_true(*p >= 0x20 && *p < 0x7F);
-    qga_framer_feed(framer, (const guint8 *) line, strlen(line), &frame);
-    g_assert_cmpint(frame.kind, ==, QGA_FRAME_MESSAGE);
-    twice = rewrite(frame.text, frame.n_bytes);
-    g_assert_cmpstr(once, ==, twice);
-    qga_framer_free(framer);
-    g_free(once);
-    g_free(line);
-    g_free(twice);
-}
-
 /* Random soup that is often nearly JSON: all chunkings agree, and every message is one. */
 static void test_random(void)
 {
@@ -365,7 +317,7 @@ static void test_random(void)
             g_string_append_printf(whole, "%s %s\n", frame.kind == QGA_FRAME_MESSAGE ? "M" : "E",
                                    frame.text);
             if (frame.kind == QGA_FRAME_MESSAGE) {
-                check_message(frame.text, frame.n_bytes);
+                framer_check_message(frame.text, frame.n_bytes);
                 n_messages++;
             }
         }
