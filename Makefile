@@ -8,7 +8,9 @@ VERSION := 0.1.0
 prefix ?= /usr/local
 sbindir ?= $(prefix)/sbin
 bindir ?= $(prefix)/bin
-docdir ?= $(prefix)/share/doc/memplug
+datadir ?= $(prefix)/share
+mandir ?= $(datadir)/man
+docdir ?= $(datadir)/doc/memplug
 sysconfdir ?= /etc
 DESTDIR ?=
 
@@ -50,6 +52,12 @@ UNIT_SUPPORT := $(filter-out $(UNIT_TESTS),$(sort $(wildcard tests/unit/*.c)))
 PROTOCOL_TESTS := $(sort $(wildcard tests/protocol/test_*.py))
 VM_TESTS := $(sort $(wildcard tests/vm/test_*.py))
 
+# memplugctl shares the wire layer's JSON and the units, and nothing else of the daemon.
+CTL_SOURCES := $(sort $(wildcard ctl/*.c)) agent/ground/units.c \
+	$(addprefix qga-protocol/,bus-value.c errors.c json-grammar.c json-lexer.c json-text.c json-writer.c out-queue.c)
+CTL_OBJECTS := $(CTL_SOURCES:%.c=$(BUILD)/%.o)
+MAN_PAGES := $(sort $(wildcard docs/man/*.[1-8]))
+
 LIB_OBJECTS := $(LIB_SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/memplug-schema.o
 SUPPORT_OBJECTS := $(UNIT_SUPPORT:%.c=$(BUILD)/%.o)
 UNIT_BINARIES := $(UNIT_TESTS:%.c=$(BUILD)/%)
@@ -68,7 +76,7 @@ say = @:
 endif
 
 .PHONY: all
-all: $(BUILD)/memplugd
+all: $(BUILD)/memplugd $(BUILD)/memplugctl
 
 # --- what needs packages first: install them, then start again with a make that can see them ---
 
@@ -104,6 +112,10 @@ $(BUILD)/config.mk: Makefile
 		{ echo "a library is missing; 'make deps' installs what memplug is built with" >&2; exit 1; }
 	@{ echo "DEP_CFLAGS := $$($(PKG_CONFIG) --cflags $(DEPS))"; \
 	   echo "DEP_LIBS := $$($(PKG_CONFIG) --libs $(filter-out gio-unix-2.0,$(DEPS)))"; \
+	   echo "CTL_LIBS := $$($(PKG_CONFIG) --libs glib-2.0 json-glib-1.0 libsystemd)"; \
+	   echo "dbusdatadir ?= $$($(PKG_CONFIG) --variable=datadir dbus-1 2>/dev/null || echo /usr/share)"; \
+	   echo "polkitdir ?= $$($(PKG_CONFIG) --variable=actiondir polkit-gobject-1 2>/dev/null || echo /usr/share/polkit-1/actions)"; \
+	   echo "completionsdir ?= $$($(PKG_CONFIG) --variable=completionsdir bash-completion 2>/dev/null || echo /usr/share/bash-completion/completions)"; \
 	   echo "udevdir ?= $$($(PKG_CONFIG) --variable=udevdir udev 2>/dev/null || echo /lib/udev)"; \
 	   echo "unitdir ?= $$($(PKG_CONFIG) --variable=systemdsystemunitdir systemd 2>/dev/null || echo /lib/systemd/system)"; \
 	 } >$@.new && mv $@.new $@
@@ -135,11 +147,15 @@ $(BUILD)/memplugd: $(BUILD)/agent/main.o $(BUILD)/libmemplug.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(DEP_LIBS)
 
+$(BUILD)/memplugctl: $(CTL_OBJECTS)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(CTL_LIBS)
+
 $(UNIT_BINARIES): $(BUILD)/%: $(BUILD)/%.o $(SUPPORT_OBJECTS) $(BUILD)/libmemplug.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $< $(SUPPORT_OBJECTS) $(BUILD)/libmemplug.a $(DEP_LIBS)
 
--include $(LIB_OBJECTS:.o=.d) $(SUPPORT_OBJECTS:.o=.d) $(UNIT_BINARIES:=.d) $(BUILD)/agent/main.d
+-include $(LIB_OBJECTS:.o=.d) $(SUPPORT_OBJECTS:.o=.d) $(UNIT_BINARIES:=.d) $(BUILD)/agent/main.d $(CTL_OBJECTS:.o=.d)
 
 # --- tests: everything speaks TAP, prove adds it up ---
 
@@ -148,10 +164,10 @@ export MEMPLUG_BUILD := $(BUILD)
 export PYTHON
 
 .PHONY: run-check run-check-unit run-check-vm run-soak run-demo guest
-run-check-unit: lint $(UNIT_BINARIES) $(BUILD)/memplugd
+run-check-unit: lint $(UNIT_BINARIES) all
 	$(Q)$(PROVE) $(UNIT_BINARIES) $(PROTOCOL_TESTS)
 
-guest: $(BUILD)/memplugd
+guest: all
 	$(Q)tests/vm/build-guest
 
 run-check-vm: guest
@@ -176,7 +192,7 @@ format:
 # --- installing: files only, no service is touched ---
 
 .PHONY: install uninstall
-install: $(BUILD)/memplugd
+install: $(BUILD)/memplugd $(BUILD)/memplugctl
 	install -D -m 0755 $(BUILD)/memplugd $(DESTDIR)$(sbindir)/memplugd
 	install -D -m 0644 udev-rules/39-memplug-online.rules $(DESTDIR)$(udevdir)/rules.d/39-memplug-online.rules
 	install -D -m 0644 udev-rules/99-memplug-port.rules $(DESTDIR)$(udevdir)/rules.d/99-memplug-port.rules
@@ -184,6 +200,17 @@ install: $(BUILD)/memplugd
 	sed -e 's,@sbindir@,$(sbindir),' systemd/memplugd.service.in >$(DESTDIR)$(unitdir)/memplugd.service
 	chmod 0644 $(DESTDIR)$(unitdir)/memplugd.service
 	install -D -m 0644 systemd/memplugd.conf $(DESTDIR)$(sysconfdir)/memplug/memplugd.conf
+	install -D -m 0755 $(BUILD)/memplugctl $(DESTDIR)$(bindir)/memplugctl
+	install -D -m 0644 packaging/dbus/org.memplug.Agent1.conf \
+		$(DESTDIR)$(dbusdatadir)/dbus-1/system.d/org.memplug.Agent1.conf
+	install -d -m 0755 $(DESTDIR)$(dbusdatadir)/dbus-1/system-services
+	sed -e 's,@sbindir@,$(sbindir),' packaging/dbus/org.memplug.Agent1.service.in \
+		>$(DESTDIR)$(dbusdatadir)/dbus-1/system-services/org.memplug.Agent1.service
+	chmod 0644 $(DESTDIR)$(dbusdatadir)/dbus-1/system-services/org.memplug.Agent1.service
+	install -D -m 0644 packaging/dbus/org.memplug.policy $(DESTDIR)$(polkitdir)/org.memplug.policy
+	install -D -m 0644 packaging/completion/memplugctl $(DESTDIR)$(completionsdir)/memplugctl
+	for page in $(MAN_PAGES); do \
+		install -D -m 0644 $$page $(DESTDIR)$(mandir)/man$${page##*.}/$${page##*/} || exit 1; done
 	install -D -m 0644 README.md $(DESTDIR)$(docdir)/README.md
 
 uninstall:
@@ -191,6 +218,12 @@ uninstall:
 		$(DESTDIR)$(udevdir)/rules.d/39-memplug-online.rules \
 		$(DESTDIR)$(udevdir)/rules.d/99-memplug-port.rules \
 		$(DESTDIR)$(unitdir)/memplugd.service \
+		$(DESTDIR)$(bindir)/memplugctl \
+		$(DESTDIR)$(dbusdatadir)/dbus-1/system.d/org.memplug.Agent1.conf \
+		$(DESTDIR)$(dbusdatadir)/dbus-1/system-services/org.memplug.Agent1.service \
+		$(DESTDIR)$(polkitdir)/org.memplug.policy \
+		$(DESTDIR)$(completionsdir)/memplugctl \
+		$(foreach page,$(MAN_PAGES),$(DESTDIR)$(mandir)/man$(subst .,,$(suffix $(page)))/$(notdir $(page))) \
 		$(DESTDIR)$(docdir)/README.md
 	@echo "left in place: $(DESTDIR)$(sysconfdir)/memplug"
 
