@@ -3,6 +3,15 @@
  */
 #include "decide/warnings.h"
 
+#include <string.h>
+
+#include "ground/units.h"
+#include "model/acpi-memory.h"
+#include "model/udev-rules.h"
+
+/* A rule may be as long as udev lets it; a person needs to find it, not to read it here. */
+#define RULE_TEXT_MAX 200
+
 static void warning_free(gpointer data)
 {
     Warning *warning = data;
@@ -45,7 +54,7 @@ static void find_offline(const WarningInput *input, GPtrArray *warnings)
     const Snapshot *snapshot = input->snapshot;
     guint32 count = 0, first = 0;
 
-    if (input->policy == ONLINE_POLICY_NONE)
+    if (input->config->policy == ONLINE_POLICY_NONE)
         return;
     for (guint32 i = 0; i < snapshot->block_count; i++) {
         const Block *block = &snapshot->blocks[i];
@@ -66,11 +75,76 @@ static void find_auto_online(const WarningInput *input, GPtrArray *warnings)
 {
     const char *word = input->auto_online_blocks;
 
+    if (input->is_auto_online_ours || input->config->policy == ONLINE_POLICY_KERNEL ||
+        input->config->policy == ONLINE_POLICY_NONE)
+        return;
     if (g_str_equal(word, "online") || g_str_equal(word, "online_kernel"))
         add(warnings, "kernel-auto-online",
             g_strdup_printf("auto_online_blocks is '%s': the kernel onlines new memory by itself, "
                             "perhaps where it cannot be unplugged from",
                             word));
+}
+
+/* Much more movable memory than kernel memory starves the kernel of memory for itself. */
+static void find_ratio(const WarningInput *input, GPtrArray *warnings)
+{
+    if (!input->zones || input->config->policy != ONLINE_POLICY_MOVABLE)
+        return;
+    OnlineRatioFigures figures = online_ratio_figures(input->snapshot, input->zones, -1);
+    if (online_ratio_allows(&figures, input->config->movable_ratio))
+        return;
+    add(warnings, "movable-ratio",
+        g_strdup_printf("%" G_GUINT64_FORMAT " MiB of movable memory are more than %" G_GUINT64_FORMAT
+                        " percent of the %" G_GUINT64_FORMAT " MiB that the kernel has for itself: "
+                        "it may run out of memory while much is free",
+                        figures.movable_bytes / MIB, input->config->movable_ratio,
+                        figures.kernel_early_bytes / MIB));
+}
+
+static void find_balloon(const WarningInput *input, GPtrArray *warnings)
+{
+    char held[UNITS_BYTES_MAX];
+
+    if (input->balloon.driver)
+        add(warnings, "balloon-driver",
+            g_strdup_printf("the balloon driver %s is in use (it holds %s now): what it takes is "
+                            "missing when blocks have to be emptied; use it or memory hot-unplug, "
+                            "not both",
+                            input->balloon.driver,
+                            units_format_bytes(input->balloon.held_bytes, held)));
+}
+
+static void find_udev_rules(const WarningInput *input, GPtrArray *warnings)
+{
+    if (input->config->policy == ONLINE_POLICY_NONE)
+        return; /* somebody has to do it */
+    for (guint i = 0; i < input->udev_rules->len; i++) {
+        const UdevMemoryRule *rule = input->udev_rules->pdata[i];
+
+        if (g_str_equal(rule->writes, "online_movable"))
+            continue;
+        g_autofree char *text = g_utf8_make_valid(rule->text, MIN(strlen(rule->text), RULE_TEXT_MAX));
+        add(warnings, "udev-rule",
+            g_strdup_printf("%s, line %u, brings memory online by writing %s to its state, perhaps "
+                            "where it cannot be unplugged from; remove the rule: %s",
+                            rule->path, rule->line, rule->writes, text));
+    }
+}
+
+static void find_blockless(const WarningInput *input, GPtrArray *warnings)
+{
+    char size[UNITS_BYTES_MAX];
+
+    for (guint i = 0; i < input->blockless->len; i++) {
+        const AcpiMemory *memory = &g_array_index(input->blockless, AcpiMemory, i);
+        g_autofree char *slot = memory->slot >= 0 ? g_strdup_printf("slot %d", memory->slot)
+                                                  : g_strdup(memory->name);
+
+        add(warnings, "unusable-dimm",
+            g_strdup_printf("the DIMM in %s has no memory blocks: its address and size must be "
+                            "multiples of %s, or the kernel does not take it",
+                            slot, units_format_bytes(input->snapshot->block_size_bytes, size)));
+    }
 }
 
 GPtrArray *warnings_find(const WarningInput *input)
@@ -80,5 +154,9 @@ GPtrArray *warnings_find(const WarningInput *input)
     find_kernel_zone(input, warnings);
     find_offline(input, warnings);
     find_auto_online(input, warnings);
+    find_ratio(input, warnings);
+    find_balloon(input, warnings);
+    find_udev_rules(input, warnings);
+    find_blockless(input, warnings);
     return warnings;
 }

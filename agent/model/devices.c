@@ -5,14 +5,10 @@
  */
 #include "model/devices.h"
 
-#include <errno.h>
 #include <string.h>
 
+#include "model/acpi-memory.h"
 #include "model/iomem.h"
-
-#define ACPI_DEVICES_DIR "sys/bus/acpi/devices"
-/* _STA: present and enabled (ACPI specification 6.3.7). */
-#define ACPI_STATUS_ENABLED 3
 
 typedef struct {
     GArray *devices;   /* of Device, in the order of their first block */
@@ -254,34 +250,9 @@ GArray *devices_derive(const AttrIo *io, const Snapshot *old, const GArray *rang
     return sort_devices(d.devices, blocks, n_blocks);
 }
 
-typedef struct {
-    const AttrIo *io;
-    gboolean is_coming;
-} Search;
-
-static gboolean see_acpi_device(const char *name, gpointer user_data)
-{
-    Search *search = user_data;
-    char path[BLOCK_PATH_MAX], target[ATTR_VALUE_MAX];
-    guint64 status;
-
-    if (!g_str_has_prefix(name, "PNP0C80:"))
-        return TRUE;
-    g_snprintf(path, sizeof path, ACPI_DEVICES_DIR "/%s/status", name);
-    if (attr_read_uint64(search->io, path, 10, &status) < 0 ||
-        (status & ACPI_STATUS_ENABLED) != ACPI_STATUS_ENABLED)
-        return TRUE;
-    g_snprintf(path, sizeof path, ACPI_DEVICES_DIR "/%s/physical_node", name);
-    search->is_coming = attr_follow(search->io, path, target, sizeof target) == -ENOENT;
-    return !search->is_coming;
-}
-
 gboolean devices_is_dimm_coming(const AttrIo *io)
 {
-    Search search = {.io = io};
+    g_autoptr(GArray) blockless = acpi_memory_find_blockless(io);
 
-    /* No ACPI, no DIMM. */
-    if (attr_list(io, ACPI_DEVICES_DIR, see_acpi_device, &search) < 0)
-        return FALSE;
-    return search.is_coming;
+    return blockless->len > 0;
 }

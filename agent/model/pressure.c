@@ -1,5 +1,5 @@
 /*
- * Reads /sys/devices/system/node/nodeN/meminfo, /proc/sys/vm and /proc/vmstat. What a kernel does not
+ * Reads /sys/devices/system/node/nodeN/meminfo, /proc/sys/vm. What a kernel does not
  * have reads as "no such pressure".
  */
 #include "model/pressure.h"
@@ -92,7 +92,7 @@ GArray *node_meminfo_read(const AttrIo *io)
     return nodes;
 }
 
-/* --- overcommit, balloon --- */
+/* --- overcommit --- */
 
 Overcommit overcommit_read(const AttrIo *io)
 {
@@ -106,19 +106,4 @@ Overcommit overcommit_read(const AttrIo *io)
     if (kib == 0 && attr_read_uint64(io, "proc/sys/vm/overcommit_ratio", 10, &ratio) == 0)
         overcommit.ratio_percent = (guint)MIN(ratio, 10000);
     return overcommit;
-}
-
-guint64 balloon_read(const AttrIo *io, guint64 page_size_bytes)
-{
-    g_autofree char *text = NULL;
-    guint64 inflated = 0, deflated = 0;
-
-    if (attr_read_all(io, "proc/vmstat", TEXT_MAX_BYTES, &text) < 0)
-        return 0;
-    g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
-    for (char **line = lines; *line != NULL; line++) {
-        if (!parse_line(*line, "balloon_inflate", &inflated))
-            parse_line(*line, "balloon_deflate", &deflated);
-    }
-    return inflated > deflated ? (inflated - deflated) * page_size_bytes : 0;
 }

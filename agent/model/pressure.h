@@ -1,6 +1,6 @@
 /*
- * What beside free memory decides whether memory can be spared: each node's share, strict overcommit,
- * and a balloon.
+ * What beside free memory decides whether memory can be spared: each node's share, and strict
+ * overcommit.
  */
 #pragma once
 
@@ -28,7 +28,3 @@ typedef struct {
 
 /* What cannot be read is not strict. */
 Overcommit overcommit_read(const AttrIo *io);
-
-/* What balloon drivers hold at this moment: the pages inflated less those deflated since boot
- * (/proc/vmstat, counted in mm/balloon_compaction.c). 0: no balloon, or not known. */
-guint64 balloon_read(const AttrIo *io, guint64 page_size_bytes);

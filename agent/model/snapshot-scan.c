@@ -129,6 +129,18 @@ static void mark_new_blocks(GArray *blocks, const Snapshot *old)
     }
 }
 
+/* FALSE if there is no such block (any more). */
+static gboolean read_or_doubt(const AttrIo *io, guint32 index, Block *block)
+{
+    char path[BLOCK_PATH_MAX];
+    int result = block_read(io, index, block);
+
+    if (result == 0)
+        return TRUE;
+    *block = (Block){.index = index, .device = -1, .node = -1, .state = BLOCK_STATE_UNKNOWN};
+    return !is_gone(result) && attr_identify(io, block_path(index, "", path), &block->inode) == 0;
+}
+
 Snapshot *snapshot_scan(const AttrIo *io, GError **error)
 {
     return snapshot_rescan(NULL, io, error);
@@ -152,16 +164,8 @@ Snapshot *snapshot_rescan(const Snapshot *old, const AttrIo *io, GError **error)
     for (guint i = 0; i < indices->len; i++) {
         Block block;
 
-        result = block_read(io, g_array_index(indices, guint32, i), &block);
-        if (result == 0) {
+        if (read_or_doubt(io, g_array_index(indices, guint32, i), &block))
             g_array_append_val(blocks, block);
-        } else if (!is_gone(result)) {
-            char path[BLOCK_PATH_MAX];
-
-            set_error(error, block_path(g_array_index(indices, guint32, i), "", path), result);
-            g_array_free(blocks, TRUE);
-            return NULL;
-        }
     }
     if (old != NULL)
         mark_new_blocks(blocks, old);
@@ -187,7 +191,7 @@ typedef struct {
     const Snapshot *old;
     const AttrIo *io;
     GArray *blocks;
-    gboolean has_nodes; /* the kernel knows NUMA: a block without a node will get one */
+    gboolean has_nodes; /* see is_in_flux() */
     gboolean is_changed;
     gboolean is_added;
 } Refresh;
@@ -235,16 +239,49 @@ static void take_again(Refresh *r, guint32 index, const Block *before, gboolean 
     g_array_append_val(r->blocks, block);
 }
 
+/* Whether BLOCK's directory has to be read whole. HAS_NODES: the kernel knows NUMA, so a block without
+ * a node will get one. */
+static gboolean is_in_flux(const Block *block, gboolean has_nodes)
+{
+    if (block->node < 0 && has_nodes && block->state != BLOCK_STATE_ONLINE)
+        return TRUE;
+    return block->state == BLOCK_STATE_UNKNOWN || block->state == BLOCK_STATE_GOING_OFFLINE;
+}
+
+/* Whether its firmware_node may still come. */
+static gboolean is_unlinked(const Block *block)
+{
+    return block->device < 0 || block->look_again;
+}
+
+static gboolean has_nodes(const Snapshot *snapshot)
+{
+    for (guint32 i = 0; i < snapshot->block_count; i++) {
+        if (snapshot->blocks[i].node >= 0)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+gboolean snapshot_has_loose_ends(const Snapshot *snapshot)
+{
+    gboolean nodes = has_nodes(snapshot);
+
+    for (guint32 i = 0; i < snapshot->block_count; i++) {
+        if (is_in_flux(&snapshot->blocks[i], nodes) || is_unlinked(&snapshot->blocks[i]))
+            return TRUE;
+    }
+    return FALSE;
+}
+
 /* Whether there may be something new of a block that no event named: links come without events. */
 static gboolean is_worth_a_look(const Refresh *r, const Block *block)
 {
     guint32 acpi_number;
 
-    if (block->node < 0 && r->has_nodes && block->state != BLOCK_STATE_ONLINE)
+    if (is_in_flux(block, r->has_nodes))
         return TRUE;
-    if (block->state == BLOCK_STATE_UNKNOWN || block->state == BLOCK_STATE_GOING_OFFLINE)
-        return TRUE;
-    if (block->device >= 0 && !block->look_again)
+    if (!is_unlinked(block))
         return FALSE;
     return block_read_backing(r->io, block->index, &acpi_number) != BLOCK_BACKING_UNRESOLVED;
 }
@@ -265,8 +302,7 @@ Snapshot *snapshot_refresh(Snapshot *old, const AttrIo *io, const guint32 *indic
 
     g_array_append_vals(named, indices, n);
     sort_indices(named);
-    for (guint32 i = 0; i < old->block_count && !r.has_nodes; i++)
-        r.has_nodes = old->blocks[i].node >= 0;
+    r.has_nodes = has_nodes(old);
 
     for (guint32 i = 0; i < old->block_count || at < named->len;) {
         const Block *before = i < old->block_count ? &old->blocks[i] : NULL;

@@ -21,7 +21,8 @@ typedef struct {
     const Device *devices; /* ascending by address */
 } Snapshot;
 
-/* snapshot_scan: reads everything. A block that vanishes during the scan is left out. NULL and
+/* snapshot_scan: reads everything. A block that vanishes during the scan is left out, one that is
+ * there and cannot be read gets BLOCK_STATE_UNKNOWN: one bad block must not hide the others. NULL and
  * ERROR (G_FILE_ERROR, naming the path) if the memory directory or block size cannot be read. */
 Snapshot *snapshot_scan(const AttrIo *io, GError **error);
 
@@ -41,6 +42,10 @@ Snapshot *snapshot_rescan(const Snapshot *old, const AttrIo *io, GError **error)
  * Return: (transfer full): a new snapshot, or a new reference to @old if nothing differs.
  */
 Snapshot *snapshot_refresh(Snapshot *old, const AttrIo *io, const guint32 *indices, guint n);
+
+/* Whether a refresh might see more though no event has come: a block whose node or device could not be
+ * told yet, or whose state was on its way. Reads nothing. */
+gboolean snapshot_has_loose_ends(const Snapshot *snapshot);
 
 /* Makes a snapshot of BLOCKS (any order, `device` ignored) and what IO tells of devices: the part
  * of a scan after the blocks are read. For the two functions above and for tests. */

@@ -6,6 +6,10 @@
 
 #include <glib.h>
 
+/* The buffer that a daemon asks for. A DIMM of 32 GiB announces about 512 events of some 150 bytes at
+ * once; the kernel accounts each with its buffer. */
+#define MONITOR_BUFFER_BYTES (16 * 1024 * 1024)
+
 /* What was announced since the last call. */
 typedef struct {
     GArray *touched; /* of guint32: indices of all blocks named, repeats possible */

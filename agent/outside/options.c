@@ -4,6 +4,8 @@
  */
 #include "outside/options.h"
 
+#include "outside/monitor.h"
+
 static gboolean apply(Settings *settings, const char *group, const char *key, const char *value,
                       GError **error)
 {
@@ -50,6 +52,8 @@ static gboolean parse_argv(Options *options, int argc, char **argv, GError **err
         {"version", 'V', 0, G_OPTION_ARG_NONE, &options->show_version, "print the version", NULL},
         {"sysroot", 0, 0, G_OPTION_ARG_FILENAME, &options->sysroot,
          "look at the /sys and /proc below DIR, and change nothing", "DIR"},
+        {"uevent-buffer-bytes", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_INT,
+         &options->uevent_buffer_bytes, "size of the event socket's buffer (for tests)", "N"},
         {NULL, 0, 0, 0, NULL, NULL, NULL}};
     g_autoptr(GOptionContext) context = g_option_context_new(NULL);
 
@@ -70,6 +74,11 @@ static gboolean parse(Options *options, int argc, char **argv, GError **error)
 {
     if (!parse_argv(options, argc, argv, error))
         return FALSE;
+    if (options->uevent_buffer_bytes < 1) {
+        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                    "--uevent-buffer-bytes must be at least 1");
+        return FALSE;
+    }
     options->config_required = options->config_path != NULL;
     if (!options->config_path)
         options->config_path = g_strdup(SETTINGS_CONFIG_PATH);
@@ -87,6 +96,7 @@ Options *options_parse(int argc, char **argv, GError **error)
 {
     g_autoptr(Options) options = g_new0(Options, 1);
 
+    options->uevent_buffer_bytes = MONITOR_BUFFER_BYTES;
     return parse(options, argc, argv, error) ? g_steal_pointer(&options) : NULL;
 }
 

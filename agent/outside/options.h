@@ -14,6 +14,7 @@ typedef struct {
     char *state_dir;
     char *log_path; /* or NULL: standard error */
     char *sysroot;  /* or NULL */
+    gint uevent_buffer_bytes; /* of the socket that the kernel's events come to; for tests */
     gboolean verbose;
     gboolean dump_config; /* -D: print the settings, exit */
     gboolean show_version;

@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "decide/target.h"
 #include "ground/attr.h"
 #include "outside/channel.h"
 #include "outside/executor.h"
@@ -13,6 +14,7 @@
 #include "wiring/agent.h"
 #include "wiring/block-setter.h"
 #include "wiring/bus-service.h"
+#include "wiring/events.h"
 #include "wiring/model-keeper.h"
 #include "wiring/onliner.h"
 #include "wiring/unplugger.h"
@@ -33,16 +35,26 @@ struct Agent {
     QgaBasicCommands *basic_commands;
     Channel *channel;
     BusService *bus_service;
+    EventListeners listeners;
     Service *service;
     guint status_idle; /* status-line.c */
     gboolean is_up;    /* made, and not stopping */
+    AgentStoppedFunc on_stopped;
+    gpointer on_stopped_data;
+    Target target; /* guest-requested */
 };
 
 /* The snapshot with all that the kernel had announced when this was called. Borrowed. */
 Snapshot *agent_sync(Agent *agent);
 
+/* SNAPSHOT is news: has the target been reached? Sends the event. */
+void agent_update_target(Agent *agent, const Snapshot *snapshot);
+
 /* Each registers the commands of its file. */
 void commands_guest_register(QgaDispatch *dispatch, Agent *agent);
+void commands_events_register(QgaDispatch *dispatch, Agent *agent);
+void commands_map_register(QgaDispatch *dispatch, Agent *agent);
 void commands_report_register(QgaDispatch *dispatch, Agent *agent);
+void commands_policy_register(QgaDispatch *dispatch, Agent *agent);
 void commands_unplug_register(QgaDispatch *dispatch, Agent *agent);
 void commands_plan_register(QgaDispatch *dispatch, Agent *agent);

@@ -7,6 +7,7 @@
 
 #include "outside/log.h"
 #include "wiring/agent-private.h"
+#include "wiring/events.h"
 #include "wiring/status-line.h"
 
 extern const char memplug_schema_json[]; /* qga-protocol/memplug-schema.json, by the Makefile */
@@ -17,38 +18,29 @@ static void on_model_change(const ModelChange *change, gpointer user_data)
 {
     Agent *agent = user_data;
 
+    events_send_change(&agent->listeners, change);
+    agent_update_target(agent, change->now);
     /* The jobs first: they know which of the blocks are theirs. */
     unplugger_on_change(agent->unplugger, change);
-    if (change->n_added > 0)
-        onliner_added(agent->onliner, change->added, change->n_added);
+    onliner_on_change(agent->onliner, change);
     if (change->n_touched > 0) {
         bus_service_changed(agent->bus_service);
         status_line_changed(agent);
     }
 }
 
-static void tell_job_changed(Agent *agent, const UnplugJob *job, JobState state)
-{
-    QgaWriter *writer = bus_service_begin_event(agent->bus_service, "MEMORY_UNPLUG_CHANGED");
-
-    bus_service_changed(agent->bus_service);
-    status_line_changed(agent);
-    if (!writer)
-        return;
-    qga_writer_begin_object(writer);
-    qga_writer_member_uint(writer, "job", job->id);
-    qga_writer_member_string(writer, "state", job_state_name(state));
-    qga_writer_end_object(writer);
-    bus_service_end_event(agent->bus_service);
-}
-
 static void on_job_changed(const UnplugJob *job, JobState state, gpointer user_data)
 {
-    tell_job_changed(user_data, job, state);
+    Agent *agent = user_data;
+
+    events_send_job(&agent->listeners, job, state);
+    bus_service_changed(agent->bus_service);
+    status_line_changed(agent);
     log_event(LOG_JOB_STATE, G_LOG_LEVEL_MESSAGE, &(LogSubject){.job = job->id, .block = -1},
               "job %" G_GUINT64_FORMAT ": %s", job->id, job_state_name(state));
     if (!job_state_is_ended(state))
         return;
+    onliner_review(agent->onliner);
     for (guint i = 0; i < job->reasons->len; i++) {
         const Reason *reason = job->reasons->pdata[i];
         LogSubject subject = {.job = job->id, .device = reason->device, .block = reason->block};
@@ -74,7 +66,10 @@ static gboolean make_dispatch(Agent *agent, GError **error)
     agent->dispatch = qga_dispatch_new(agent->schema);
     agent->basic_commands = qga_basic_commands_register(agent->dispatch, MEMPLUG_VERSION);
     commands_guest_register(agent->dispatch, agent);
+    commands_events_register(agent->dispatch, agent);
+    commands_map_register(agent->dispatch, agent);
     commands_report_register(agent->dispatch, agent);
+    commands_policy_register(agent->dispatch, agent);
     commands_unplug_register(agent->dispatch, agent);
     commands_plan_register(agent->dispatch, agent);
     return qga_dispatch_set_lists(agent->dispatch, (const char *const *)settings->allow_rpcs,
@@ -96,6 +91,12 @@ static gboolean open_world(Agent *agent, GError **error)
     return agent->state_dir != NULL;
 }
 
+/* A BlockOwnedFunc: whether a job that has not ended has this block, offline or not. */
+static gboolean is_owned(guint32 index, guint64 inode, gpointer user_data)
+{
+    return unplug_machine_owner(unplugger_machine(user_data), index, inode) != NULL;
+}
+
 static gboolean make_parts(Agent *agent, GError **error)
 {
     const Options *options = agent->options;
@@ -103,7 +104,8 @@ static gboolean make_parts(Agent *agent, GError **error)
 
     agent->executor = executor_new(agent->io);
     agent->keeper =
-        model_keeper_new(agent->io, options->sysroot == NULL, on_model_change, agent, error);
+        model_keeper_new(agent->io, options->sysroot ? 0 : (guint)options->uevent_buffer_bytes,
+                         on_model_change, agent, error);
     if (!agent->keeper)
         return FALSE;
     UnpluggerConfig config = {.io = agent->io,
@@ -115,10 +117,18 @@ static gboolean make_parts(Agent *agent, GError **error)
                               .reserve_bytes = settings->reserve_bytes,
                               .gate = settings->unplug_gate && !options->sysroot};
     agent->unplugger = unplugger_new(&config, on_job_changed, agent);
-    agent->onliner =
-        onliner_new(agent->keeper, agent->executor,
-                    options->sysroot ? ONLINE_POLICY_NONE : settings->policy,
-                    unplugger_is_held, agent->unplugger);
+    OnlinerConfig onliner = {.io = agent->io,
+                             .keeper = agent->keeper,
+                             .executor = agent->executor,
+                             .state_dir = options->state_dir,
+                             .boot_id = agent->boot_id,
+                             .online = settings->online,
+                             .adopt_existing = settings->adopt_existing,
+                             .is_live = options->sysroot == NULL,
+                             .is_held = unplugger_is_held,
+                             .is_owned = is_owned,
+                             .user_data = agent->unplugger};
+    agent->onliner = onliner_new(&onliner);
     agent->block_setter =
         block_setter_new(agent->io, agent->keeper, agent->executor, agent->unplugger);
     return TRUE;
@@ -147,13 +157,14 @@ Agent *agent_new(Options *options, GError **error)
     }
     /* What an earlier daemon left goes before anything new: its blocks are not to be adopted. */
     unplugger_resume(agent->unplugger);
-    onliner_adopt(agent->onliner);
+    onliner_start(agent->onliner);
     state_dir_set_active(agent->state_dir, TRUE);
     if (!open_channel(agent, error)) {
         agent_free(agent);
         return NULL;
     }
     agent->bus_service = bus_service_new(agent);
+    agent->listeners = (EventListeners){.channel = agent->channel, .bus = agent->bus_service};
     agent->service = service_new();
     agent->is_up = TRUE;
     g_autofree char *line = status_line(agent);
@@ -185,12 +196,21 @@ void agent_free(Agent *agent)
     g_free(agent);
 }
 
+static void on_unplugger_stopped(gpointer user_data)
+{
+    Agent *agent = user_data;
+
+    onliner_stop(agent->onliner, agent->on_stopped, agent->on_stopped_data);
+}
+
 void agent_stop(Agent *agent, AgentStoppedFunc func, gpointer user_data)
 {
     agent->is_up = FALSE;
     service_stopping(agent->service);
+    agent->on_stopped = func;
+    agent->on_stopped_data = user_data;
     state_dir_set_active(agent->state_dir, FALSE);
-    unplugger_stop(agent->unplugger, func, user_data);
+    unplugger_stop(agent->unplugger, on_unplugger_stopped, agent);
 }
 
 /* The dispatch table's lists are the only part that may refuse settings that are well-formed. */
@@ -206,9 +226,10 @@ static gboolean take_settings(Agent *agent, Settings *loaded, GError **error)
     const Settings *now = agent->options->settings;
     if (now->method != old.method || g_strcmp0(now->path, old.path) != 0)
         g_message("[channel]: the change takes effect at the next start");
+    if (now->unplug_gate != old.unplug_gate)
+        g_message("[unplug] gate: the change takes effect at the next start");
     unplugger_set_limits(agent->unplugger, now->timeout_ms, now->reserve_bytes);
-    if (!agent->options->sysroot)
-        onliner_set_policy(agent->onliner, now->policy);
+    onliner_set_config(agent->onliner, &now->online);
     return TRUE;
 }
 

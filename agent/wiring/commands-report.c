@@ -1,9 +1,10 @@
 /*
  * memory-get-status and memory-get-devices: what is there, as measured in the guest.
  */
-#include "decide/warnings.h"
+#include "model/figures.h"
 #include "wiring/agent-private.h"
 #include "wiring/reply.h"
+#include "wiring/warnings-gather.h"
 
 #define PROTOCOL_VERSION 1
 #define AUTO_ONLINE_PATH "sys/devices/system/memory/auto_online_blocks"
@@ -33,35 +34,23 @@ static guint64 ready_bytes(const UnplugMachine *machine)
     return bytes;
 }
 
-static void reply_figures(QgaWriter *writer, const Snapshot *snapshot)
+static void reply_figures(QgaWriter *writer, const Agent *agent, const Snapshot *snapshot)
 {
-    guint64 movable = 0, kernel = 0, at_boot = 0;
+    Figures figures = figures_of(snapshot);
 
-    for (guint32 i = 0; i < snapshot->block_count; i++) {
-        const Block *block = &snapshot->blocks[i];
-        const Device *device = snapshot_block_device(snapshot, block);
-        if (block->state == BLOCK_STATE_ONLINE)
-            *(block->zone == ZONE_MOVABLE ? &movable : &kernel) += snapshot->block_size_bytes;
-        if (device && device->kind == DEVICE_BOOT)
-            at_boot += snapshot->block_size_bytes;
-    }
-    guint64 present = snapshot->block_count * snapshot->block_size_bytes;
-    qga_writer_member_uint(writer, "guest-at-boot", at_boot);
-    qga_writer_member_uint(writer, "guest-current", movable + kernel);
-    qga_writer_member_uint(writer, "online-movable", movable);
-    qga_writer_member_uint(writer, "online-kernel", kernel);
-    qga_writer_member_uint(writer, "offline", present - movable - kernel);
-    qga_writer_member_uint(writer, "present", present);
+    qga_writer_member_uint(writer, "guest-at-boot", figures.at_boot_bytes);
+    qga_writer_member_uint(writer, "guest-current", figures_current_bytes(&figures));
+    if (agent->target.is_set)
+        qga_writer_member_uint(writer, "guest-requested", agent->target.bytes);
+    qga_writer_member_uint(writer, "online-movable", figures.online_movable_bytes);
+    qga_writer_member_uint(writer, "online-kernel", figures.online_kernel_bytes);
+    qga_writer_member_uint(writer, "offline", figures.offline_bytes);
+    qga_writer_member_uint(writer, "present", figures.present_bytes);
 }
 
 static void reply_warnings(QgaWriter *writer, const Agent *agent, const char *auto_online)
 {
-    WarningInput input = {.snapshot = model_keeper_snapshot(agent->keeper),
-                          .policy = onliner_policy(agent->onliner),
-                          .auto_online_blocks = auto_online,
-                          .is_held = unplugger_is_held,
-                          .user_data = agent->unplugger};
-    g_autoptr(GPtrArray) warnings = warnings_find(&input);
+    g_autoptr(GPtrArray) warnings = warnings_gather(agent, auto_online);
 
     qga_writer_member_array(writer, "warnings");
     for (guint i = 0; i < warnings->len; i++) {
@@ -86,10 +75,10 @@ static void get_status(QgaCall *call, G_GNUC_UNUSED JsonObject *arguments, gpoin
     qga_writer_begin_object(writer);
     qga_writer_member_int(writer, "protocol-version", PROTOCOL_VERSION);
     qga_writer_member_uint(writer, "block-size", snapshot->block_size_bytes);
-    reply_figures(writer, snapshot);
+    reply_figures(writer, agent, snapshot);
     qga_writer_member_uint(writer, "ready", ready_bytes(unplugger_machine(agent->unplugger)));
     qga_writer_member_string(writer, "policy",
-                             online_policy_name(onliner_policy(agent->onliner)));
+                             online_policy_name(onliner_config(agent->onliner)->policy));
     qga_writer_member_string(writer, "kernel-auto-online", auto_online);
     qga_writer_member_string(writer, "kernel-release", release);
     qga_writer_member_string(writer, "boot-id", agent->boot_id);

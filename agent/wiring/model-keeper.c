@@ -6,10 +6,6 @@
 
 #include "outside/monitor.h"
 
-/* A DIMM of 32 GiB announces about 512 events of some 150 bytes at once; the kernel accounts each
- * with its buffer. */
-#define MONITOR_BUFFER_BYTES (16 * 1024 * 1024)
-
 struct ModelKeeper {
     const AttrIo *io;
     Monitor *monitor; /* NULL below a sysroot */
@@ -20,12 +16,14 @@ struct ModelKeeper {
 
 static void replace(ModelKeeper *keeper, Snapshot *now, GArray *touched, GArray *added)
 {
+    /* Both are held: whoever is told may make the model look again. */
     g_autoptr(Snapshot) before = keeper->snapshot;
+    g_autoptr(Snapshot) held = snapshot_ref(now);
 
     keeper->snapshot = now;
     ModelChange change = {
         .before = before,
-        .now = now,
+        .now = held,
         .touched = (const guint32 *)touched->data,
         .n_touched = touched->len,
         .added = (const guint32 *)added->data,
@@ -91,7 +89,7 @@ static void on_batch(const MonitorBatch *batch, gpointer user_data)
     replace(keeper, now, batch->touched, batch->added);
 }
 
-ModelKeeper *model_keeper_new(const AttrIo *io, gboolean live, ModelChangeFunc func,
+ModelKeeper *model_keeper_new(const AttrIo *io, guint event_buffer_bytes, ModelChangeFunc func,
                               gpointer user_data, GError **error)
 {
     ModelKeeper *keeper = g_new0(ModelKeeper, 1);
@@ -100,9 +98,9 @@ ModelKeeper *model_keeper_new(const AttrIo *io, gboolean live, ModelChangeFunc f
     keeper->func = func;
     keeper->user_data = user_data;
     /* The monitor first: what happens during the scan is then announced after it. */
-    if (live)
-        keeper->monitor = monitor_new(MONITOR_BUFFER_BYTES, on_batch, keeper, error);
-    if (!live || keeper->monitor)
+    if (event_buffer_bytes > 0)
+        keeper->monitor = monitor_new(event_buffer_bytes, on_batch, keeper, error);
+    if (event_buffer_bytes == 0 || keeper->monitor)
         keeper->snapshot = snapshot_scan(io, error);
     if (!keeper->snapshot) {
         model_keeper_free(keeper);
@@ -120,12 +118,29 @@ void model_keeper_free(ModelKeeper *keeper)
     g_free(keeper);
 }
 
+/* A DIMM's link and a virtio-mem block's node come after the last event. */
+static void tie_loose_ends(ModelKeeper *keeper)
+{
+    g_autoptr(GArray) touched = g_array_new(FALSE, FALSE, sizeof(guint32));
+    g_autoptr(GArray) added = g_array_new(FALSE, FALSE, sizeof(guint32));
+
+    if (!snapshot_has_loose_ends(keeper->snapshot))
+        return;
+    g_autoptr(Snapshot) now = snapshot_refresh(keeper->snapshot, keeper->io, NULL, 0);
+    if (now == keeper->snapshot)
+        return;
+    compare(keeper->snapshot, now, touched, added);
+    replace(keeper, g_steal_pointer(&now), touched, added);
+}
+
 void model_keeper_sync(ModelKeeper *keeper)
 {
-    if (keeper->monitor)
-        monitor_drain(keeper->monitor);
-    else
+    if (!keeper->monitor) {
         rescan(keeper);
+        return;
+    }
+    monitor_drain(keeper->monitor);
+    tie_loose_ends(keeper);
 }
 
 void model_keeper_look(ModelKeeper *keeper, const guint32 *indices, guint n)

@@ -23,13 +23,15 @@ typedef void (*ModelChangeFunc)(const ModelChange *change, gpointer user_data);
 
 typedef struct ModelKeeper ModelKeeper;
 
-/* IO is borrowed. LIVE: watch the kernel's events (else scan at each model_keeper_sync()). FUNC is
- * called for each change from then on. NULL and ERROR if the first scan or the monitor fails. */
-ModelKeeper *model_keeper_new(const AttrIo *io, gboolean live, ModelChangeFunc func,
+/* IO is borrowed. EVENT_BUFFER_BYTES: of the socket through which the kernel's events are watched
+ * (monitor.h); 0: none, and every model_keeper_sync() scans. FUNC is called for each change from then
+ * on. NULL and ERROR if the first scan or the monitor fails. */
+ModelKeeper *model_keeper_new(const AttrIo *io, guint event_buffer_bytes, ModelChangeFunc func,
                               gpointer user_data, GError **error);
 void model_keeper_free(ModelKeeper *keeper); /* accepts NULL */
 
-/* Takes in everything that the kernel has announced up to now. Before an answer. */
+/* Takes in everything that the kernel has announced up to now, and looks again at blocks of which it
+ * will announce no more (snapshot_has_loose_ends()). Before an answer. */
 void model_keeper_sync(ModelKeeper *keeper);
 /* Reads these blocks again, whatever was announced: `going-offline` and a failed offline send no
  * event. */

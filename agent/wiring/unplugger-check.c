@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "model/meminfo.h"
+#include "model/balloon.h"
 #include "model/pressure.h"
 #include "wiring/contents.h"
 #include "wiring/unplugger-private.h"
@@ -64,7 +65,7 @@ static UnplugVerdict *check(Unplugger *unplugger, const DeviceSelector *selector
         .overcommit = overcommit_read(io),
     };
     if (is_thorough) {
-        input.balloon_bytes = balloon_read(io, contents_bytes(1));
+        input.balloon_bytes = balloon_held_bytes(io, contents_bytes(1));
         count_hugepages(unplugger, &input);
     }
     return unplug_check(&input);

@@ -18,7 +18,7 @@ static char *rewrite(const char *message, gsize n_bytes)
     qga_writer_init(&writer, queue);
     qga_writer_json_text(&writer, message, n_bytes);
     while ((n = qga_out_queue_peek(queue, &bytes)) > 0) {
-        g_string_append_len(text, (const char *) bytes, (gssize) n);
+        g_string_append_len(text, (const char *)bytes, (gssize)n);
         qga_out_queue_consume(queue, n);
     }
     qga_out_queue_free(queue);
@@ -64,7 +64,7 @@ void framer_check_message(const char *text, gsize n_bytes)
     g_assert_true(node == NULL || cursor.at == cursor.end);
     for (const char *p = once; *p != '\0'; p++)
         g_assert_true(*p >= 0x20 && *p < 0x7F);
-    qga_framer_feed(framer, (const guint8 *) line, strlen(line), &frame);
+    qga_framer_feed(framer, (const guint8 *)line, strlen(line), &frame);
     /* Escapes may make it too long to be a message again. */
     if (strlen(once) <= QGA_FRAMER_MAX_BYTES) {
         g_assert_cmpint(frame.kind, ==, QGA_FRAME_MESSAGE);

@@ -9,7 +9,7 @@ static void handle_late(QgaCall *call, JsonObject *arguments, gpointer user_data
 {
     SessionFixture *f = user_data;
 
-    (void) arguments;
+    (void)arguments;
     g_ptr_array_add(f->late, call);
 }
 
@@ -19,7 +19,7 @@ static void handle_large(QgaCall *call, JsonObject *arguments, gpointer user_dat
     const SessionFixture *f = user_data;
     QgaWriter *writer = qga_call_begin_return(call);
 
-    (void) arguments;
+    (void)arguments;
     qga_writer_begin_array(writer);
     for (guint i = 0; i < f->n_large; i++)
         qga_writer_uint(writer, 10000000 + i);
@@ -32,8 +32,8 @@ static void handle_half(QgaCall *call, JsonObject *arguments, gpointer user_data
 {
     QgaWriter *writer = qga_call_begin_return(call);
 
-    (void) arguments;
-    (void) user_data;
+    (void)arguments;
+    (void)user_data;
     qga_writer_begin_array(writer);
     for (guint i = 0; i < 10000; i++)
         qga_writer_uint(writer, i);
@@ -42,7 +42,7 @@ static void handle_half(QgaCall *call, JsonObject *arguments, gpointer user_data
 
 static void handle_events(QgaCall *call, JsonObject *arguments, gpointer user_data)
 {
-    (void) user_data;
+    (void)user_data;
     qga_session_set_events(qga_call_session(call),
                            json_object_get_boolean_member(arguments, "enabled"));
     qga_call_return_empty(call);
@@ -60,7 +60,7 @@ void session_fixture_set_up(SessionFixture *f, gconstpointer data)
 {
     GError *error = NULL;
 
-    (void) data;
+    (void)data;
     f->schema = qga_schema_new(memplug_schema_json, strlen(memplug_schema_json), &error);
     g_assert_no_error(error);
     f->dispatch = qga_dispatch_new(f->schema);
@@ -78,7 +78,7 @@ void session_fixture_set_up(SessionFixture *f, gconstpointer data)
 
 void session_fixture_tear_down(SessionFixture *f, gconstpointer data)
 {
-    (void) data;
+    (void)data;
     qga_session_free(f->session);
     qga_dispatch_free(f->dispatch);
     qga_basic_commands_free(f->basic);
@@ -94,7 +94,7 @@ char *session_take(SessionFixture *f, gsize n_bytes)
 
     while (n_bytes > 0 && (n = qga_session_peek(f->session, &bytes)) > 0) {
         n = MIN(n, n_bytes);
-        g_string_append_len(text, (const char *) bytes, (gssize) n);
+        g_string_append_len(text, (const char *)bytes, (gssize)n);
         qga_session_consume(f->session, n);
         n_bytes -= n;
     }
@@ -111,6 +111,6 @@ void session_assert_output(SessionFixture *f, const char *expected)
 
 void session_feed(SessionFixture *f, const char *text)
 {
-    g_assert_cmpuint(qga_session_feed(f->session, (const guint8 *) text, strlen(text)), ==,
+    g_assert_cmpuint(qga_session_feed(f->session, (const guint8 *)text, strlen(text)), ==,
                      strlen(text));
 }

@@ -20,8 +20,8 @@ void session_fixture_set_up(SessionFixture *f, gconstpointer data);
 void session_fixture_tear_down(SessionFixture *f, gconstpointer data);
 
 /* A test case on a fixture of its own. */
-#define SESSION_TEST(name, function)                                             \
-    g_test_add("/session/" name, SessionFixture, NULL, session_fixture_set_up, function, \
+#define SESSION_TEST(name, function)                                                               \
+    g_test_add("/session/" name, SessionFixture, NULL, session_fixture_set_up, function,           \
                session_fixture_tear_down)
 
 /* Takes N bytes of output (all there is: G_MAXSIZE); to free. */
@@ -32,7 +32,7 @@ void session_assert_output(SessionFixture *f, const char *expected);
 void session_feed(SessionFixture *f, const char *text);
 
 #define GENERIC(desc) "{\"error\": {\"class\": \"GenericError\", \"desc\": \"" desc "\"}}\n"
-#define GENERIC_ID(desc, id) \
+#define GENERIC_ID(desc, id)                                                                       \
     "{\"error\": {\"class\": \"GenericError\", \"desc\": \"" desc "\"}, \"id\": " id "}\n"
 #define NOT_FOUND(desc) "{\"error\": {\"class\": \"CommandNotFound\", \"desc\": \"" desc "\"}}\n"
 #define SYNC(id) "{\"execute\": \"guest-sync\", \"arguments\": {\"id\": " id "}}"

@@ -41,11 +41,11 @@ static void check_cost(SessionFixture *f, const char *head, const char *middle, 
         session_feed(f, PING); /* so that what is made once is there */
         before = peak_kib();
         for (gsize at = 0; at < input->len; at += 4096)
-            qga_session_feed(f->session, (const guint8 *) input->str + at,
+            qga_session_feed(f->session, (const guint8 *)input->str + at,
                              MIN(4096, input->len - at));
         _exit(qga_session_pending_output(f->session) > 20 && peak_kib() - before <= COST_MAX_KIB
                   ? 0
-                  : (int) MIN(255, 1 + (peak_kib() - before) / 1024));
+                  : (int)MIN(255, 1 + (peak_kib() - before) / 1024));
     }
     waitpid(pid, &status, 0);
     if (status != 0)
@@ -59,7 +59,7 @@ static void test_cost(SessionFixture *f, gconstpointer data)
 {
     const gsize mib = 1024 * 1024;
 
-    (void) data;
+    (void)data;
     check_cost(f, "{\"execute\":\"guest-ping\",\"id\":\"", "a", mib, "\"}");
     check_cost(f, "{\"execute\":\"guest-ping\",\"id\":\"", "\x7F", 65536, "\"}");
     check_cost(f, "{\"execute\":\"guest-ping\",\"arguments\":{\"", "\x7F", mib, "\":1}}");

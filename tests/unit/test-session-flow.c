@@ -10,12 +10,12 @@
 static void test_late(SessionFixture *f, gconstpointer data)
 {
     static const char input[] = PING "{\"execute\":\"memory-get-status\",\"id\":1}" PING;
-    const guint8 *rest = (const guint8 *) input;
+    const guint8 *rest = (const guint8 *)input;
     gsize n = strlen(input);
     gsize taken = qga_session_feed(f->session, rest, n);
     QgaWriter *writer;
 
-    (void) data;
+    (void)data;
     g_assert_cmpuint(taken, ==, n - strlen(PING));
     g_assert_false(qga_session_wants_input(f->session));
     g_assert_cmpuint(qga_session_feed(f->session, rest + taken, n - taken), ==, 0);
@@ -36,7 +36,7 @@ static void test_orphans(SessionFixture *f, gconstpointer data)
     static const char late[] = "{\"execute\":\"memory-get-status\",\"id\":1}";
     QgaWriter *writer;
 
-    (void) data;
+    (void)data;
     session_feed(f, late);
     qga_session_reset(f->session);
     session_feed(f, late);
@@ -71,17 +71,17 @@ static void test_backpressure(SessionFixture *f, gconstpointer data)
     gsize done = 0;
     guint n_lines = 0;
 
-    (void) data;
+    (void)data;
     for (guint i = 0; i < 50; i++)
         g_string_append(input, i % 2 ? PING : large);
     while (done < input->len || qga_session_pending_output(f->session) > 0) {
         char *text;
 
-        done += qga_session_feed(f->session, (const guint8 *) input->str + done, input->len - done);
+        done += qga_session_feed(f->session, (const guint8 *)input->str + done, input->len - done);
         g_assert_cmpuint(qga_session_pending_output(f->session), <,
                          QGA_SESSION_OUTPUT_LIMIT_BYTES + 256 * 1024);
         g_assert_true(done == input->len || !qga_session_wants_input(f->session));
-        text = session_take(f, (gsize) g_test_rand_int_range(1, 100000));
+        text = session_take(f, (gsize)g_test_rand_int_range(1, 100000));
         g_string_append(output, text);
         g_free(text);
     }
@@ -107,15 +107,15 @@ static gboolean send_event(SessionFixture *f)
     return TRUE;
 }
 
-#define EVENT                                                     \
-    "{\"event\": \"MEMORY_ADDED\", \"data\": {\"first-block\": 32}, " \
+#define EVENT                                                                                      \
+    "{\"event\": \"MEMORY_ADDED\", \"data\": {\"first-block\": 32}, "                              \
     "\"timestamp\": {\"seconds\": 1700000000, \"microseconds\": 123456}}\n"
 
 static void test_events(SessionFixture *f, gconstpointer data)
 {
     guint n_sent = 0;
 
-    (void) data;
+    (void)data;
     g_assert_false(send_event(f));
     g_assert_cmpuint(qga_session_events_dropped(f->session), ==, 0);
     qga_session_set_events(f->session, TRUE);
@@ -150,7 +150,7 @@ static void test_delimited(SessionFixture *f, gconstpointer data)
 {
     char *text;
 
-    (void) data;
+    (void)data;
     /* replies of the same burst stay, events go off */
     qga_session_set_events(f->session, TRUE);
     session_feed(f, PING DELIMITED PING);

@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "qga-protocol/request.h"
 #include "session-fixture.h"
 
 static const struct {
@@ -34,6 +35,9 @@ static const struct {
     {"\xFF" PING, STRAY_FF OK},
     {"{\"execute\":\"guest-p\xFF" PING, GENERIC("JSON parse error, stray '\\\"guest-p\\uFFFD'") OK},
     {"{\"execute\":\xFF" PING, STRAY_FF OK},
+    {"{\"execute\":\"guest-ping\",\"id\":[true,false]}",
+     "{\"return\": {}, \"id\": [true, false]}\n"},
+    {"{\"execute\":\"guest-sync\",\"arguments\":{\"id\":false}}", NOT_INTEGER},
     {"{\"execute\":\"guest-ping\",\"id\":null}", "{\"return\": {}, \"id\": null}\n"},
     {"{\"id\":{\"a\":[1.50,\"\xC3\xA9\"]},\"execute\":\"guest-ping\"}",
      "{\"return\": {}, \"id\": {\"a\": [1.50, \"\\u00E9\"]}}\n"},
@@ -47,7 +51,8 @@ static const struct {
     {"{\"execute\":\"nope\"}", NOT_FOUND("The command nope has not been found")},
     {"{\"execute\":\"memory-get-devices\"}",
      NOT_FOUND("The command memory-get-devices has not been found")},
-    {"{\"execute\":\"memory-set-policy\"}", NOT_FOUND("Command memory-set-policy has been disabled")},
+    {"{\"execute\":\"memory-set-policy\"}",
+     NOT_FOUND("Command memory-set-policy has been disabled")},
     {"{}", GENERIC("QMP input lacks member 'execute'")},
     {"{\"id\":1}", GENERIC_ID("QMP input lacks member 'execute'", "1")},
     {"{\"execute\":\"guest-ping\",\"arguments\":[]}",
@@ -56,10 +61,9 @@ static const struct {
      GENERIC("QMP input member 'arguments' must be an object")},
     {"{\"execute\":\"guest-ping\",\"arguments\":{\"b\":1}}",
      GENERIC("Parameter 'b' is unexpected")},
-    {"[1] \"a\" 5 true\n", GENERIC("QMP input must be a JSON object") GENERIC(
-                             "QMP input must be a JSON object") GENERIC(
-                             "QMP input must be a JSON object") GENERIC(
-                             "QMP input must be a JSON object")},
+    {"[1] \"a\" 5 true\n",
+     GENERIC("QMP input must be a JSON object") GENERIC("QMP input must be a JSON object")
+         GENERIC("QMP input must be a JSON object") GENERIC("QMP input must be a JSON object")},
     {"{\"execute\":\"guest-ping\",\"id\":1,\"id\":2}", GENERIC("JSON parse error, duplicate key")},
     {"{\"execute\":\"guest-ping\",\"id\":1,\"\\u0069d\":2}",
      GENERIC("JSON parse error, duplicate key")},
@@ -75,9 +79,9 @@ static const struct {
 
 static void test_rows(SessionFixture *f, gconstpointer data)
 {
-    (void) data;
+    (void)data;
     for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
-        const guint8 *input = (const guint8 *) rows[i].input;
+        const guint8 *input = (const guint8 *)rows[i].input;
         gsize n = strlen(rows[i].input);
 
         for (gsize split = 0; split <= n; split++) {
@@ -100,7 +104,7 @@ static void test_info_and_lists(SessionFixture *f, gconstpointer data)
     GError *error = NULL;
     char *text;
 
-    (void) data;
+    (void)data;
     g_assert_true(qga_dispatch_set_lists(f->dispatch, NULL, block, &error));
     session_feed(f, "{\"execute\":\"guest-info\"}" PING);
     text = session_take(f, G_MAXSIZE);
@@ -122,7 +126,7 @@ static void test_info_and_lists(SessionFixture *f, gconstpointer data)
     g_assert_true(qga_dispatch_set_lists(f->dispatch, allow, NULL, &error));
     session_feed(f, PING SYNC("1"));
     session_assert_output(f, NOT_FOUND("Command guest-ping has been disabled")
-                         NOT_FOUND("Command guest-sync has been disabled"));
+                                 NOT_FOUND("Command guest-sync has been disabled"));
     session_feed(f, "{\"execute\":\"memory-set-policy\"}");
     g_assert_cmpuint(f->late->len, ==, 1);
     qga_call_return_empty(f->late->pdata[0]);
@@ -134,8 +138,9 @@ static void test_info_and_lists(SessionFixture *f, gconstpointer data)
 
 static void test_reset(SessionFixture *f, gconstpointer data)
 {
-    (void) data;
-    session_feed(f, PING "{\"execute\":\"memory-set-events\",\"arguments\":{\"enabled\":true}}{\"exec");
+    (void)data;
+    session_feed(f, PING
+                 "{\"execute\":\"memory-set-events\",\"arguments\":{\"enabled\":true}}{\"exec");
     g_assert_true(qga_session_events_enabled(f->session));
     g_assert_cmpuint(qga_session_pending_output(f->session), >, 0);
     qga_session_reset(f->session);
@@ -151,7 +156,7 @@ static void test_long_desc(SessionFixture *f, gconstpointer data)
     GString *input = g_string_new("{\"execute\":\"n");
     char *text;
 
-    (void) data;
+    (void)data;
     for (guint i = 0; i < 100000; i++)
         g_string_append(input, "\xE2\x82\xAC");
     g_string_append(input, "\"}");
@@ -164,6 +169,25 @@ static void test_long_desc(SessionFixture *f, gconstpointer data)
     g_string_free(input, TRUE);
 }
 
+/* An id is bounded, and one that is too long is not echoed. */
+static void test_long_id(SessionFixture *f, gconstpointer data)
+{
+    char *id = g_strnfill(QGA_REQUEST_ID_MAX_BYTES - 2, 'a');
+    char *fine = g_strdup_printf("{\"execute\":\"guest-ping\",\"id\":\"%s\"}", id);
+    char *reply = g_strdup_printf("{\"return\": {}, \"id\": \"%s\"}\n", id);
+    char *longer = g_strdup_printf("{\"execute\":\"guest-ping\",\"id\":\"%sa\"}", id);
+
+    (void)data;
+    session_feed(f, fine);
+    session_assert_output(f, reply);
+    session_feed(f, longer);
+    session_assert_output(f, GENERIC("QMP input member 'id' is too long"));
+    g_free(id);
+    g_free(fine);
+    g_free(reply);
+    g_free(longer);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -171,5 +195,6 @@ int main(int argc, char **argv)
     SESSION_TEST("info-and-lists", test_info_and_lists);
     SESSION_TEST("reset", test_reset);
     SESSION_TEST("long-desc", test_long_desc);
+    SESSION_TEST("long-id", test_long_id);
     return g_test_run();
 }

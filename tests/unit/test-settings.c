@@ -15,7 +15,7 @@ static void test_defaults(void)
 {
     g_autoptr(Settings) settings = settings_new();
 
-    g_assert_cmpint(settings->policy, ==, ONLINE_POLICY_MOVABLE);
+    g_assert_cmpint(settings->online.policy, ==, ONLINE_POLICY_MOVABLE);
     g_assert_cmpuint(settings->lease_ms, ==, 60000);
     g_assert_cmpstr(settings_channel_path(settings), ==, SETTINGS_PORT_PATH);
 }
@@ -35,7 +35,7 @@ static void test_files_in_name_order(void)
     g_assert_no_error(error);
     g_assert_cmpuint(settings->lease_ms, ==, 3);
     g_assert_cmpuint(settings->timeout_ms, ==, 7);
-    g_assert_cmpint(settings->policy, ==, ONLINE_POLICY_NONE);
+    g_assert_cmpint(settings->online.policy, ==, ONLINE_POLICY_NONE);
 }
 
 /* What is wrong, where: and nothing of the file set is taken over. */

@@ -92,7 +92,7 @@ static void test_iomem(SnapshotFixture *f, gconstpointer data)
         "300000000-303ffffff : System RAM (half)\n"         /* half of 96 */
         "380000000-3ffffffff : virtio9x\n"                  /* not a virtio device's name */
         "  380000000-387ffffff : System RAM (virtio_mem)\n" /* 112 */
-        "    400000000-407ffffff : System RAM (kmem)\n"     /* 128, below nothing */
+        "        400000000-407ffffff : System RAM (kmem)\n" /* 128, below nothing */
         "garbage\n"
         "12-\n";
 
