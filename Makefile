@@ -80,7 +80,7 @@ all: $(BUILD)/memplugd $(BUILD)/memplugctl
 
 # --- what needs packages first: install them, then start again with a make that can see them ---
 
-WRAPPED := check check-unit check-vm check-fresh soak demo
+WRAPPED := check check-unit check-vm check-fresh soak demo bench-online bench-unplug
 .PHONY: $(WRAPPED) deps
 deps:
 	$(Q)packaging/install-deps
@@ -93,8 +93,12 @@ check-vm: deps
 	$(Q)+$(MAKE) --no-print-directory run-check-vm
 soak: deps
 	$(Q)+$(MAKE) --no-print-directory run-soak
+bench-online: deps
+	$(Q)+$(MAKE) --no-print-directory run-bench-online
 demo: deps
 	$(Q)+$(MAKE) --no-print-directory run-demo
+bench-unplug: deps
+	$(Q)+$(MAKE) --no-print-directory run-bench-unplug
 check-fresh: deps
 	$(Q)tests/vm/check-fresh
 
@@ -163,9 +167,9 @@ PROVE := prove --failures --comments --exec tests/run-test
 export MEMPLUG_BUILD := $(BUILD)
 export PYTHON
 
-.PHONY: run-check run-check-unit run-check-vm run-soak run-demo guest
-run-check-unit: lint $(UNIT_BINARIES) all
-	$(Q)$(PROVE) $(UNIT_BINARIES) $(PROTOCOL_TESTS)
+.PHONY: run-check run-check-unit run-check-vm run-soak run-demo run-bench-online run-bench-unplug guest
+run-check-unit: lint $(UNIT_BINARIES) $(FUZZ_BINARIES) all
+	$(Q)$(PROVE) $(UNIT_BINARIES) tests/fuzz/run $(PROTOCOL_TESTS)
 
 guest: all
 	$(Q)tests/vm/build-guest
@@ -173,14 +177,39 @@ guest: all
 run-check-vm: guest
 	$(Q)$(PROVE) $(VM_TESTS)
 
-run-check: lint $(UNIT_BINARIES) $(BUILD)/memplugd guest
-	$(Q)$(PROVE) $(UNIT_BINARIES) $(PROTOCOL_TESTS) $(VM_TESTS)
+run-check: lint $(UNIT_BINARIES) $(FUZZ_BINARIES) $(BUILD)/memplugd guest
+	$(Q)$(PROVE) $(UNIT_BINARIES) tests/fuzz/run $(PROTOCOL_TESTS) $(VM_TESTS)
 
 run-soak: $(UNIT_BINARIES) guest
 	$(Q)SOAK=1 $(PROVE) $(UNIT_BINARIES) $(PROTOCOL_TESTS) $(VM_TESTS)
 
+run-bench-online: guest
+	$(Q)tests/vm/bench-online
+
+ROUNDS ?= 20
+run-bench-unplug: guest
+	$(Q)tests/vm/bench-unplug $(ROUNDS)
+
 run-demo: guest
 	$(Q)KEEP=$(KEEP) tests/vm/demo
+
+# --- fuzzing: libFuzzer, by clang. `make fuzz SECONDS=600`; a short run is part of the tests ---
+
+FUZZ_TARGETS := framer session
+FUZZ_BINARIES := $(FUZZ_TARGETS:%=$(BUILD)/tests/fuzz/fuzz-%)
+FUZZ_SOURCES := tests/unit/session-fixture.c tests/unit/framer-check.c $(wildcard qga-protocol/*.c)
+FUZZ_FLAGS := -std=gnu17 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
+CLANG ?= clang
+
+$(FUZZ_BINARIES): $(BUILD)/tests/fuzz/%: tests/fuzz/%.c $(FUZZ_SOURCES) $(BUILD)/memplug-schema.c
+	$(call say,FUZZ,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(FUZZ_FLAGS) $(BASE_CPPFLAGS) $(DEP_CFLAGS) -o $@ $< $(FUZZ_SOURCES) \
+		$(BUILD)/memplug-schema.c $(DEP_LIBS)
+
+.PHONY: fuzz
+fuzz: $(FUZZ_BINARIES)
+	$(Q)SECONDS=$(SECONDS) tests/fuzz/run $(FUZZ_BINARIES)
 
 .PHONY: lint format
 lint:
@@ -194,7 +223,9 @@ format:
 .PHONY: install uninstall
 install: $(BUILD)/memplugd $(BUILD)/memplugctl
 	install -D -m 0755 $(BUILD)/memplugd $(DESTDIR)$(sbindir)/memplugd
-	install -D -m 0644 udev-rules/39-memplug-online.rules $(DESTDIR)$(udevdir)/rules.d/39-memplug-online.rules
+	install -d -m 0755 $(DESTDIR)$(udevdir)/rules.d
+	sed -e 's,@sbindir@,$(sbindir),' udev-rules/39-memplug-online.rules.in >$(DESTDIR)$(udevdir)/rules.d/39-memplug-online.rules
+	chmod 0644 $(DESTDIR)$(udevdir)/rules.d/39-memplug-online.rules
 	install -D -m 0644 udev-rules/99-memplug-port.rules $(DESTDIR)$(udevdir)/rules.d/99-memplug-port.rules
 	install -d -m 0755 $(DESTDIR)$(unitdir)
 	sed -e 's,@sbindir@,$(sbindir),' systemd/memplugd.service.in >$(DESTDIR)$(unitdir)/memplugd.service
@@ -212,6 +243,8 @@ install: $(BUILD)/memplugd $(BUILD)/memplugctl
 	for page in $(MAN_PAGES); do \
 		install -D -m 0644 $$page $(DESTDIR)$(mandir)/man$${page##*.}/$${page##*/} || exit 1; done
 	install -D -m 0644 README.md $(DESTDIR)$(docdir)/README.md
+	install -D -m 0644 docs/udev.md $(DESTDIR)$(docdir)/udev.md
+	install -D -m 0644 docs/memhp-movable.cfg $(DESTDIR)$(docdir)/memhp-movable.cfg
 
 uninstall:
 	rm -f $(DESTDIR)$(sbindir)/memplugd \
@@ -224,7 +257,9 @@ uninstall:
 		$(DESTDIR)$(polkitdir)/org.memplug.policy \
 		$(DESTDIR)$(completionsdir)/memplugctl \
 		$(foreach page,$(MAN_PAGES),$(DESTDIR)$(mandir)/man$(subst .,,$(suffix $(page)))/$(notdir $(page))) \
-		$(DESTDIR)$(docdir)/README.md
+		$(DESTDIR)$(docdir)/README.md \
+		$(DESTDIR)$(docdir)/udev.md \
+		$(DESTDIR)$(docdir)/memhp-movable.cfg
 	@echo "left in place: $(DESTDIR)$(sysconfdir)/memplug"
 
 .PHONY: clean help
@@ -241,6 +276,9 @@ help:
 	@echo "make check-vm        the tests in QEMU guests"
 	@echo "make check-fresh     both README commands in a minimal Debian root"
 	@echo "make soak            the long rounds of the same tests"
+	@echo "make fuzz            fuzz the wire layer for SECONDS=$(SECONDS) a target"
+	@echo "make bench-unplug    a bare device_del against memplug in a busy guest (ROUNDS=20)"
+	@echo "make bench-online    how soon memory is online: the kernel, udev, qemu-ga, memplugd"
 	@echo "make lint, format    the tree's rules; clang-format"
 	@echo "make deps            install what building and testing need (Debian)"
 	@echo "make clean           remove build/"

@@ -155,25 +155,36 @@ char *view_progress(const Terminal *terminal, JsonObject *job)
 
 /* --- the screen --- */
 
-static void print_figures(Terminal *terminal, JsonObject *status)
+typedef struct {
+    const char *label, *member;
+} Figure;
+
+static void print_line(Terminal *terminal, JsonObject *status, const Figure *figures, guint n)
 {
-    static const struct {
-        const char *label, *member;
-    } figures[] = {
-        {"online", "guest-current"},   {"at boot", "guest-at-boot"},
-        {"movable", "online-movable"}, {"kernel", "online-kernel"},
-        {"offline", "offline"},        {"ready", "ready"},
-        {"wanted", "guest-requested"},
-    };
     g_autoptr(GString) line = g_string_new(NULL);
 
-    for (guint i = 0; i < G_N_ELEMENTS(figures); i++) {
+    for (guint i = 0; i < n; i++) {
         if (!json_object_has_member(status, figures[i].member))
             continue;
         g_autofree char *size = text_size(ctl_json_uint(status, figures[i].member));
-        g_string_append_printf(line, "%s%s %s", line->len ? "   " : "", figures[i].label, size);
+        g_string_append_printf(line, "%s%-7s %-9s", line->len ? "   " : "", figures[i].label, size);
     }
-    terminal_print(terminal, COLOUR_NONE, "  %s", line->str);
+    if (line->len > 0)
+        terminal_print(terminal, COLOUR_NONE, "  %s", g_strchomp(line->str));
+}
+
+static void print_figures(Terminal *terminal, JsonObject *status)
+{
+    static const Figure whole[] = {{"online", "guest-current"},
+                                   {"at boot", "guest-at-boot"},
+                                   {"wanted", "guest-requested"}};
+    static const Figure parts[] = {{"movable", "online-movable"},
+                                   {"kernel", "online-kernel"},
+                                   {"offline", "offline"},
+                                   {"ready", "ready"}};
+
+    print_line(terminal, status, whole, G_N_ELEMENTS(whole));
+    print_line(terminal, status, parts, G_N_ELEMENTS(parts));
 }
 
 static void print_head(Terminal *terminal, JsonObject *status)

@@ -1,3 +1,7 @@
+/*
+ * The command table. A command that is blocked and one that does not exist are the same class of
+ * error, as in qemu-ga (qapi/qmp-dispatch.c): a client can tell them apart by the text only.
+ */
 #include "qga-protocol/dispatch.h"
 
 #include <string.h>
@@ -88,7 +92,7 @@ static void run(QgaDispatch *dispatch, QgaCall *call, const char *command, JsonO
 
     if (found == NULL) {
         qga_call_fail(call, QGA_CLASS_COMMAND_NOT_FOUND, "The command %.*s has not been found",
-                      (int) qga_error_clip(command, QGA_ERROR_NAME_MAX_BYTES), command);
+                      (int)qga_error_clip(command, QGA_ERROR_NAME_MAX_BYTES), command);
     } else if (filtered && !found->enabled) {
         qga_call_fail(call, QGA_CLASS_COMMAND_NOT_FOUND, "Command %s has been disabled", command);
     } else if (!qga_schema_check(dispatch->schema, command, given, &error)) {

@@ -185,7 +185,8 @@ static gboolean is_final(int error)
     return error == EPERM || error == EACCES || error == EROFS;
 }
 
-static void note_failure(Step *step, Job *job, guint position, int error, gboolean was_killed)
+static void note_failure(Step *step, Job *job, guint position, int error, gboolean was_killed,
+                         const BlockContents *contents)
 {
     BlockTrack *track = job_track(job, position);
 
@@ -194,12 +195,14 @@ static void note_failure(Step *step, Job *job, guint position, int error, gboole
     if (error == ECANCELED)
         return; /* ended before it was begun */
     track->last_error = error;
+    track->contents = contents != NULL ? *contents : (BlockContents){ .hugepages_free = 0 };
     track->was_killed = was_killed;
     track->n_failed++;
 }
 
 /* The attempt is over, whether by itself or because it was killed. JOB may be rolling back. */
-void offline_worker_done(Step *step, Job *job, const BlockReport *reports, guint n_reports)
+void offline_worker_done(Step *step, Job *job, const BlockReport *reports, guint n_reports,
+                         const BlockContents *contents)
 {
     guint position = step->machine->worker.block;
     gboolean was_killed = step->machine->worker.is_killed;
@@ -230,7 +233,7 @@ void offline_worker_done(Step *step, Job *job, const BlockReport *reports, guint
     }
     if (job->pub.state == JOB_ROLLING_BACK)
         return;
-    note_failure(step, job, position, report.error, was_killed);
+    note_failure(step, job, position, report.error, was_killed, contents);
     if (block->phase == JOB_BLOCK_ONLINE && is_final(report.error)) {
         reasons_add_kept(job, position);
         rollback_enter(step, job, JOB_FAILED);

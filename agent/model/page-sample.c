@@ -144,6 +144,15 @@ guint64 page_sample_estimate(const PageSample *sample, PageKind kind, guint64 to
     return sample->sampled == 0 ? 0 : scale(sample->counts[kind], sample->sampled, total_pages);
 }
 
+PageSample page_sample_scale(const PageSample *sample, guint64 total_pages)
+{
+    PageSample scaled = {.sampled = sample->sampled == 0 ? 0 : total_pages};
+
+    for (guint kind = 0; kind < PAGE_KIND_COUNT; kind++)
+        scaled.counts[kind] = page_sample_estimate(sample, kind, total_pages);
+    return scaled;
+}
+
 guint64 page_sample_estimate_used(const PageSample *sample, guint64 total_pages)
 {
     if (sample->sampled == 0)

@@ -57,5 +57,7 @@ void page_sample_blocks(const PageSampler *sampler, const guint32 *indices, guin
 void page_sample_add(PageSample *sum, const PageSample *sample);
 /* COUNT of the kind KIND among TOTAL_PAGES pages of which SAMPLE is a part, by its share. */
 guint64 page_sample_estimate(const PageSample *sample, PageKind kind, guint64 total_pages);
-/* The same for all that would have to move. Of blocks that were not looked at: TOTAL_PAGES. */
+/* SAMPLE as if all of TOTAL_PAGES had been looked at; one that has seen nothing stays so. */
+PageSample page_sample_scale(const PageSample *sample, guint64 total_pages);
+/* The estimate for all that would have to move. Of blocks that were not looked at: TOTAL_PAGES. */
 guint64 page_sample_estimate_used(const PageSample *sample, guint64 total_pages);

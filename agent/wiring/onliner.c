@@ -11,11 +11,11 @@
 #include <errno.h>
 
 #include "model/zone-stats.h"
+#include "wiring/floor.h"
 #include "wiring/kernel-setter.h"
 #include "wiring/placement.h"
 #include "wiring/rezoner.h"
 
-#define NUMA_AWARE_PATH "sys/module/memory_hotplug/parameters/auto_movable_numa_aware"
 /* The net: looks so long after the last block came, then twice as long each time. */
 #define NET_MS 2000
 #define NET_ROUNDS 6
@@ -200,58 +200,12 @@ static void resolve(Onliner *onliner, const GArray *undecided)
 
 /* --- new blocks --- */
 
-static gboolean is_numa_aware(const AttrIo *io)
-{
-    char line[8];
-
-    return attr_read_line(io, NUMA_AWARE_PATH, line, sizeof line) != 1 || line[0] != 'N';
-}
-
-static void warn_of_floor(const Onliner *onliner, const GArray *zones, guint32 index)
-{
-    g_autofree char *spare = g_format_size_full(online_kernel_spare_bytes(zones),
-                                                G_FORMAT_SIZE_IEC_UNITS);
-    g_autofree char *floor = g_format_size_full(online_floor_bytes(&onliner->online, zones),
-                                                G_FORMAT_SIZE_IEC_UNITS);
-
-    g_warning("block %u and the rest of its device go to the kernel zone, from where they cannot "
-              "be unplugged: the kernel's zones have %s to spare, and need %s (kernel-floor-bytes)",
-              index, spare, floor);
-}
-
-/* The floor binds what the kernel has brought online by itself, too. */
-static void check_floor(Onliner *onliner, const GArray *zones, const guint32 *indices, guint n)
-{
-    const Snapshot *snapshot = snapshot_of(onliner);
-
-    if (onliner->online.policy != ONLINE_POLICY_MOVABLE ||
-        online_kernel_spare_bytes(zones) >= online_floor_bytes(&onliner->online, zones))
-        return;
-    for (guint i = 0; i < n; i++) {
-        const Block *block = snapshot_find_block(snapshot, indices[i]);
-        if (!block || block->state != BLOCK_STATE_ONLINE || block->zone != ZONE_MOVABLE ||
-            block_marks_want(placement_marks(onliner->placement), block->index, block->inode) ==
-                MARK_WANT_KERNEL)
-            continue;
-        warn_of_floor(onliner, zones, block->index);
-        placement_want_kernel(onliner->placement, snapshot, block);
-    }
-}
-
-static gboolean has_room(const Onliner *onliner, const GArray *zones)
-{
-    guint64 floor = online_floor_bytes(&onliner->online, zones);
-
-    /* Half as much again: what the next device's memmap takes is not known before it comes. */
-    return online_kernel_spare_bytes(zones) >= floor + floor / 2;
-}
-
 static GArray *decide(Onliner *onliner, const GArray *zones, const guint32 *indices, guint n,
                       GArray **undecided)
 {
     OnlineWorld world = {.snapshot = snapshot_of(onliner),
                          .zones = zones,
-                         .is_numa_aware = is_numa_aware(onliner->config.io),
+                         .is_numa_aware = floor_is_numa_aware(onliner->config.io),
                          .is_owned = is_held,
                          .user_data = onliner};
 
@@ -278,9 +232,8 @@ static void submit_new(Onliner *onliner, const guint32 *indices, guint n)
         return;
     for (guint i = 0; i < plan->len; i++) {
         const OnlineStep *step = &g_array_index(plan, OnlineStep, i);
-        if (step->is_floor && block_marks_want(placement_marks(onliner->placement), step->index,
-                                               step->inode) != MARK_WANT_KERNEL)
-            warn_of_floor(onliner, zones, step->index);
+        if (step->is_floor && (i == 0 || !g_array_index(plan, OnlineStep, i - 1).is_floor))
+            floor_warn(&onliner->online, zones, step->index); /* once for all of them */
         placement_expect(onliner->placement, step->index, step->inode, want_of(onliner, step));
     }
     if (plan->len > 0)
@@ -298,7 +251,8 @@ static void take_new(Onliner *onliner, const guint32 *indices, guint n)
 
     onliner->net_round = 0;
     onliner->resolve_round = 0;
-    check_floor(onliner, zones, indices, n);
+    floor_check_online(&onliner->online, zones, snapshot_of(onliner), onliner->placement, indices,
+                       n);
     if (!kernel_setter_is_enough(onliner->setter, &onliner->online)) {
         submit_new(onliner, indices, n);
     } else {
@@ -310,7 +264,7 @@ static void take_new(Onliner *onliner, const guint32 *indices, guint n)
             cast_net(onliner, block->index);
         }
     }
-    kernel_setter_apply(onliner->setter, &onliner->online, has_room(onliner, zones));
+    kernel_setter_apply(onliner->setter, &onliner->online, floor_has_room(&onliner->online, zones));
 }
 
 void onliner_on_change(Onliner *onliner, const ModelChange *change)
@@ -352,7 +306,7 @@ void onliner_start(Onliner *onliner)
     }
     placement_prune(onliner->placement, snapshot);
     placement_learn(onliner->placement, snapshot, (const guint32 *)all->data, all->len);
-    kernel_setter_apply(onliner->setter, &onliner->online, has_room(onliner, zones));
+    kernel_setter_apply(onliner->setter, &onliner->online, floor_has_room(&onliner->online, zones));
     submit_new(onliner, (const guint32 *)adopted->data, adopted->len);
     rezoner_review(onliner->rezoner, &onliner->online);
 }
@@ -370,7 +324,7 @@ void onliner_set_config(Onliner *onliner, const OnlineConfig *config)
     if (!onliner->config.is_live || onliner->is_stopping)
         return;
     placement_set_policy(onliner->placement, config->policy);
-    kernel_setter_apply(onliner->setter, config, has_room(onliner, zones));
+    kernel_setter_apply(onliner->setter, config, floor_has_room(&onliner->online, zones));
     rezoner_review(onliner->rezoner, config);
 }
 

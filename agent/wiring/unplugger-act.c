@@ -4,9 +4,14 @@
 #include <errno.h>
 
 #include "ground/units.h"
+#include "model/meminfo.h"
 #include "outside/journal.h"
+#include "wiring/contents.h"
 #include "wiring/truth.h"
 #include "wiring/unplugger-private.h"
+
+/* For one block that could not be taken offline: each attempt may come to this. */
+#define FAILED_BLOCK_BUDGET_USEC (20 * USEC_PER_MSEC)
 
 /* --- journal --- */
 
@@ -98,11 +103,12 @@ static void on_gate_save(gpointer user_data)
 static void on_gate_settled(gpointer user_data)
 {
     Unplugger *unplugger = user_data;
-    g_autoptr(GArray) waiting = unplugger->waiting;
+    guint n = unplugger->waiting->len;
 
-    unplugger->waiting = g_array_new(FALSE, FALSE, sizeof(guint64));
-    for (guint i = 0; i < waiting->len; i++)
-        verify(unplugger, g_array_index(waiting, guint64, i));
+    /* They stay in the list until all are done, or the gate would shut between a look and "ready". */
+    for (guint i = 0; i < n; i++)
+        verify(unplugger, g_array_index(unplugger->waiting, guint64, i));
+    g_array_remove_range(unplugger->waiting, 0, n);
     unplugger_tell_gate(unplugger);
 }
 
@@ -140,6 +146,20 @@ void unplugger_tell_gate(Unplugger *unplugger)
 
 /* --- worker --- */
 
+/* What is in the block INDEX, which an attempt left online. */
+static BlockContents look_into(const Unplugger *unplugger, guint32 index)
+{
+    const Snapshot *snapshot = model_keeper_snapshot(unplugger->config.keeper);
+    Meminfo meminfo = {.hugepages_free = 0};
+
+    g_autofree PageSample *sample = contents_of_blocks(unplugger->config.io, snapshot,
+                                                       &index, 1, FAILED_BLOCK_BUDGET_USEC);
+    meminfo_read(unplugger->config.io, &meminfo);
+    return (BlockContents){
+        .pages = page_sample_scale(sample, contents_pages(snapshot->block_size_bytes)),
+        .hugepages_free = meminfo.hugepages_free};
+}
+
 static void on_task_done(const int *errors, guint n_steps, gpointer user_data)
 {
     Unplugger *unplugger = user_data;
@@ -156,11 +176,17 @@ static void on_task_done(const int *errors, guint n_steps, gpointer user_data)
         indices[i] = g_array_index(blocks, JobBlock, i).index;
     model_keeper_look(unplugger->config.keeper, indices, blocks->len);
     g_autofree BlockReport *reports = report_blocks(unplugger, blocks, errors + first);
+    BlockContents contents;
     UnplugEvent event = {.kind = UNPLUG_WORKER_DONE,
                          .job = unplugger->task_job,
                          .blocks = {.reports = reports,
                                     .n_reports = blocks->len,
                                     .barrier_error = barrier_error}};
+    if (unplugger->task_is_offline && blocks->len == 1 &&
+        (reports[0].truth == TRUTH_ONLINE_MOVABLE || reports[0].truth == TRUTH_ONLINE_KERNEL)) {
+        contents = look_into(unplugger, reports[0].index);
+        event.blocks.contents = &contents;
+    }
     unplugger_feed(unplugger, &event, NULL);
 }
 
@@ -184,6 +210,7 @@ static void start_task(Unplugger *unplugger, const UnplugAction *action, const c
         g_array_append_val(steps, last);
     unplugger->task_job = action->job;
     unplugger->task_has_barrier = has_barrier;
+    unplugger->task_is_offline = action->kind == ACTION_OFFLINE;
     unplugger->task_blocks = g_array_new(FALSE, FALSE, sizeof(JobBlock));
     g_array_append_vals(unplugger->task_blocks, action->blocks, action->n_blocks);
     unplugger->task = executor_submit(unplugger->config.executor,

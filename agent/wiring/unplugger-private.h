@@ -21,6 +21,7 @@ struct Unplugger {
     guint64 task_job;
     GArray *task_blocks; /* of JobBlock */
     gboolean task_has_barrier;
+    gboolean task_is_offline;
     EjectGate *gate;
     GArray *waiting; /* of guint64: jobs whose verify waits for the gate to open */
     guint timer;

@@ -16,6 +16,7 @@ static GString *frames_of(const guint8 *bytes, gsize n_bytes, gsize piece, gbool
     QgaFramer *framer = qga_framer_new();
     GString *frames = g_string_new(NULL);
     gsize done = 0;
+    gsize frame_start = 0;
     gsize idle = 0;
 
     while (done < n_bytes) {
@@ -28,12 +29,13 @@ static GString *frames_of(const guint8 *bytes, gsize n_bytes, gsize piece, gbool
         idle = taken == 0 ? idle + 1 : 0;
         g_assert(idle <= 1);
         done += taken;
-        g_assert(qga_framer_memory_bytes(framer) <= done * 5 / 4 + 4096);
+        g_assert(qga_framer_memory_bytes(framer) <= (done - frame_start) * 5 / 4 + 4096);
         if (frame.kind == QGA_FRAME_NONE)
             continue;
+        frame_start = done;
         g_assert(strlen(frame.text) == frame.n_bytes);
         g_string_append_printf(frames, "%d ", frame.kind);
-        g_string_append_len(frames, frame.text, (gssize) frame.n_bytes);
+        g_string_append_len(frames, frame.text, (gssize)frame.n_bytes);
         g_string_append_c(frames, '\n');
         if (check && frame.kind == QGA_FRAME_MESSAGE)
             framer_check_message(frame.text, frame.n_bytes);

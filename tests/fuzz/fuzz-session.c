@@ -15,9 +15,10 @@ int LLVMFuzzerTestOneInput(const guint8 *data, gsize size);
 typedef struct {
     SessionFixture *f;
     guint32 random;
-    guint n_answered; /* of the fixture's late calls */
-    GString *output;  /* of one host, from where it began to read */
-    gboolean may_be_cut;   /* the line being read: guest-sync-delimited may have dropped its rest */
+    guint n_answered;    /* of the fixture's late calls */
+    guint n_orphaned;    /* of them: those of hosts that are gone */
+    GString *output;     /* of one host, from where it began to read */
+    gboolean may_be_cut; /* the line being read: guest-sync-delimited may have dropped its rest */
     gboolean sync_expected; /* a line was cut, so a reply with 0xFF must follow */
 } Run;
 
@@ -45,13 +46,13 @@ static gboolean is_line(const char *line, gsize n_bytes)
     gboolean ok = FALSE;
     QgaFrame frame;
 
-    if (n_bytes > 0 && (guint8) line[0] == 0xFF) {
+    if (n_bytes > 0 && (guint8)line[0] == 0xFF) {
         line++;
         n_bytes--;
     }
     for (gsize i = 0; i < n_bytes; i++)
         g_assert(line[i] >= 0x20 && line[i] < 0x7F);
-    qga_framer_feed(framer, (const guint8 *) line, n_bytes, &frame);
+    qga_framer_feed(framer, (const guint8 *)line, n_bytes, &frame);
     if (frame.kind == QGA_FRAME_MESSAGE) {
         QgaJsonCursor cursor = {frame.text, frame.text + frame.n_bytes};
         JsonNode *tree = qga_json_read_value(&cursor, NULL);
@@ -59,7 +60,8 @@ static gboolean is_line(const char *line, gsize n_bytes)
         ok = tree != NULL && is_answer(tree);
         g_clear_pointer(&tree, json_node_unref);
     } else if (frame.kind == QGA_FRAME_ERROR) {
-        ok = g_str_has_suffix(frame.text, "limit exceeded"); /* a reply may be larger than a request */
+        ok = g_str_has_suffix(frame.text,
+                              "limit exceeded"); /* a reply may be larger than a request */
     }
     qga_framer_free(framer);
     return ok;
@@ -72,12 +74,12 @@ static void check_lines(Run *run)
     const char *end = line + run->output->len;
     const char *newline;
 
-    while ((newline = memchr(line, '\n', (gsize) (end - line))) != NULL) {
-        if (!is_line(line, (gsize) (newline - line))) {
+    while ((newline = memchr(line, '\n', (gsize)(end - line))) != NULL) {
+        if (!is_line(line, (gsize)(newline - line))) {
             g_assert(run->may_be_cut);
             run->sync_expected = TRUE;
         }
-        if ((guint8) line[0] == 0xFF)
+        if ((guint8)line[0] == 0xFF)
             run->sync_expected = FALSE;
         run->may_be_cut = FALSE;
         line = newline + 1;
@@ -93,7 +95,7 @@ static void read_output(Run *run, gsize n_bytes)
 
     while (n_bytes > 0 && (n = qga_session_peek(run->f->session, &bytes)) > 0) {
         n = MIN(n, n_bytes);
-        g_string_append_len(run->output, (const char *) bytes, (gssize) n);
+        g_string_append_len(run->output, (const char *)bytes, (gssize)n);
         qga_session_consume(run->f->session, n);
         n_bytes -= n;
     }
@@ -109,6 +111,8 @@ static void answer_late(Run *run)
 
     if (run->n_answered == run->f->late->len)
         return;
+    g_assert(qga_call_is_orphaned(run->f->late->pdata[run->n_answered]) ==
+             (run->n_answered < run->n_orphaned));
     call = run->f->late->pdata[run->n_answered++];
     if (next_random(run, 2))
         qga_call_return_empty(call);
@@ -132,6 +136,7 @@ static void happen(Run *run)
     switch (next_random(run, 16)) {
     case 0:
         qga_session_reset(run->f->session);
+        run->n_orphaned = run->f->late->len;
         g_string_truncate(run->output, 0);
         run->may_be_cut = run->sync_expected = FALSE;
         g_assert(qga_session_pending_output(run->f->session) == 0);
@@ -163,7 +168,7 @@ int LLVMFuzzerTestOneInput(const guint8 *data, gsize size)
         fixture.n_large = 2000;
     }
     run.f = &fixture;
-    run.random = (guint32) (data[0] << 8 | data[1]);
+    run.random = (guint32)(data[0] << 8 | data[1]);
     run.output = g_string_new(NULL);
     while (done < size) {
         gsize n_max = 1 + next_random(&run, 64);

@@ -18,8 +18,10 @@ BUILD = ROOT / os.environ.get("MEMPLUG_BUILD", "build")
 HARMLESS = {"guest-sync", "guest-sync-delimited", "guest-ping", "guest-info",
             "guest-get-memory-block-info"}
 MARK = 8675309
-MARK_REQUEST = b'\xff{"execute": "guest-sync-delimited", "arguments": {"id": %d}}\n' % MARK
-MARK_REPLY = b'\xff{"return": %d}\n' % MARK
+# Ends what is open, and marks the end of the answers. Not a delimited sync: that one may drop what
+# is unsent.
+MARK_REQUEST = b'\xff{"execute": "guest-sync", "arguments": {"id": %d}}\n' % MARK
+MARK_REPLY = b'{"return": %d}\n' % MARK
 BLOCK_SIZE = 128 << 20
 
 
@@ -48,11 +50,11 @@ def make_tree(root, block_size=BLOCK_SIZE, boot_blocks=8, dimm_blocks=4):
     (proc / "iomem").write_text(
         "00001000-%08x : System RAM\n%09x-%09x : System RAM\n"
         % (boot_blocks * block_size - 1, 32 * block_size, (32 + dimm_blocks) * block_size - 1))
-    (proc / "zoneinfo").write_text(
-        "Node 0, zone    DMA32\n  pages free     100000\n        min      1000\n        low      2000\n"
-        "        high     3000\n        spanned  262144\n        present  262144\n        managed  250000\n"
-        "Node 0, zone  Movable\n  pages free     100000\n        min      1000\n        low      2000\n"
-        "        high     3000\n        spanned  131072\n        present  131072\n        managed  131072\n")
+    (proc / "zoneinfo").write_text("".join(
+        "Node 0, zone %8s\n  pages free     100000\n        min      1000\n"
+        "        low      2000\n        high     3000\n        spanned  %d\n"
+        "        present  %d\n        managed  %d\n" % (zone, pages, pages, pages)
+        for zone, pages in [("DMA32", 262144), ("Movable", 131072)]))
     return root
 
 
@@ -157,7 +159,7 @@ def start_memplugd(directory, *options):
 
 
 def parse_reply(data):
-    """Lines as comparable values: (has 0xFF, object), or (has 0xFF, the bytes) where it is no JSON."""
+    """Lines as comparable values: (has 0xFF, object), or the line's bytes where it is no JSON."""
     lines = []
     for line in data.split(b"\n"):
         if not line:

@@ -168,10 +168,12 @@ def _strings():
     for value in [b'"\\x"', b'"\\a"', b'"\\0"', b'"\\U0041"', b'"\\u"', b'"\\u1"', b'"\\u12"',
                   b'"\\u123"', b'"\\u123g"', b'"\\u12"x', b'"\\ud800"', b'"\\ud800x"',
                   b'"\\ud800\\n"', b'"\\ud800\\u0041"', b'"\\ud800\\ud800"', b'"\\udc00"',
-                  b'"\\udc00\\ud800"', b'"\\ufffe"', b'"\\uffff"', b'"\\ufdd0"', b'"\\ud83f\\udffe"',
+                  b'"\\udc00\\ud800"', b'"\\ufffe"', b'"\\uffff"', b'"\\ufdd0"',
+                  b'"\\ud83f\\udffe"',
                   b'"\x80"', b'"\xbf"', b'"\xc3"', b'"\xc3("', b'"\xc1\xbf"', b'"\xe0\x80\xaf"',
                   b'"\xe2\x82"', b'"\xe2\x82\\n"', b'"\xed\xa0\x80"', b'"\xef\xbf\xbe"',
-                  b'"\xef\xbf\xbf"', b'"\xf0\x80\x80\xaf"', b'"\xf0\x9f\x98"', b'"\xf4\x90\x80\x80"',
+                  b'"\xef\xbf\xbf"', b'"\xf0\x80\x80\xaf"', b'"\xf0\x9f\x98"',
+                  b'"\xf4\x90\x80\x80"',
                   b'"\xf8\x88\x80\x80\x80"', b'"\xfc\x84\x80\x80\x80\x80"', b'"\xe9"']:
         yield "string " + value.decode("latin-1"), ping_id(value) + b"\n" + PING
 

@@ -80,7 +80,8 @@ def test_byte_by_byte(pair):
 def test_layout(pair):
     """The bytes of ordinary replies are qemu-ga's, spaces and all."""
     theirs, ours = pair
-    for data in [PING, ping_id(b'[1, {"a": null, "b": "\xc3\xa9"}]'), b"\xff", b'{"execute":"nope"}',
+    for data in [PING, ping_id(b'[1, {"a": null, "b": "\xc3\xa9"}]'), b"\xff",
+                 b'{"execute":"nope"}',
                  b'{"execute":"guest-sync-delimited","arguments":{"id":1}}']:
         assert ours.ask([data]) == theirs.ask([data])
 

@@ -174,6 +174,12 @@ static void test_delimited(SessionFixture *f, gconstpointer data)
     g_free(session_take(f, strlen(OK) - 1));
     session_feed(f, DELIMITED);
     session_assert_output(f, "\n" DELIMITED_OK);
+    /* where hosts do not change unseen all of it stays */
+    qga_session_set_single_host(f->session, TRUE);
+    session_feed(f, PING);
+    session_feed(f, PING DELIMITED);
+    session_assert_output(f, OK OK DELIMITED_OK);
+    qga_session_set_single_host(f->session, FALSE);
     /* one that fails drops nothing */
     session_feed(f, PING);
     session_feed(f, "{\"execute\":\"guest-sync-delimited\"}");

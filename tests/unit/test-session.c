@@ -65,6 +65,10 @@ static const struct {
      GENERIC("QMP input must be a JSON object") GENERIC("QMP input must be a JSON object")
          GENERIC("QMP input must be a JSON object") GENERIC("QMP input must be a JSON object")},
     {"{\"execute\":\"guest-ping\",\"id\":1,\"id\":2}", GENERIC("JSON parse error, duplicate key")},
+    {"{\"execute\":\"guest-ping\",\"execute\":\"guest-ping\"}",
+     GENERIC("JSON parse error, duplicate key")},
+    {"{\"arguments\":{\"a\":1},\"arguments\":{}}", GENERIC("JSON parse error, duplicate key")},
+    {"{\"execute\":\"a\",\"x\":{\"b\":1,\"b\":2}}", GENERIC("JSON parse error, duplicate key")},
     {"{\"execute\":\"guest-ping\",\"id\":1,\"\\u0069d\":2}",
      GENERIC("JSON parse error, duplicate key")},
     {"{\"execute\":\"guest-ping\",\"id\":{\"a\":1,'a':2}}",

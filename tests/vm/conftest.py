@@ -87,6 +87,7 @@ def dimm(guest, agent):
     guest.plug_dimm("dimm")
     guest.wait_states("dimm", "online", "Movable")
     yield "dimm"
+    agent.close()  # the port takes one connection at a time
     if guest.dimm("dimm"):
         take_away(guest, "dimm")
 
@@ -112,5 +113,5 @@ def pytest_runtest_makereport(item, call):
         return
     item.failed = True
     for name, value in getattr(item, "funcargs", {}).items():
-        if isinstance(value, Guest):
-            report.sections.append((name, value.describe()))
+        guests = [value] if isinstance(value, Guest) else getattr(value, "guests", [])
+        report.sections += [(name, guest.describe()) for guest in guests]
