@@ -104,7 +104,7 @@ check-fresh: deps
 
 # --- configuration: what pkg-config says, asked once ---
 
-CONFIG_FREE := $(WRAPPED) deps help clean lint format
+CONFIG_FREE := $(WRAPPED) deps help clean lint format deb
 ifneq ($(filter-out $(CONFIG_FREE),$(or $(MAKECMDGOALS),all)),)
 include $(BUILD)/config.mk
 endif
@@ -262,6 +262,12 @@ uninstall:
 		$(DESTDIR)$(docdir)/memhp-movable.cfg
 	@echo "left in place: $(DESTDIR)$(sysconfdir)/memplug"
 
+# --- the Debian package, in build/deb/ ---
+
+.PHONY: deb
+deb:
+	$(Q)packaging/make-deb $(BUILD)
+
 .PHONY: clean help
 clean:
 	rm -rf build
@@ -271,6 +277,7 @@ help:
 	@echo "make check           every test, ending in prove's summary"
 	@echo "make                 build memplugd in build/"
 	@echo "make install         install below prefix=$(prefix) (DESTDIR, sysconfdir, udevdir, unitdir)"
+	@echo "make deb             the Debian package, in build/deb/"
 	@echo "make uninstall       remove what install put there, but not the configuration"
 	@echo "make check-unit      the tests that need no guest"
 	@echo "make check-vm        the tests in QEMU guests"
