@@ -217,6 +217,8 @@ install: $(BUILD)/memplugd
 	install -D -m 0644 systemd/memplugd.conf $(DESTDIR)$(sysconfdir)/memplug/memplugd.conf
 	install -D -m 0644 README.md $(DESTDIR)$(docdir)/README.md
 	install -D -m 0644 docs/udev.md $(DESTDIR)$(docdir)/udev.md
+	install -D -m 0644 docs/protocol.md $(DESTDIR)$(docdir)/protocol.md
+	install -D -m 0644 qga-protocol/memplug-schema.json $(DESTDIR)$(docdir)/memplug-schema.json
 	install -D -m 0644 docs/memhp-movable.cfg $(DESTDIR)$(docdir)/memhp-movable.cfg
 
 uninstall:
@@ -226,6 +228,8 @@ uninstall:
 		$(DESTDIR)$(unitdir)/memplugd.service \
 		$(DESTDIR)$(docdir)/README.md \
 		$(DESTDIR)$(docdir)/udev.md \
+		$(DESTDIR)$(docdir)/protocol.md \
+		$(DESTDIR)$(docdir)/memplug-schema.json \
 		$(DESTDIR)$(docdir)/memhp-movable.cfg
 	@echo "left in place: $(DESTDIR)$(sysconfdir)/memplug"
 
