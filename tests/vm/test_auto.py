@@ -24,7 +24,8 @@ def hidden(guest):
                         % (PARAMETERS, PARAMETERS))
     guest.shells.output("echo auto-movable >/tmp/parameters/online_policy")
     daemon.configure(guest, policy="auto")
-    daemon.start(guest, "-a", daemon.ALLOW)
+    if not daemon.is_running(guest):
+        daemon.start(guest, "-a", daemon.ALLOW)
     return guest
 
 
