@@ -24,7 +24,7 @@ static void test_rollback_at_every_block(World *world, G_GNUC_UNUSED gconstpoint
 {
     for (guint32 bad = WORLD_FIRST; bad < WORLD_FIRST + WORLD_COUNT; bad++) {
         fake_kernel_fail(world->fake, bad, "offline", EBUSY, FAKE_FOR_EVER);
-        guint64 id = world_prepare(world, 200, 60000);
+        guint64 id = world_prepare(world, 600, 60000);
         world_wait_for(world, id, JOB_FAILED);
         world_assert_all_movable(world);
         g_assert_true(job_has_reason(world_job(world, id), REASON_BUSY_PAGES, bad));
@@ -214,6 +214,27 @@ static void test_refusals_do_not_fill_journal(World *world, G_GNUC_UNUSED gconst
     g_assert_cmpint(world_job(world, id)->state, ==, JOB_READY);
 }
 
+/* Links of blocks come without an event: a job that waited in the queue looks again. */
+static void test_link_comes_while_queued(World *world, G_GNUC_UNUSED gconstpointer data)
+{
+    DeviceSelector second = {.kind = SELECT_SLOT, .slot = 1};
+    UnplugSubmit submit = {.selectors = &second, .n_selectors = 1, .lease_ms = 60000};
+    char target[ATTR_VALUE_MAX];
+    guint64 queued = 0;
+
+    fake_kernel_add_dimm(world->fake, 1, WORLD_FIRST + WORLD_COUNT, 2);
+    g_assert_cmpint(attr_follow(world->io, BLOCK_DIR "/memory49/firmware_node", target,
+                                sizeof target), >, 0);
+    fake_kernel_set_firmware_node(world->fake, 49, NULL);
+    guint64 id = world_prepare(world, 0, 60000);
+    g_assert_cmpint(unplugger_submit(world->unplugger, &submit, &queued), ==, UNPLUG_OK);
+    g_assert_cmpint(world_job(world, queued)->state, ==, JOB_QUEUED);
+    fake_kernel_set_firmware_node(world->fake, 49, target);
+    world_wait_for(world, id, JOB_READY);
+    world_wait_for(world, queued, JOB_READY);
+    g_assert_cmpuint(world_job(world, queued)->blocks->len, ==, 2);
+}
+
 #define ADD(name, func) g_test_add("/unplugger/" name, World, NULL, world_set_up, func, world_tear_down)
 
 int main(int argc, char **argv)
@@ -230,6 +251,7 @@ int main(int argc, char **argv)
     ADD("killed-after-every-block", test_killed_after_every_block);
     ADD("new-dimm-at-old-address", test_new_dimm_at_old_address);
     ADD("killed-behind-barrier", test_killed_behind_barrier);
+    ADD("link-comes-while-queued", test_link_comes_while_queued);
     ADD("long-name-in-journal", test_long_name_in_journal);
     ADD("refusals-do-not-fill-journal", test_refusals_do_not_fill_journal);
     return g_test_run();
