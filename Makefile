@@ -167,6 +167,10 @@ PROVE := prove --failures --comments --exec tests/run-test
 export MEMPLUG_BUILD := $(BUILD)
 export PYTHON
 
+# Before the rules that need them: make expands prerequisites as it reads them.
+FUZZ_TARGETS := framer session
+FUZZ_BINARIES := $(FUZZ_TARGETS:%=$(BUILD)/tests/fuzz/fuzz-%)
+
 .PHONY: run-check run-check-unit run-check-vm run-soak run-demo run-bench-online run-bench-unplug guest
 run-check-unit: lint $(UNIT_BINARIES) $(FUZZ_BINARIES) all
 	$(Q)$(PROVE) $(UNIT_BINARIES) tests/fuzz/run $(PROTOCOL_TESTS)
@@ -195,8 +199,6 @@ run-demo: guest
 
 # --- fuzzing: libFuzzer, by clang. `make fuzz SECONDS=600`; a short run is part of the tests ---
 
-FUZZ_TARGETS := framer session
-FUZZ_BINARIES := $(FUZZ_TARGETS:%=$(BUILD)/tests/fuzz/fuzz-%)
 FUZZ_SOURCES := tests/unit/session-fixture.c tests/unit/framer-check.c $(wildcard qga-protocol/*.c)
 FUZZ_FLAGS := -std=gnu17 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
 CLANG ?= clang
