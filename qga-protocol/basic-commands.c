@@ -1,3 +1,6 @@
+/*
+ * guest-sync, guest-sync-delimited, guest-ping, guest-info.
+ */
 #include "qga-protocol/basic-commands.h"
 
 #include "qga-protocol/session.h"
@@ -18,7 +21,7 @@ static void return_id(QgaCall *call, JsonObject *arguments)
 
 static void handle_sync(QgaCall *call, JsonObject *arguments, gpointer user_data)
 {
-    (void) user_data;
+    (void)user_data;
     return_id(call, arguments);
 }
 
@@ -26,7 +29,7 @@ static void handle_sync_delimited(QgaCall *call, JsonObject *arguments, gpointer
 {
     QgaSession *session = qga_call_session(call);
 
-    (void) user_data;
+    (void)user_data;
     if (session != NULL)
         qga_session_delimit(session);
     return_id(call, arguments);
@@ -34,8 +37,8 @@ static void handle_sync_delimited(QgaCall *call, JsonObject *arguments, gpointer
 
 static void handle_ping(QgaCall *call, JsonObject *arguments, gpointer user_data)
 {
-    (void) arguments;
-    (void) user_data;
+    (void)arguments;
+    (void)user_data;
     qga_call_return_empty(call);
 }
 
@@ -56,7 +59,7 @@ static void handle_info(QgaCall *call, JsonObject *arguments, gpointer user_data
     const QgaBasicCommands *commands = user_data;
     QgaWriter *writer = qga_call_begin_return(call);
 
-    (void) arguments;
+    (void)arguments;
     qga_writer_begin_object(writer);
     qga_writer_member_string(writer, "version", commands->version);
     qga_writer_member_array(writer, "supported_commands");

@@ -1,3 +1,6 @@
+/*
+ * Calls: two references, one of the asking side and one of the handler, in whichever order they go.
+ */
 #include "qga-protocol/call.h"
 
 struct QgaCall {
@@ -95,6 +98,6 @@ void qga_call_fail(QgaCall *call, QgaErrorClass error_class, const char *format,
 
 void qga_call_fail_error(QgaCall *call, const GError *error)
 {
-    fail_with(call, error->domain == QGA_ERROR ? (QgaErrorClass) error->code : QGA_CLASS_GENERIC,
+    fail_with(call, error->domain == QGA_ERROR ? (QgaErrorClass)error->code : QGA_CLASS_GENERIC,
               error->message);
 }

@@ -1,3 +1,6 @@
+/*
+ * The names of error classes, and how much of a peer's text an error may quote.
+ */
 #include "qga-protocol/errors.h"
 
 #include <string.h>

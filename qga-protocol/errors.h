@@ -11,7 +11,7 @@ typedef enum {
     QGA_CLASS_COMMAND_NOT_FOUND, /* "CommandNotFound": unknown, or blocked */
 } QgaErrorClass;
 
-/* Domain of every GError of this layer; the code is a QgaErrorClass, the message goes out as desc. */
+/* Domain of every GError of this layer; its code is a QgaErrorClass, its message the desc. */
 #define QGA_ERROR (qga_error_quark())
 GQuark qga_error_quark(void);
 

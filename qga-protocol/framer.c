@@ -1,3 +1,8 @@
+/*
+ * The framer. A byte goes through the lexer, a whole token through the grammar; beside them braces
+ * and brackets are counted, as qemu-ga counts them, because a message against the grammar still has
+ * an end. Only a good message is kept; of a bad one no more than an error may quote.
+ */
 #include "qga-protocol/framer.h"
 
 #include <string.h>
@@ -5,7 +10,7 @@
 #include "qga-protocol/json-grammar.h"
 #include "qga-protocol/json-lexer.h"
 
-/* Bytes of a token that an error text may show, as in QEMU's parse_error() (qobject/json-parser.c). */
+/* Bytes of a token that an error shows: as parse_error() in QEMU's qobject/json-parser.c does. */
 #define SHOWN_MAX 1023
 /* A buffer not larger than this is kept from message to message. */
 #define KEPT_CAPACITY 2048
@@ -27,7 +32,7 @@ struct QgaFramer {
     Mode mode;
     QgaGrammar grammar; /* meaningful in MODE_GOOD */
     guint n_tokens;
-    gint64 braces;      /* open ones, negative: too many closed; counted in every mode */
+    gint64 braces; /* open ones, negative: too many closed; counted in every mode */
     gint64 brackets;
     char *wrong; /* in MODE_WRONG: what to tell */
     char *told;  /* the text of the last error frame */
@@ -100,8 +105,8 @@ static void text_append(QgaFramer *framer, const guint8 *bytes, gsize n_bytes)
 {
     if (framer->length + n_bytes + 1 > framer->capacity) {
         /* By a quarter, so that the buffer stays near the size of the message. */
-        framer->capacity = MAX(framer->length + n_bytes + 1,
-                               MAX(512, framer->capacity + framer->capacity / 4));
+        framer->capacity =
+            MAX(framer->length + n_bytes + 1, MAX(512, framer->capacity + framer->capacity / 4));
         framer->capacity = MIN(framer->capacity, QGA_FRAMER_MAX_BYTES + 1);
         framer->text = g_realloc(framer->text, framer->capacity);
     }
@@ -129,8 +134,7 @@ static void over_limit(QgaFramer *framer, QgaFrame *out, const char *what)
 
 static gboolean is_open(const QgaFramer *framer)
 {
-    return framer->braces >= 0 && framer->brackets >= 0 &&
-           framer->braces + framer->brackets > 0;
+    return framer->braces >= 0 && framer->brackets >= 0 && framer->braces + framer->brackets > 0;
 }
 
 /* ---- tokens ---- */
@@ -153,9 +157,9 @@ static void judge_token(QgaFramer *framer, QgaToken token, QgaFrame *out)
     } else if (framer->braces + framer->brackets > QGA_FRAMER_MAX_NESTING) {
         over_limit(framer, out, "nesting depth");
     } else {
-        char *wrong = qga_grammar_accept(&framer->grammar, token,
-                                         framer->text + framer->token_start,
-                                         framer->length - framer->token_start);
+        char *wrong =
+            qga_grammar_accept(&framer->grammar, token, framer->text + framer->token_start,
+                               framer->length - framer->token_start);
 
         if (wrong != NULL) {
             framer->mode = MODE_WRONG;

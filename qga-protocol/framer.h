@@ -1,17 +1,16 @@
 /*
- * Finds the messages in a stream of bytes: one JSON value after the other, newlines or not. While it
- * reads it bounds a message's bytes, tokens and nesting, and checks grammar, escapes and UTF-8, so
- * that the reader behind it (json-text.h) may trust every message. It resynchronises where qemu-ga
- * does (qobject/json-lexer.c, json-streamer.c in QEMU). It must never keep more than 1.25 times the
- * message (and 4 KiB), and never build a tree.
+ * Finds the messages in a stream of bytes: one JSON value after the other, newlines or not. While
+ * it reads it bounds a message's bytes, tokens and nesting, and checks grammar, escapes and UTF-8,
+ * so that the reader behind it (json-text.h) may trust every message. It resynchronises where
+ * qemu-ga does (qobject/json-lexer.c, json-streamer.c in QEMU). It must never keep more than 1.25
+ * times the message (and 4 KiB), and never build a tree.
  *
- * How it resynchronises:
- * - A byte that can begin or continue no token is one error, at once; then bytes are skipped up to a
- *   structural character, a control character other than tab, 0xFE or 0xFF. 0xFF is such a byte
- *   itself: wherever it stands it gives one error and leaves nothing open.
- * - A message whose tokens are fine but whose grammar is not is one error when its braces and
- *   brackets balance (or close too many).
- * - A message over a limit is one error at once; the rest of it is skipped as it balances.
+ * How it resynchronises. A byte that can begin or continue no token is one error, at once; then
+ * bytes are skipped up to a structural character, a control character other than tab, 0xFE or 0xFF.
+ * 0xFF is such a byte itself: wherever it stands it gives one error and leaves nothing open. A
+ * message whose tokens are fine but whose grammar is not is one error when its braces and brackets
+ * balance (or close too many). A message over a limit is one error at once; the rest of it is
+ * skipped until it balances.
  */
 #pragma once
 
@@ -41,8 +40,8 @@ QgaFramer *qga_framer_new(void);
 void qga_framer_free(QgaFramer *framer); /* NULL is fine */
 
 /* Takes bytes up to the end of at most one frame, which *OUT gets. Returns how many it took: it may
- * be 0 with a frame (a number ends at the byte behind it), never 0 with QGA_FRAME_NONE unless N is 0.
- * Call it again with the rest. */
+ * be 0 with a frame (a number ends at the byte behind it), never 0 with QGA_FRAME_NONE unless N is
+ * 0. Call it again with the rest. */
 gsize qga_framer_feed(QgaFramer *framer, const guint8 *bytes, gsize n_bytes, QgaFrame *out);
 
 /* Forgets everything, as for a new connection. */

@@ -1,3 +1,7 @@
+/*
+ * The grammar as an automaton: what may come next, and what is open. No recursion, so that nesting
+ * costs two bits a level.
+ */
 #include "qga-protocol/json-grammar.h"
 
 #include <string.h>

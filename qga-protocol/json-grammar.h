@@ -23,11 +23,11 @@ typedef enum {
 /* All zero at the beginning of a value. */
 typedef struct {
     QgaExpect expect;
-    guint depth;       /* open objects and arrays; 0 after a token that was fine: the value is whole */
+    guint depth; /* open objects and arrays; 0 after a token that was fine: the value is whole */
     guint64 is_object; /* bit D-1: what is open at depth D is an object */
     guint64 is_key;    /* bit D-1: it stands where a key must: wrong, but not before its end */
 } QgaGrammar;
 
-/* Takes TOKEN, whose text is TEXT (N bytes, and NUL behind them). NULL: fine; else what is wrong, to
- * free. */
+/* Takes TOKEN, whose text is TEXT (N bytes, and NUL behind them). NULL: fine; else what is wrong,
+ * to free. */
 char *qga_grammar_accept(QgaGrammar *grammar, QgaToken token, const char *text, gsize n_bytes);

@@ -1,3 +1,6 @@
+/*
+ * The lexer: one function a state, or a group of states that differ in what may follow only.
+ */
 #include "qga-protocol/json-lexer.h"
 
 static gboolean is_digit(guint8 byte)

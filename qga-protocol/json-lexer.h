@@ -1,9 +1,9 @@
 /*
- * The lexer in front of the framer: which token a byte begins, continues or ends. It keeps one state
- * and no bytes, and must never decide whether tokens make sense together.
+ * The lexer in front of the framer: which token a byte begins, continues or ends. It keeps one
+ * state and no bytes, and must never decide whether tokens make sense together.
  *
- * It takes the tokens of RFC 8259 and QEMU's single-quoted strings (qobject/json-lexer.c), takes any
- * run of a-z for a keyword, and looks into strings only as far as to find their end: the framer
+ * It takes the tokens of RFC 8259 and QEMU's single-quoted strings (qobject/json-lexer.c), takes
+ * any run of a-z for a keyword, and looks into strings only as far as to find their end: the framer
  * judges the rest when the token is whole.
  */
 #pragma once

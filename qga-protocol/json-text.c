@@ -1,3 +1,8 @@
+/*
+ * Reading text that the framer has passed. There are no checks for the end of the text in here: the
+ * framer has seen every token closed, and a NUL stands behind the text. What may still be wrong
+ * (keys given twice, too many of them) is found while the tree is built.
+ */
 #include "qga-protocol/json-text.h"
 
 #include <string.h>
@@ -11,11 +16,16 @@ static gboolean is_character(gint32 cp)
            !(cp >= 0xFDD0 && cp <= 0xFDEF) && (cp & 0xFFFE) != 0xFFFE;
 }
 
+static guint8 byte_at(const char *p)
+{
+    return (guint8)*p;
+}
+
 gint32 qga_utf8_next(const char **p, const char *end)
 {
     /* The smallest code point that needs so many bytes, by number of bytes. */
     static const gint32 smallest[] = {0, 0, 0x80, 0x800, 0x10000, 0x200000, 0x4000000};
-    guint8 lead = (guint8) *(*p)++;
+    guint8 lead = byte_at((*p)++);
     guint n_bytes = 0;
     gint32 cp;
 
@@ -27,9 +37,9 @@ gint32 qga_utf8_next(const char **p, const char *end)
         n_bytes++;
     cp = lead & (0x7F >> n_bytes);
     for (guint i = 1; i < n_bytes; i++) {
-        if (*p == end || ((guint8) **p & 0xC0) != 0x80)
+        if (*p == end || (byte_at(*p) & 0xC0) != 0x80)
             return -1;
-        cp = (cp << 6) | ((guint8) *(*p)++ & 0x3F);
+        cp = (cp << 6) | (byte_at((*p)++) & 0x3F);
     }
     return cp >= smallest[n_bytes] && is_character(cp) ? cp : -1;
 }
@@ -49,8 +59,8 @@ static gint32 read_hex4(const char *p, const char *end)
     return value;
 }
 
-/* The character that the escape after "\u" at *P stands for; a surrogate pair is read whole. -1 where
- * it is none; *P then stands where QEMU's message ends. */
+/* The character that the escape after "\u" at *P stands for; a surrogate pair is read whole. -1
+ * where it is none; *P then stands where QEMU's message ends. */
 static gint32 read_unicode_escape(const char **p, const char *end)
 {
     gint32 cp = read_hex4(*p, end);
@@ -94,7 +104,7 @@ char *qga_json_string_fault(const char *token, gsize n_bytes)
         if (*p == 'u') {
             p++;
             if (read_unicode_escape(&p, end) < 0)
-                return g_strdup_printf("%.*s is not a valid Unicode character", (int) (p - begin),
+                return g_strdup_printf("%.*s is not a valid Unicode character", (int)(p - begin),
                                        begin);
         } else if (simple_escape(*p++) == '\0') {
             return g_strdup("invalid escape sequence in string");
@@ -112,7 +122,7 @@ char *qga_json_read_string(QgaJsonCursor *cursor)
     /* Decoded text is never longer than its token, so the buffer is made once. */
     while (*close != quote)
         close += *close == '\\' ? 2 : 1;
-    decoded = g_string_sized_new((gsize) (close - cursor->at));
+    decoded = g_string_sized_new((gsize)(close - cursor->at));
     while (cursor->at < close) {
         const char *begin = cursor->at;
 
@@ -124,7 +134,7 @@ char *qga_json_read_string(QgaJsonCursor *cursor)
         cursor->at++;
         if (*cursor->at == 'u') {
             cursor->at++;
-            g_string_append_unichar(decoded, (gunichar) read_unicode_escape(&cursor->at, close));
+            g_string_append_unichar(decoded, (gunichar)read_unicode_escape(&cursor->at, close));
         } else {
             g_string_append_c(decoded, simple_escape(*cursor->at++));
         }
@@ -146,7 +156,7 @@ static JsonNode *read_number(QgaJsonCursor *cursor)
             is_integer = FALSE;
         cursor->at++;
     }
-    digits = g_strndup(begin, (gsize) (cursor->at - begin));
+    digits = g_strndup(begin, (gsize)(cursor->at - begin));
     if (is_integer && g_ascii_string_to_signed(digits, 10, G_MININT64, G_MAXINT64, &value, NULL))
         json_node_init_int(node, value);
     else
@@ -177,6 +187,15 @@ static JsonNode *read_array(QgaJsonCursor *cursor, GError **error)
     return node;
 }
 
+gboolean qga_json_may_add_member(guint n_members, gboolean has_key, GError **error)
+{
+    if (has_key)
+        g_set_error(error, QGA_ERROR, QGA_CLASS_GENERIC, "JSON parse error, duplicate key");
+    else if (n_members == QGA_JSON_MAX_MEMBERS)
+        g_set_error(error, QGA_ERROR, QGA_CLASS_GENERIC, "JSON object member limit exceeded");
+    return !has_key && n_members < QGA_JSON_MAX_MEMBERS;
+}
+
 static JsonNode *read_object(QgaJsonCursor *cursor, GError **error)
 {
     JsonObject *object = json_object_new();
@@ -188,11 +207,9 @@ static JsonNode *read_object(QgaJsonCursor *cursor, GError **error)
 
         cursor->at++; /* the colon */
         node = qga_json_read_value(cursor, error);
-        if (node != NULL && json_object_has_member(object, key)) {
-            json_node_unref(node);
-            node = NULL;
-            g_set_error(error, QGA_ERROR, QGA_CLASS_GENERIC, "JSON parse error, duplicate key");
-        }
+        if (node != NULL && !qga_json_may_add_member(json_object_get_size(object),
+                                                     json_object_has_member(object, key), error))
+            g_clear_pointer(&node, json_node_unref);
         if (node != NULL)
             json_object_set_member(object, key, node);
         g_free(key);

@@ -1,3 +1,7 @@
+/*
+ * The writer. Whether a comma is due is all the state there is: it is after a value, and is not
+ * after a key or an opening bracket.
+ */
 #include "qga-protocol/json-writer.h"
 
 #include <math.h>
@@ -114,12 +118,12 @@ void qga_writer_null(QgaWriter *writer)
     put_scalar(writer, "null");
 }
 
-/* CP as it stands in a string: QEMU's choice of escapes (qobject/qjson.c, json_string of to_json). */
+/* CP as it stands in a string, escaped where QEMU escapes (qobject/qjson.c, to_json). */
 static void put_escaped(QgaWriter *writer, gint32 cp)
 {
     static const char letters[] = "\"\\bfnrt";
     static const char meanings[] = "\"\\\b\f\n\r\t";
-    const char *found = cp > 0 && cp < 0x80 ? strchr(meanings, (char) cp) : NULL;
+    const char *found = cp > 0 && cp < 0x80 ? strchr(meanings, (char)cp) : NULL;
     char text[16];
 
     if (found != NULL)
@@ -150,7 +154,7 @@ void qga_writer_string_bytes(QgaWriter *writer, const char *bytes, gsize n_bytes
         while (p < end && is_plain(*p))
             p++;
         if (p > begin)
-            put(writer, begin, (gsize) (p - begin));
+            put(writer, begin, (gsize)(p - begin));
         if (p < end)
             put_escaped(writer, qga_utf8_next(&p, end));
     }

@@ -33,7 +33,7 @@ void qga_writer_end_array(QgaWriter *writer);
 void qga_writer_key(QgaWriter *writer, const char *key);
 
 void qga_writer_int(QgaWriter *writer, gint64 value);
-void qga_writer_uint(QgaWriter *writer, guint64 value); /* a plain JSON integer, up to 2^64 - 1 */
+void qga_writer_uint(QgaWriter *writer, guint64 value);  /* a plain JSON integer, up to 2^64 - 1 */
 void qga_writer_double(QgaWriter *writer, double value); /* shortest form that reads back equal */
 void qga_writer_bool(QgaWriter *writer, gboolean value);
 void qga_writer_null(QgaWriter *writer);

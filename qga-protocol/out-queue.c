@@ -1,3 +1,7 @@
+/*
+ * The queue of output: a list of chunks, none of which is ever empty, so that a peek needs no
+ * search.
+ */
 #include "qga-protocol/out-queue.h"
 
 #include <string.h>

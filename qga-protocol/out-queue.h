@@ -7,8 +7,8 @@
 
 #include <glib.h>
 
-/* Bytes in a chunk. The kernel cuts writes to a virtio port at 32 KiB (drivers/char/virtio_console.c,
- * port_fops_write), so a larger peek would buy nothing. */
+/* Bytes in a chunk. The kernel cuts writes to a virtio port at 32 KiB
+ * (drivers/char/virtio_console.c, port_fops_write), so a larger peek would buy nothing. */
 #define QGA_OUT_CHUNK_BYTES 32768
 
 typedef struct QgaOutQueue QgaOutQueue;
@@ -29,7 +29,8 @@ gsize qga_out_queue_peek(const QgaOutQueue *queue, const guint8 **out_bytes);
 /* Drops the first N bytes; N must not exceed the size. A chunk is freed with its last byte. */
 void qga_out_queue_consume(QgaOutQueue *queue, gsize n_bytes);
 
-/* Takes back the last N bytes, for a reply that fails while it is written; N must not exceed the size. */
+/* Takes back the last N bytes, for a reply that fails while it is written; N must not exceed the
+ * size. */
 void qga_out_queue_truncate(QgaOutQueue *queue, gsize n_bytes);
 
 /* Drops everything. */

@@ -1,3 +1,7 @@
+/*
+ * A request, read member by member in the order of the text, so that the first complaint is about
+ * what stands first. The id is found even where something else is wrong: an error carries it too.
+ */
 #include "qga-protocol/request.h"
 
 #include <string.h>
@@ -10,7 +14,7 @@ static void complain(GError **error, const char *before, const char *name, const
 {
     if (*error == NULL)
         *error = g_error_new(QGA_ERROR, QGA_CLASS_GENERIC, "%s%.*s%s", before,
-                             (int) qga_error_clip(name, QGA_ERROR_NAME_MAX_BYTES), name, after);
+                             (int)qga_error_clip(name, QGA_ERROR_NAME_MAX_BYTES), name, after);
 }
 
 static void take_id(QgaRequest *request, const char *text, gsize n_bytes, GError **error)
@@ -56,15 +60,15 @@ static gboolean read_members(QgaRequest *request, QgaJsonCursor *cursor, GError 
         const char *value = ++cursor->at;
         JsonNode *node = qga_json_read_value(cursor, error);
 
-        if (node != NULL && strcmp(key, "id") == 0)
-            take_id(request, value, (gsize) (cursor->at - value), complaint);
-        if (node != NULL)
-            take_member(request, key, node, complaint);
+        if (node != NULL && !qga_json_may_add_member(g_hash_table_size(seen),
+                                                     g_hash_table_contains(seen, key), error))
+            g_clear_pointer(&node, json_node_unref);
         ok = node != NULL;
-        if (!g_hash_table_add(seen, key) && ok) {
-            g_set_error(error, QGA_ERROR, QGA_CLASS_GENERIC, "JSON parse error, duplicate key");
-            ok = FALSE;
-        }
+        if (ok && strcmp(key, "id") == 0)
+            take_id(request, value, (gsize)(cursor->at - value), complaint);
+        if (ok)
+            take_member(request, key, node, complaint);
+        g_hash_table_add(seen, key); /* takes KEY, and frees it where it is there already */
         if (ok && *cursor->at == ',')
             cursor->at++;
     }

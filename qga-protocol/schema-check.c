@@ -1,3 +1,6 @@
+/*
+ * Checking values against a schema, in the words of QEMU's qapi/qobject-input-visitor.c.
+ */
 #include <string.h>
 
 #include "qga-protocol/errors.h"
@@ -21,7 +24,7 @@ static void append_place(GString *text, const Place *place)
         if (text->len > 0)
             g_string_append_c(text, '.');
         g_string_append_len(text, place->name,
-                            (gssize) qga_error_clip(place->name, QGA_ERROR_NAME_MAX_BYTES));
+                            (gssize)qga_error_clip(place->name, QGA_ERROR_NAME_MAX_BYTES));
     }
 }
 
@@ -32,7 +35,7 @@ static gboolean refuse(GError **error, const Place *place, const char *before, c
     append_place(text, place);
     /* The value that was returned has no name. */
     g_set_error(error, QGA_ERROR, QGA_CLASS_GENERIC, "%s'%s'%s", before,
-                text->len > 0 ? text->str : "<anonymous>", after);
+                place != NULL ? text->str : "<anonymous>", after);
     g_string_free(text, TRUE);
     return FALSE;
 }
@@ -86,8 +89,7 @@ static gboolean check_members(const GPtrArray *members, JsonObject *object, cons
     return TRUE;
 }
 
-static gboolean check_enum(const QgaType *type, JsonNode *node, const Place *place,
-                           GError **error)
+static gboolean check_enum(const QgaType *type, JsonNode *node, const Place *place, GError **error)
 {
     const char *word;
     char *after;
@@ -95,10 +97,10 @@ static gboolean check_enum(const QgaType *type, JsonNode *node, const Place *pla
     if (json_node_get_value_type(node) != G_TYPE_STRING)
         return refuse_type(error, place, "string");
     word = json_node_get_string(node);
-    if (g_strv_contains((const char *const *) type->words, word))
+    if (g_strv_contains((const char *const *)type->words, word))
         return TRUE;
     after = g_strdup_printf(" does not accept value '%.*s'",
-                            (int) qga_error_clip(word, QGA_ERROR_NAME_MAX_BYTES), word);
+                            (int)qga_error_clip(word, QGA_ERROR_NAME_MAX_BYTES), word);
     refuse(error, place, "Parameter ", after);
     g_free(after);
     return FALSE;
@@ -117,8 +119,7 @@ static gboolean check_alternate(const QgaType *type, JsonNode *node, const Place
     return refuse_type(error, place, type->name);
 }
 
-static gboolean check_type(const QgaType *type, JsonNode *node, const Place *place,
-                           GError **error)
+static gboolean check_type(const QgaType *type, JsonNode *node, const Place *place, GError **error)
 {
     GType held = JSON_NODE_HOLDS_VALUE(node) ? json_node_get_value_type(node) : G_TYPE_NONE;
 
@@ -129,10 +130,9 @@ static gboolean check_type(const QgaType *type, JsonNode *node, const Place *pla
         return held == G_TYPE_INT64 || refuse_type(error, place, "integer");
     case QGA_TYPE_UINT:
         return (held == G_TYPE_INT64 && json_node_get_int(node) >= 0) ||
-               refuse_type(error, place, "uint64");
+               refuse(error, place, "Parameter ", " expects uint64");
     case QGA_TYPE_NUMBER:
-        return held == G_TYPE_INT64 || held == G_TYPE_DOUBLE ||
-               refuse_type(error, place, "number");
+        return held == G_TYPE_INT64 || held == G_TYPE_DOUBLE || refuse_type(error, place, "number");
     case QGA_TYPE_BOOL:
         return held == G_TYPE_BOOLEAN || refuse_type(error, place, "boolean");
     case QGA_TYPE_ANY:
@@ -149,8 +149,7 @@ static gboolean check_type(const QgaType *type, JsonNode *node, const Place *pla
     g_assert_not_reached();
 }
 
-static gboolean check_use(const QgaTypeUse *use, JsonNode *node, const Place *place,
-                          GError **error)
+static gboolean check_use(const QgaTypeUse *use, JsonNode *node, const Place *place, GError **error)
 {
     JsonArray *array;
 

@@ -46,9 +46,9 @@ typedef struct {
 } QgaEntry;
 
 struct QgaSchema {
-    GHashTable *types;    /* name -> QgaType */
-    GHashTable *commands; /* name -> QgaEntry */
-    GHashTable *events;   /* name -> QgaEntry */
+    GHashTable *types;        /* name -> QgaType */
+    GHashTable *commands;     /* name -> QgaEntry */
+    GHashTable *events;       /* name -> QgaEntry */
     GPtrArray *command_names; /* in order, NULL-terminated */
     GPtrArray *event_names;
 };

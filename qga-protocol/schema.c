@@ -1,3 +1,7 @@
+/*
+ * Reading a schema. Its text comes from this program itself, but is checked as if it did not: a
+ * mistake in it shall be a sentence at start, not a surprise in a request.
+ */
 #include "qga-protocol/schema.h"
 
 #include <string.h>
@@ -128,7 +132,7 @@ static char **read_words(JsonNode *node, const char *where, GError **error)
         return NULL;
     }
     g_ptr_array_add(words, NULL);
-    return (char **) g_ptr_array_free(words, FALSE);
+    return (char **)g_ptr_array_free(words, FALSE);
 }
 
 static gboolean read_entry(QgaSchema *schema, GHashTable *entries, GPtrArray *names,
@@ -176,9 +180,8 @@ static gboolean read_definition(QgaSchema *schema, JsonObject *object, gboolean 
     static const struct {
         const char *key;
         QgaTypeKind kind;
-    } kinds[] = {{"struct", QGA_TYPE_STRUCT},
-                 {"enum", QGA_TYPE_ENUM},
-                 {"alternate", QGA_TYPE_ALTERNATE}};
+    } kinds[] = {
+        {"struct", QGA_TYPE_STRUCT}, {"enum", QGA_TYPE_ENUM}, {"alternate", QGA_TYPE_ALTERNATE}};
     JsonNode *data = json_object_get_member(object, "data");
 
     const char *name;
@@ -205,13 +208,13 @@ static gboolean read_definition(QgaSchema *schema, JsonObject *object, gboolean 
     if (!read_name(object, "command", &name, error))
         return FALSE;
     if (name != NULL)
-        return is_first_pass || read_entry(schema, schema->commands, schema->command_names, name,
-                                           object, error);
+        return is_first_pass ||
+               read_entry(schema, schema->commands, schema->command_names, name, object, error);
     if (!read_name(object, "event", &name, error))
         return FALSE;
     if (name != NULL)
-        return is_first_pass || read_entry(schema, schema->events, schema->event_names, name,
-                                           object, error);
+        return is_first_pass ||
+               read_entry(schema, schema->events, schema->event_names, name, object, error);
     return fault(error, "?", "neither command, struct, enum, alternate nor event");
 }
 
@@ -242,7 +245,7 @@ static JsonNode *read_tree(const char *text, gsize n_bytes, GError **error)
     JsonNode *root = NULL;
     QgaFrame frame;
 
-    qga_framer_feed(framer, (const guint8 *) text, n_bytes, &frame);
+    qga_framer_feed(framer, (const guint8 *)text, n_bytes, &frame);
     if (frame.kind == QGA_FRAME_MESSAGE) {
         QgaJsonCursor cursor = {frame.text, frame.text + frame.n_bytes};
 
@@ -299,15 +302,15 @@ gboolean qga_schema_has_feature(const QgaSchema *schema, const char *command, co
 {
     const QgaEntry *entry = g_hash_table_lookup(schema->commands, command);
 
-    return entry != NULL && g_strv_contains((const char *const *) entry->features, feature);
+    return entry != NULL && g_strv_contains((const char *const *)entry->features, feature);
 }
 
 const char *const *qga_schema_commands(const QgaSchema *schema)
 {
-    return (const char *const *) schema->command_names->pdata;
+    return (const char *const *)schema->command_names->pdata;
 }
 
 const char *const *qga_schema_events(const QgaSchema *schema)
 {
-    return (const char *const *) schema->event_names->pdata;
+    return (const char *const *)schema->event_names->pdata;
 }

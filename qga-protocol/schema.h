@@ -9,8 +9,8 @@
  *     {"enum": NAME, "data": [WORD], "doc"?}
  *     {"alternate": NAME, "data": MEMBERS, "doc"?}
  *     {"event": NAME, "data": MEMBERS?, "doc"?}
- * MEMBERS is {"name": TYPE, "*optional": TYPE}; TYPE is the name of a struct, enum, alternate or one
- * of str, int, int64, uint64, size, number, bool, any; ["TYPE"] is an array of it.
+ * MEMBERS is {"name": TYPE, "*optional": TYPE}; TYPE is the name of a struct, enum, alternate or
+ * one of str, int, int64, uint64, size, number, bool, any; ["TYPE"] is an array of it.
  */
 #pragma once
 

@@ -1,3 +1,8 @@
+/*
+ * A session. Lines are written whole: a reply or an event is begun and ended in one turn of the
+ * loop, so that the queue always ends with a newline, and only its first line may have been sent in
+ * part.
+ */
 #include "qga-protocol/session.h"
 
 #include <string.h>
@@ -11,6 +16,7 @@ struct QgaSession {
     QgaDispatch *dispatch;
     QgaSessionWakeup wakeup;
     gpointer user_data;
+    gboolean single_host;
 
     QgaFramer *framer;
     gboolean feeding;
@@ -76,6 +82,11 @@ void qga_session_free(QgaSession *session)
 gpointer qga_session_user_data(QgaSession *session)
 {
     return session->user_data;
+}
+
+void qga_session_set_single_host(QgaSession *session, gboolean single_host)
+{
+    session->single_host = single_host;
 }
 
 /* ---- output ---- */
@@ -153,7 +164,7 @@ static QgaWriter *reply_begin_return(QgaCall *call, gpointer owner)
     QgaSession *session = owner;
     QgaWriter *writer;
 
-    (void) call;
+    (void)call;
     session->reply_start = qga_out_queue_size(session->queue);
     if (session->delimited)
         qga_out_queue_append(session->queue, SENTINEL_BYTE, 1);
@@ -166,7 +177,7 @@ static void reply_end_return(QgaCall *call, gpointer owner)
 {
     QgaSession *session = owner;
 
-    (void) call;
+    (void)call;
     g_assert(session->writing && qga_writer_depth(&session->writer) == 1);
     reply_end(session);
 }
@@ -176,7 +187,7 @@ static void reply_fail(QgaCall *call, gpointer owner, QgaErrorClass error_class,
 {
     QgaSession *session = owner;
 
-    (void) call;
+    (void)call;
     if (begun) {
         gsize size = qga_out_queue_size(session->queue);
 
@@ -196,8 +207,9 @@ void qga_session_delimit(QgaSession *session)
     gsize n_stale = session->n_stale;
 
     g_assert(session->call != NULL && !session->writing);
-    /* Every line in the queue is whole but perhaps the first, so the last stale byte is a newline. */
-    if (n_stale > 0)
+    /* Every line in the queue is whole but perhaps the first, so the last stale byte is a newline.
+     */
+    if (n_stale > 0 && !session->single_host)
         qga_out_queue_consume(session->queue, session->mid_line ? n_stale - 1 : n_stale);
     session->n_stale = 0;
     session->delimited = TRUE;
@@ -282,8 +294,7 @@ QgaWriter *qga_session_begin_event(QgaSession *session, const char *name, gint64
 
     if (!session->events_enabled)
         return NULL;
-    if (session->writing ||
-        qga_out_queue_size(session->queue) > QGA_SESSION_OUTPUT_LIMIT_BYTES) {
+    if (session->writing || qga_out_queue_size(session->queue) > QGA_SESSION_OUTPUT_LIMIT_BYTES) {
         session->events_dropped++;
         return NULL;
     }

@@ -13,9 +13,9 @@
 /* Unsent bytes above which no further request is read and events are dropped. */
 #define QGA_SESSION_OUTPUT_LIMIT_BYTES (1024 * 1024)
 
-/* Something changed outside feed/consume: there is output to write, or input is wanted again. Called
- * from where a late call is answered or an event ends; it must only note the fact (e.g. make a
- * source ready) and never call back into the session. */
+/* Something changed outside feed/consume: there is output to write, or input is wanted again.
+ * Called from where a late call is answered or an event ends; it must only note the fact (e.g. make
+ * a source ready) and never call back into the session. */
 typedef void (*QgaSessionWakeup)(QgaSession *session, gpointer user_data);
 
 /* DISPATCH is borrowed and must outlive the session; WAKEUP may be NULL. */
@@ -25,6 +25,11 @@ void qga_session_free(QgaSession *session);
 
 /* For whoever made the session: the USER_DATA given there. */
 gpointer qga_session_user_data(QgaSession *session);
+
+/* The connection ends with its host, as a socket does and a virtio port does not: then no output
+ * can be another host's, and guest-sync-delimited drops none (see qga_session_delimit). FALSE at
+ * first. */
+void qga_session_set_single_host(QgaSession *session, gboolean single_host);
 
 /* ---- input ---- */
 
@@ -51,10 +56,11 @@ void qga_session_consume(QgaSession *session, gsize n_bytes);
 /* Off at first, after a reset, and after guest-sync-delimited. */
 void qga_session_set_events(QgaSession *session, gboolean enabled);
 gboolean qga_session_events_enabled(const QgaSession *session);
-/* Starts {"event": NAME, "data": …, "timestamp": {seconds, microseconds}}: write one value for data,
- * then end. TIMESTAMP_USEC is microseconds of wall-clock time since the epoch. NULL (nothing to end)
- * where events are off, or where the event is dropped since too much output is unsent. Begin and
- * end belong into one turn of the main loop, and not between begin and end of a return. */
+/* Starts {"event": NAME, "data": …, "timestamp": {seconds, microseconds}}: write one value for
+ * data, then end. TIMESTAMP_USEC is microseconds of wall-clock time since the epoch. NULL (nothing
+ * to end) where events are off, or where the event is dropped since too much output is unsent.
+ * Begin and end belong into one turn of the main loop, and not between begin and end of a return.
+ */
 QgaWriter *qga_session_begin_event(QgaSession *session, const char *name, gint64 timestamp_usec);
 void qga_session_end_event(QgaSession *session);
 /* Events dropped since the session began. */
@@ -63,10 +69,11 @@ guint64 qga_session_events_dropped(const QgaSession *session);
 /* ---- for basic-commands.c ---- */
 
 /* guest-sync-delimited: puts 0xFF before the reply of the running call, turns events off, and drops
- * what was queued before the bytes now being fed came in, i.e. what an earlier host may have left.
+ * what was queued before the bytes now being fed came in, i.e. what an earlier host may have left
+ * (unless the session has a single host).
  *
  * Whoever sends guest-sync-delimited throws away all it reads up to the 0xFF, so nothing that it
- * wants is lost. Replies to requests of the same burst, in front of the sync, are kept all the same:
- * they cannot be stale for long, and a client that pipelines sees what it would see of qemu-ga. Where a line was
- * cut by the drop its newline is kept, so that a reader of lines sees one bad line and no more. */
+ * wants is lost. Replies to requests of the same burst, in front of the sync, are kept all the
+ * same: a client that pipelines, and reads, sees what it would see of qemu-ga. Where the drop cuts
+ * a line its newline is kept, so that a reader of lines sees one bad line and no more. */
 void qga_session_delimit(QgaSession *session);

@@ -6,15 +6,11 @@
 #include "decide/unplug-check.h"
 
 #include "decide/reason.h"
+#include "decide/unplug-headroom.h"
 #include "ground/units.h"
 
 #define TIMEOUT_BASE_MS 30000
 #define TIMEOUT_PER_GIB_MS 5000
-
-guint64 unplug_reserve_default(guint64 remaining_bytes)
-{
-    return MAX(64 * MIB, remaining_bytes / 20);
-}
 
 guint64 unplug_timeout_default_ms(guint64 bytes)
 {
@@ -105,7 +101,8 @@ static void check_blocks(UnplugVerdict *verdict, const UnplugCheckInput *input,
         add(verdict,
             reason_new(REASON_ERROR, device->id, strange.first, 0,
                        "the state of %u %s of %s cannot be told, the first is "
-                       "memory%" G_GINT64_FORMAT "; look at its state in /sys/devices/system/memory",
+                       "memory%" G_GINT64_FORMAT
+                       "; look at its state in /sys/devices/system/memory",
                        strange.count, blocks_word(strange.count), device->id, strange.first),
             0);
 }
@@ -227,33 +224,6 @@ static void check_selector(UnplugVerdict *verdict, const UnplugCheckInput *input
     }
 }
 
-static void check_memory(UnplugVerdict *verdict, const UnplugCheckInput *input)
-{
-    char needed[UNITS_BYTES_MAX], available[UNITS_BYTES_MAX], reserve[UNITS_BYTES_MAX];
-    guint64 total = input->meminfo->total_bytes;
-    guint64 remaining = total > verdict->needed_bytes ? total - verdict->needed_bytes : 0;
-    guint64 demand;
-
-    verdict->available_bytes = input->meminfo->available_bytes;
-    verdict->reserve_bytes =
-        input->reserve_bytes != 0 ? input->reserve_bytes : unplug_reserve_default(remaining);
-    if (!g_uint64_checked_add(&demand, verdict->needed_bytes, verdict->reserve_bytes))
-        demand = G_MAXUINT64;
-    /* Memory that is offline already costs nobody anything. */
-    if (verdict->needed_bytes == 0 || verdict->available_bytes >= demand)
-        return;
-    add(verdict,
-        reason_new(REASON_LOW_MEMORY, NULL, -1, 0,
-                   "%s must move elsewhere and %s must stay available, but only %s is "
-                   "(%" G_GUINT64_FORMAT " + %" G_GUINT64_FORMAT " > %" G_GUINT64_FORMAT
-                   " bytes); free memory in the guest or unplug less",
-                   units_format_bytes(verdict->needed_bytes, needed),
-                   units_format_bytes(verdict->reserve_bytes, reserve),
-                   units_format_bytes(verdict->available_bytes, available), verdict->needed_bytes,
-                   verdict->reserve_bytes, verdict->available_bytes),
-        demand - verdict->available_bytes);
-}
-
 UnplugVerdict *unplug_check(const UnplugCheckInput *input)
 {
     UnplugVerdict *verdict = g_new0(UnplugVerdict, 1);
@@ -263,9 +233,9 @@ UnplugVerdict *unplug_check(const UnplugCheckInput *input)
     for (guint i = 0; i < input->n_selectors; i++)
         check_selector(verdict, input, &input->selectors[i]);
     if (input->n_selectors == 0)
-        add(verdict,
-            reason_new(REASON_NO_SUCH_DEVICE, NULL, -1, 0, "no memory device was named"), 0);
-    check_memory(verdict, input);
+        add(verdict, reason_new(REASON_NO_SUCH_DEVICE, NULL, -1, 0, "no memory device was named"),
+            0);
+    headroom_check(verdict, input);
     verdict->can_prepare = !reason_list_refuses(verdict->reasons);
     return verdict;
 }

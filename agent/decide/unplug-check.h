@@ -7,6 +7,7 @@
 
 #include "model/device.h"
 #include "model/meminfo.h"
+#include "model/pressure.h"
 #include "model/snapshot.h"
 
 /* max(64 MiB, 5 % of REMAINING_BYTES): the MemAvailable that must be left after an unplug. */
@@ -26,14 +27,21 @@ typedef struct {
     /* TRUE for memory-check-unplug, where a virtio-mem device may be named with `bytes`; FALSE for
      * a prepare, where it is `not-a-dimm`. */
     gboolean allow_virtio_mem;
+    /* What else presses; NULL and 0 where it is not known, and then it refuses nothing. */
+    const GArray *nodes; /* of NodeMeminfo */
+    Overcommit overcommit;
+    guint64 balloon_bytes; /* what a balloon holds now */
+    /* hugetlb pages in the devices: those in use, and those that are free or not mapped. */
+    guint64 hugetlb_in_use_bytes;
+    guint64 hugetlb_other_bytes;
 } UnplugCheckInput;
 
 typedef struct {
-    GPtrArray *reasons;     /* of Reason, owned; warnings too */
-    GPtrArray *devices;     /* of const Device *, those that were found, in the order asked; they
-                             * live as long as the snapshot */
-    gboolean can_prepare;   /* no reason refuses */
-    guint64 needed_bytes;   /* online memory of the devices: what must fit elsewhere */
+    GPtrArray *reasons;   /* of Reason, owned; warnings too */
+    GPtrArray *devices;   /* of const Device *, those that were found, in the order asked; they
+                           * live as long as the snapshot */
+    gboolean can_prepare; /* no reason refuses */
+    guint64 needed_bytes; /* online memory of the devices: what must fit elsewhere */
     guint64 available_bytes;
     guint64 reserve_bytes;
 } UnplugVerdict;

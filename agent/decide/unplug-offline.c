@@ -1,9 +1,9 @@
 /*
  * Offlining: one block at a time, in short attempts, until all are offline or the deadline passes.
  *
- * The worker's errno is only ever used for a sentence: what counts is what sysfs said afterwards. An
- * attempt that was begun is waited for, always, also after it was told to end; and none begins while
- * another job gives blocks back, before the journal is written, or below the reserve.
+ * The worker's errno is hardly more than a sentence: what counts is what sysfs said afterwards. An
+ * attempt that was begun is waited for, always, also after it was told to end; and none begins
+ * while another job gives blocks back, before the journal is written, or below the reserve.
  */
 #include "decide/unplug-private.h"
 
@@ -185,7 +185,8 @@ static gboolean is_final(int error)
     return error == EPERM || error == EACCES || error == EROFS;
 }
 
-static void note_failure(Step *step, Job *job, guint position, int error, gboolean was_killed)
+static void note_failure(Step *step, Job *job, guint position, int error, gboolean was_killed,
+                         const BlockContents *contents)
 {
     BlockTrack *track = job_track(job, position);
 
@@ -194,12 +195,14 @@ static void note_failure(Step *step, Job *job, guint position, int error, gboole
     if (error == ECANCELED)
         return; /* ended before it was begun */
     track->last_error = error;
+    track->contents = contents != NULL ? *contents : (BlockContents){ .hugepages_free = 0 };
     track->was_killed = was_killed;
     track->n_failed++;
 }
 
 /* The attempt is over, whether by itself or because it was killed. JOB may be rolling back. */
-void offline_worker_done(Step *step, Job *job, const BlockReport *reports, guint n_reports)
+void offline_worker_done(Step *step, Job *job, const BlockReport *reports, guint n_reports,
+                         const BlockContents *contents)
 {
     guint position = step->machine->worker.block;
     gboolean was_killed = step->machine->worker.is_killed;
@@ -218,6 +221,7 @@ void offline_worker_done(Step *step, Job *job, const BlockReport *reports, guint
         block->phase = JOB_BLOCK_GONE;
         return;
     case TRUTH_OFFLINE:
+        block->phase = JOB_BLOCK_OFFLINED;
         job->pause_usec = 0;
         return;
     case TRUTH_CHANGING: /* stays OFFLINED until a look says more */
@@ -229,7 +233,7 @@ void offline_worker_done(Step *step, Job *job, const BlockReport *reports, guint
     }
     if (job->pub.state == JOB_ROLLING_BACK)
         return;
-    note_failure(step, job, position, report.error, was_killed);
+    note_failure(step, job, position, report.error, was_killed, contents);
     if (block->phase == JOB_BLOCK_ONLINE && is_final(report.error)) {
         reasons_add_kept(job, position);
         rollback_enter(step, job, JOB_FAILED);

@@ -15,6 +15,7 @@ typedef struct {
     guint n_failed;     /* attempts that did not take it offline */
     guint8 was_killed;  /* boolean: the last attempt was ended by us */
     guint8 is_changing; /* boolean: was last seen neither online nor offline */
+    BlockContents contents; /* after the last attempt */
 } BlockTrack;
 
 typedef enum {
@@ -110,7 +111,8 @@ void offline_guard(Step *step);
 gboolean offline_run(Step *step, Job *job);
 gint64 offline_next_timer(const UnplugMachine *machine, const Job *job);
 void offline_journaled(Step *step, int error);
-void offline_worker_done(Step *step, Job *job, const BlockReport *reports, guint n_reports);
+void offline_worker_done(Step *step, Job *job, const BlockReport *reports, guint n_reports,
+                         const BlockContents *contents);
 
 /* --- unplug-ready.c: ready, and what sysfs says of blocks --- */
 
@@ -134,6 +136,11 @@ void rollback_stop(Step *step);
 
 void step_begin(Step *step, UnplugMachine *machine, const UnplugWorld *world);
 void step_end(Step *step, GArray *actions);
+
+/* --- unplug-contents.c: what is in a block, in words --- */
+
+char *contents_describe(const BlockContents *contents);
+gboolean contents_lack_hugepages(const BlockContents *contents);
 
 /* --- unplug-reasons.c: the sentences --- */
 

@@ -85,8 +85,6 @@ static void see_block(Step *step, Job *job, guint position, BlockTruth truth)
             block->phase = JOB_BLOCK_OFFLINED;
         break;
     case TRUTH_CHANGING:
-        if (block->phase == JOB_BLOCK_ONLINE && is_doubtful)
-            block->phase = JOB_BLOCK_OFFLINED;
         break;
     case TRUTH_ONLINE_MOVABLE:
     case TRUTH_ONLINE_KERNEL:
@@ -140,6 +138,15 @@ void truth_blocks(Step *step, const BlockReport *reports, guint n_reports)
     }
 }
 
+/* A restored job's block that cannot be told may be going offline by the job's hand. */
+static void claim_unknown(Job *job)
+{
+    for (guint i = 0; i < job->pub.blocks->len; i++) {
+        if (job_block(job, i)->phase == JOB_BLOCK_ONLINE && job_track(job, i)->is_changing)
+            job_block(job, i)->phase = JOB_BLOCK_OFFLINED;
+    }
+}
+
 /* VERIFIED: a look at all blocks of JOB, at once. What it does not mention is not known. */
 void truth_verified(Step *step, Job *job, const BlockReport *reports, guint n_reports)
 {
@@ -149,6 +156,8 @@ void truth_verified(Step *step, Job *job, const BlockReport *reports, guint n_re
         job_track(job, i)->is_changing = job_block(job, i)->phase != JOB_BLOCK_GONE;
     for (guint i = 0; i < n_reports; i++)
         see_report(step, job, &reports[i]);
+    if (job->verify == VERIFY_RESTORE)
+        claim_unknown(job);
     job->verify = VERIFY_NONE;
     if (job->pub.state == JOB_READY) {
         look_while_ready(step, job);

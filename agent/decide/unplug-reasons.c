@@ -68,6 +68,8 @@ void reasons_add_kept(Job *job, guint position)
     guint32 index = job_block(job, position)->index;
     const char *device = device_of(job, position);
     int error = track->last_error;
+    gboolean is_busy = error == EBUSY || error == EAGAIN || (error == EINTR && track->was_killed);
+    g_autofree char *contents = contents_describe(&track->contents);
     Reason *reason;
 
     if (track->is_changing)
@@ -75,20 +77,25 @@ void reasons_add_kept(Job *job, guint position)
                             "block %u is in the middle of a change; look at it again later", index);
     else if (track->n_failed == 0)
         return;
-    else if (error == EBUSY || error == EAGAIN || (error == EINTR && track->was_killed))
+    else if ((is_busy || error == ENOMEM) && contents_lack_hugepages(&track->contents))
+        reason = reason_new(REASON_HUGEPAGES, device, index, error,
+                            "%s, block %u is still busy after %u attempts%s; free huge pages "
+                            "(vm.nr_hugepages) or memory, or unplug less",
+                            device, index, track->n_failed, contents);
+    else if (is_busy)
         reason = reason_new(REASON_BUSY_PAGES, device, index, error,
-                            "block %u is still in use after %u attempts: it holds pages that the "
-                            "kernel could not move, such as pages pinned for direct I/O or a "
-                            "passed-through device; end what pins them or try again later",
-                            index, track->n_failed);
+                            "%s, block %u is still busy after %u attempts%s; the kernel could not "
+                            "move some of it, such as pages pinned for direct I/O or a passed-through "
+                            "device: end what pins them or try again later",
+                            device, index, track->n_failed, contents);
     else if (error == EINTR)
         reason = reason_new(REASON_INTERRUPTED, device, index, error,
                             "a signal from outside of memplug interrupted the offlining of block "
                             "%u; try again", index);
     else if (error == ENOMEM)
         reason = reason_new(REASON_LOW_MEMORY, device, index, error,
-                            "the kernel found no memory to move the contents of block %u to; free "
-                            "memory or unplug less", index);
+                            "the kernel found no memory to move the contents of block %u to%s; "
+                            "free memory or unplug less", index, contents);
     else if (error == 0)
         reason = reason_new(REASON_ONLINED_ELSEWHERE, device, index, 0,
                             "something else brought block %u back online each time that it went "
@@ -230,8 +237,8 @@ static char *format_offlined(const Job *job)
     return g_string_free(text, FALSE);
 }
 
-/* What a rollback still waits for: one reason, replaced each time, and dropped when nothing is left.
- * ERROR: the last errno met, or 0. */
+/* What a rollback still waits for: one reason, replaced each time, and dropped when nothing is
+ * left. ERROR: the last errno met, or 0. */
 void reasons_set_held(Job *job, int error)
 {
     guint n_left = job_count(job, JOB_BLOCK_OFFLINED);

@@ -101,7 +101,8 @@ static void worker_done(Step *step, const UnplugEvent *event)
     if (job == NULL || worker->kind == WORKER_IDLE || worker->job != event->job)
         return;
     if (worker->kind == WORKER_OFFLINE)
-        offline_worker_done(step, job, event->blocks.reports, event->blocks.n_reports);
+        offline_worker_done(step, job, event->blocks.reports, event->blocks.n_reports,
+                            event->blocks.contents);
     else
         rollback_worker_done(step, job, event->blocks.reports, event->blocks.n_reports,
                              event->blocks.barrier_error);

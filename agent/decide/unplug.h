@@ -31,6 +31,7 @@
 
 #include "decide/reason.h"
 #include "model/device.h"
+#include "model/page-sample.h"
 
 #define UNPLUG_TIMEOUT_MAX_MS 600000
 #define UNPLUG_LEASE_MAX_MS 3600000
@@ -142,6 +143,12 @@ typedef struct {
     int error; /* WORKER_DONE: errno of the write to this block; else 0 */
 } BlockReport;
 
+/* What is in a block, for sentences only. */
+typedef struct {
+    PageSample pages;       /* scaled to the whole block; `sampled` 0: not known */
+    guint64 hugepages_free; /* of the guest */
+} BlockContents;
+
 typedef enum {
     UNPLUG_SUBMIT,      /* submit: a new job (or a renewed one) */
     UNPLUG_CHECKED,     /* checked: what the check of `job` came to */
@@ -187,6 +194,8 @@ typedef struct {
             const BlockReport *reports;
             guint n_reports;
             int barrier_error; /* WORKER_DONE of a rollback: errno of the barrier, 0: passed */
+            /* WORKER_DONE of an OFFLINE that left its block online; NULL: not known */
+            const BlockContents *contents;
         } blocks;
     };
 } UnplugEvent;

@@ -54,7 +54,7 @@ static void find_offline(const WarningInput *input, GPtrArray *warnings)
     const Snapshot *snapshot = input->snapshot;
     guint32 count = 0, first = 0;
 
-    if (input->policy == ONLINE_POLICY_NONE)
+    if (input->config->policy == ONLINE_POLICY_NONE)
         return;
     for (guint32 i = 0; i < snapshot->block_count; i++) {
         const Block *block = &snapshot->blocks[i];
@@ -75,7 +75,8 @@ static void find_auto_online(const WarningInput *input, GPtrArray *warnings)
 {
     const char *word = input->auto_online_blocks;
 
-    if (input->policy == ONLINE_POLICY_NONE)
+    if (input->is_auto_online_ours || input->config->policy == ONLINE_POLICY_KERNEL ||
+        input->config->policy == ONLINE_POLICY_NONE)
         return;
     if (g_str_equal(word, "online") || g_str_equal(word, "online_kernel"))
         add(warnings, "kernel-auto-online",
@@ -84,30 +85,20 @@ static void find_auto_online(const WarningInput *input, GPtrArray *warnings)
                             word));
 }
 
-/* The kernel weighs movable memory against the kernel zones of boot (auto_movable_can_online_movable(),
- * mm/memory_hotplug.c): hot-added kernel memory does not count, as it may go again. */
+/* Much more movable memory than kernel memory starves the kernel of memory for itself. */
 static void find_ratio(const WarningInput *input, GPtrArray *warnings)
 {
-    const Zoneinfo *zoneinfo = input->zoneinfo;
-    guint64 added = 0;
-    char movable[UNITS_BYTES_MAX], kernel[UNITS_BYTES_MAX];
-
-    if (!zoneinfo)
+    if (!input->zones || input->config->policy != ONLINE_POLICY_MOVABLE)
         return;
-    for (guint32 i = 0; i < input->snapshot->device_count; i++) {
-        if (input->snapshot->devices[i].kind != DEVICE_BOOT)
-            added += input->snapshot->devices[i].online_kernel_bytes;
-    }
-    guint64 early = zoneinfo->kernel_managed_bytes - MIN(added, zoneinfo->kernel_managed_bytes);
-    /* Divided, as a product could overflow. */
-    if (zoneinfo->movable_managed_bytes / MAX(input->movable_ratio_percent, 1) <= early / 100)
+    OnlineRatioFigures figures = online_ratio_figures(input->snapshot, input->zones, -1);
+    if (online_ratio_allows(&figures, input->config->movable_ratio))
         return;
     add(warnings, "movable-ratio",
-        g_strdup_printf("%s of memory are movable and %s are the kernel's from boot: more than "
-                        "%" G_GUINT64_FORMAT " %%, so the kernel may run out of memory while "
-                        "plenty is free; give the guest more memory at boot",
-                        units_format_bytes(zoneinfo->movable_managed_bytes, movable),
-                        units_format_bytes(early, kernel), input->movable_ratio_percent));
+        g_strdup_printf("%" G_GUINT64_FORMAT " MiB of movable memory are more than %" G_GUINT64_FORMAT
+                        " percent of the %" G_GUINT64_FORMAT " MiB that the kernel has for itself: "
+                        "it may run out of memory while much is free",
+                        figures.movable_bytes / MIB, input->config->movable_ratio,
+                        figures.kernel_early_bytes / MIB));
 }
 
 static void find_balloon(const WarningInput *input, GPtrArray *warnings)
@@ -125,7 +116,7 @@ static void find_balloon(const WarningInput *input, GPtrArray *warnings)
 
 static void find_udev_rules(const WarningInput *input, GPtrArray *warnings)
 {
-    if (input->policy == ONLINE_POLICY_NONE)
+    if (input->config->policy == ONLINE_POLICY_NONE)
         return; /* somebody has to do it */
     for (guint i = 0; i < input->udev_rules->len; i++) {
         const UdevMemoryRule *rule = input->udev_rules->pdata[i];

@@ -17,10 +17,10 @@ typedef struct {
 
 typedef struct {
     const Snapshot *snapshot;
-    OnlinePolicy policy;
+    const GArray *zones; /* of ZoneStats; NULL: not known */
+    const OnlineConfig *config;
     const char *auto_online_blocks; /* the kernel's word, "" if not known */
-    const Zoneinfo *zoneinfo;       /* NULL: not known */
-    guint64 movable_ratio_percent;  /* MOVABLE:KERNEL that is still healthy */
+    gboolean is_auto_online_ours;   /* the daemon has set that word */
     Balloon balloon;
     const GPtrArray *udev_rules;    /* of UdevMemoryRule */
     const GArray *blockless;        /* of AcpiMemory: for good, not while they are being added */

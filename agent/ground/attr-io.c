@@ -1,6 +1,6 @@
 /*
- * The operations of an AttrIo as functions, and the typed readers over them. Knows nothing of files:
- * what stands here holds for the real attribute files and for a fake kernel's alike.
+ * The operations of an AttrIo as functions, and the typed readers over them. Knows nothing of
+ * files: what stands here holds for the real attribute files and for a fake kernel's alike.
  */
 #include <errno.h>
 #include <string.h>
@@ -31,6 +31,13 @@ gssize attr_read(const AttrIo *io, const char *path, char *buf, gsize size)
 gssize attr_read_all(const AttrIo *io, const char *path, gsize max_bytes, char **contents)
 {
     return io->ops->read_all(io->self, path, max_bytes, contents);
+}
+
+gssize attr_read_at(const AttrIo *io, const char *path, guint64 offset, void *buf, gsize size)
+{
+    if (io->ops->read_at == NULL)
+        return -ENOENT;
+    return io->ops->read_at(io->self, path, offset, buf, size);
 }
 
 int attr_write(const AttrIo *io, const char *dir, guint64 expected_inode, const char *name,

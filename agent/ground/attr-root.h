@@ -10,9 +10,9 @@
 #include <glib.h>
 
 typedef struct {
-    int fd;                /* of the root directory, O_PATH */
-    gboolean is_confined;  /* the root is not "/" */
-    gboolean has_openat2;  /* turns FALSE where the kernel, a sandbox or valgrind refuses it */
+    int fd;               /* of the root directory, O_PATH */
+    gboolean is_confined; /* the root is not "/" */
+    gboolean has_openat2; /* turns FALSE where the kernel, a sandbox or valgrind refuses it */
 } AttrRoot;
 
 /* Return 0, or a negative errno if ROOT is not a directory that can be opened. */

@@ -85,6 +85,24 @@ static gssize real_read_all(gpointer self, const char *path, gsize max_bytes, ch
     return (gssize)used;
 }
 
+static gssize real_read_at(gpointer self, const char *path, guint64 offset, void *buf, gsize size)
+{
+    gssize n;
+
+    if (offset > G_MAXINT64)
+        return -EINVAL;
+    int fd = real_open(self, path, O_RDONLY);
+    if (fd < 0)
+        return fd;
+    do
+        n = pread(fd, buf, size, (off_t)offset);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        n = -errno;
+    close(fd);
+    return n;
+}
+
 static int check_inode(int dir_fd, guint64 expected_inode)
 {
     struct stat st;
@@ -233,6 +251,7 @@ static int real_fd(gpointer self)
 static const AttrOps real_ops = {
     .read = real_read,
     .read_all = real_read_all,
+    .read_at = real_read_at,
     .write = real_write,
     .list = real_list,
     .identify = real_identify,

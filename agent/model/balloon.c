@@ -45,7 +45,7 @@ static guint64 counter(const char *text, const char *key)
     return 0;
 }
 
-static guint64 held_bytes(const AttrIo *io, guint64 page_size_bytes)
+guint64 balloon_held_bytes(const AttrIo *io, guint64 page_size_bytes)
 {
     g_autofree char *text = NULL;
 
@@ -62,7 +62,7 @@ Balloon balloon_read(const AttrIo *io, guint64 page_size_bytes)
 
         if (attr_list(io, drivers[i].directory, see_entry, &search) == 0 && search.is_found)
             return (Balloon){.driver = drivers[i].driver,
-                             .held_bytes = held_bytes(io, page_size_bytes)};
+                             .held_bytes = balloon_held_bytes(io, page_size_bytes)};
     }
     return (Balloon){0};
 }

@@ -14,3 +14,5 @@ typedef struct {
 } Balloon;
 
 Balloon balloon_read(const AttrIo *io, guint64 page_size_bytes);
+/* Only what balloons hold: pages inflated less those deflated since boot. */
+guint64 balloon_held_bytes(const AttrIo *io, guint64 page_size_bytes);

@@ -48,11 +48,11 @@ typedef struct {
     guint8 state;        /* BlockState */
     guint8 zone;         /* Zone: where it is online, or the kernel's default were it onlined now */
     guint8 can_be_movable; /* boolean: online in, or may be onlined to, ZONE_MOVABLE */
-    guint8 backing;      /* BlockBacking */
-    guint8 is_new;       /* boolean: came after the first scan, so it is not the firmware's RAM, even
-                          * where nothing tells (yet) what backs it. Set by the snapshot */
-    guint8 look_again;   /* boolean: an event named it while nothing told what backs it, so the next
-                          * refresh looks for its firmware_node again. Set by the snapshot */
+    guint8 backing;        /* BlockBacking */
+    guint8 is_new;         /* boolean: came after the first scan, so it is not the firmware's RAM,
+                            * even where nothing tells (yet) what backs it. Set by the snapshot */
+    guint8 look_again; /* boolean: an event named it while nothing told what backs it, so the next
+                        * refresh looks for its firmware_node again. Set by the snapshot */
 } Block;
 
 /* "memory12" -> 12. FALSE for everything that is not "memory" and decimal digits ("memory012"
@@ -74,8 +74,8 @@ const char *block_path(guint32 index, const char *attribute, char buf[BLOCK_PATH
  */
 int block_read(const AttrIo *io, guint32 index, Block *out);
 
-/* What firmware_node of block INDEX says; *ACPI_NUMBER is set for BLOCK_BACKING_ACPI. One system call:
- * for looking again whether the link has come. */
+/* What firmware_node of block INDEX says; *ACPI_NUMBER is set for BLOCK_BACKING_ACPI. One system
+ * call: for looking again whether the link has come. */
 BlockBacking block_read_backing(const AttrIo *io, guint32 index, guint32 *acpi_number);
 
 /* Writes VERB ("offline", "online_movable", "online_kernel", "online") to the `state` of the block

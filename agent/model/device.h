@@ -7,7 +7,7 @@
 
 typedef enum {
     DEVICE_DIMM,       /* an ACPI PNP0C80 device: can be prepared */
-    DEVICE_VIRTIO_MEM, /* takes sub-blocks out of online memory by itself: checked, never prepared */
+    DEVICE_VIRTIO_MEM, /* takes sub-blocks out of online memory itself: checked, never prepared */
     DEVICE_BOOT,       /* RAM of the firmware's map: never touched */
     DEVICE_OTHER,      /* CXL/kmem, Hyper-V, s390 standby: reported, never touched */
 } DeviceKind;
@@ -22,12 +22,12 @@ typedef struct {
                              * is another's already: "acpi1f", by its acpi_number */
     gint32 slot;            /* DIMMs: QEMU's slot (ACPI uid), -1 if that cannot be told; else -1 */
     char acpi_path[DEVICE_ACPI_PATH_MAX]; /* DIMMs: "\_SB_.MHPC.MP03"; else "" */
-    guint32 acpi_number;    /* DIMMs: xx of PNP0C80:xx */
-    guint64 address;        /* guest-physical, of the first byte */
-    guint64 size_bytes;     /* DIMM, boot, other: of its blocks; virtio-mem: of the device's region */
-    gint16 node;            /* of the first block, -1: none */
-    guint32 first_block;    /* index of the first block */
-    guint32 block_count;    /* blocks that exist (boot RAM may have gaps between them) */
+    guint32 acpi_number;                  /* DIMMs: xx of PNP0C80:xx */
+    guint64 address;                      /* guest-physical, of the first byte */
+    guint64 size_bytes;  /* DIMM, boot, other: of its blocks; virtio-mem: of its region */
+    gint16 node;         /* of the first block, -1: none */
+    guint32 first_block; /* index of the first block */
+    guint32 block_count; /* blocks that exist (boot RAM may have gaps between them) */
     guint64 online_movable_bytes;
     guint64 online_kernel_bytes; /* online in any other zone, or in several */
     guint64 offline_bytes;       /* everything that is not online */

@@ -11,12 +11,12 @@
 #include "model/iomem.h"
 
 typedef struct {
-    GArray *devices;    /* of Device, in the order of their first block */
-    GHashTable *dimms;  /* acpi_number -> index + 1 in DEVICES */
+    GArray *devices;   /* of Device, in the order of their first block */
+    GHashTable *dimms; /* acpi_number -> index + 1 in DEVICES */
     const GArray *ranges;
     gint32 *range_devices; /* of each virtio-mem range: index in DEVICES */
-    guint range;        /* the first range that does not end before the current block */
-    gint32 boot;        /* index in DEVICES, or -1 */
+    guint range;           /* the first range that does not end before the current block */
+    gint32 boot;           /* index in DEVICES, or -1 */
     guint n_others;
     guint64 block_size_bytes;
 } Derivation;

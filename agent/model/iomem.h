@@ -12,9 +12,9 @@
 #include "model/device.h"
 
 typedef struct {
-    guint64 start;          /* guest-physical */
-    guint64 last;           /* of the last byte */
-    gboolean is_virtio_mem; /* else another driver's memory, such as kmem's */
+    guint64 start;            /* guest-physical */
+    guint64 last;             /* of the last byte */
+    gboolean is_virtio_mem;   /* else another driver's memory, such as kmem's */
     char name[DEVICE_ID_MAX]; /* virtio-mem: "virtio0"; else "" */
 } IomemRange;
 

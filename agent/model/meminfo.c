@@ -99,7 +99,6 @@ int meminfo_read(const AttrIo *io, Meminfo *out)
 typedef struct {
     gboolean is_counted;
     gboolean is_movable;
-    gboolean is_in_pages; /* after "pages free", before the per-CPU lines */
 } ZoneCursor;
 
 static void start_zone(ZoneCursor *cursor, const char *line)
@@ -116,19 +115,17 @@ static void start_zone(ZoneCursor *cursor, const char *line)
     cursor->is_counted = strcmp(name, "Device") != 0;
 }
 
-/* One line below a zone. Returns FALSE if a number in it makes no sense. */
-static gboolean take_zone_line(ZoneCursor *cursor, const char *line, guint64 page_size_bytes,
+/* One line below a zone (zoneinfo_show_print(), mm/vmstat.c); "high" is the zone's watermark,
+ * "high:" a CPU's. Returns FALSE if a number in it makes no sense. */
+static gboolean take_zone_line(const ZoneCursor *cursor, const char *line, guint64 page_size_bytes,
                                Zoneinfo *info)
 {
     guint64 *sum, pages, bytes;
 
     line += strspn(line, " ");
     if (g_str_has_prefix(line, "pages free")) {
-        cursor->is_in_pages = TRUE;
         line += strlen("pages free");
         sum = cursor->is_movable ? &info->movable_free_bytes : &info->kernel_free_bytes;
-    } else if (!cursor->is_in_pages) {
-        return TRUE;
     } else if (g_str_has_prefix(line, "high ")) {
         line += strlen("high ");
         if (cursor->is_movable)
@@ -137,8 +134,6 @@ static gboolean take_zone_line(ZoneCursor *cursor, const char *line, guint64 pag
     } else if (g_str_has_prefix(line, "managed ")) {
         line += strlen("managed ");
         sum = cursor->is_movable ? &info->movable_managed_bytes : &info->kernel_managed_bytes;
-        /* The last of them (zoneinfo_show_print(), mm/vmstat.c); "high:" of a CPU comes later. */
-        cursor->is_in_pages = FALSE;
     } else {
         return TRUE;
     }

@@ -124,8 +124,8 @@ static void mark_new_blocks(GArray *blocks, const Snapshot *old)
         const Block *before = snapshot_find_block(old, block->index);
 
         block->is_new = before == NULL || before->inode != block->inode || before->is_new;
-        block->look_again = before != NULL && before->look_again &&
-                            block->backing == BLOCK_BACKING_UNRESOLVED;
+        block->look_again =
+            before != NULL && before->look_again && block->backing == BLOCK_BACKING_UNRESOLVED;
     }
 }
 

@@ -26,9 +26,9 @@ typedef struct {
  * ERROR (G_FILE_ERROR, naming the path) if the memory directory or block size cannot be read. */
 Snapshot *snapshot_scan(const AttrIo *io, GError **error);
 
-/* snapshot_rescan: like snapshot_scan, for when events were lost (ENOBUFS). Blocks that OLD does not
- * know are new ones, as in snapshot_refresh(): a scan alone would take a DIMM that is being added at
- * this moment for boot RAM. OLD may be NULL and stays the caller's. */
+/* snapshot_rescan: like snapshot_scan, for when events were lost (ENOBUFS). Blocks that OLD does
+ * not know are new ones, as in snapshot_refresh(): a scan alone would take a DIMM that is being
+ * added at this moment for boot RAM. OLD may be NULL and stays the caller's. */
 Snapshot *snapshot_rescan(const Snapshot *old, const AttrIo *io, GError **error);
 
 /**

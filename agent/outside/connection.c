@@ -177,6 +177,8 @@ Connection *connection_new(int fd, ConnectionKind kind, QgaDispatch *dispatch,
     connection->on_end = on_end;
     connection->user_data = user_data;
     connection->session = qga_session_new(dispatch, on_session_wakeup, connection);
+    /* A socket's replies are its client's and nobody else's; a port's may be an earlier host's. */
+    qga_session_set_single_host(connection->session, kind == CONNECTION_SOCKET);
     connection->watch = g_unix_fd_add(epoll_fd, G_IO_IN, on_edge, connection);
     return connection;
 }

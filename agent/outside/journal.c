@@ -56,8 +56,15 @@ static char *read_file(const char *path, gsize *length, GError **error)
     struct stat st;
     g_autofree char *text = NULL;
 
-    if (stat(path, &st) < 0 && errno == ENOENT)
+    if (lstat(path, &st) < 0) {
+        if (errno != ENOENT)
+            g_set_error(error, G_IO_ERROR, g_io_error_from_errno(errno), "%s", g_strerror(errno));
         return NULL;
+    }
+    if (!S_ISREG(st.st_mode)) { /* reading a pipe would wait for a writer */
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "it is no file");
+        return NULL;
+    }
     if (st.st_size > JOURNAL_MAX_BYTES) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "it has more than %d bytes",
                     JOURNAL_MAX_BYTES);

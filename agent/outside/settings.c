@@ -87,12 +87,42 @@ static char *print_list(gconstpointer member)
 
 static const char *parse_policy(G_GNUC_UNUSED const Key *key, const char *text, gpointer member)
 {
-    return online_policy_parse(text, member) ? NULL : "movable or none";
+    return online_policy_parse(text, member) ? NULL : "movable, kernel, auto or none";
 }
 
 static char *print_policy(gconstpointer member)
 {
     return g_strdup(online_policy_name(*(const OnlinePolicy *)member));
+}
+
+static const char *parse_existing(G_GNUC_UNUSED const Key *key, const char *text, gpointer member)
+{
+    gboolean *adopt = member;
+
+    if (!g_str_equal(text, "adopt") && !g_str_equal(text, "leave"))
+        return "adopt or leave";
+    *adopt = g_str_equal(text, "adopt");
+    return NULL;
+}
+
+static char *print_existing(gconstpointer member)
+{
+    return g_strdup(*(const gboolean *)member ? "adopt" : "leave");
+}
+
+static const char *parse_bool(G_GNUC_UNUSED const Key *key, const char *text, gpointer member)
+{
+    gboolean *value = member;
+
+    if (!g_str_equal(text, "yes") && !g_str_equal(text, "no"))
+        return "yes or no";
+    *value = g_str_equal(text, "yes");
+    return NULL;
+}
+
+static char *print_bool(gconstpointer member)
+{
+    return g_strdup(*(const gboolean *)member ? "yes" : "no");
 }
 
 static const char *parse_uint(const Key *key, const char *text, gpointer member)
@@ -117,13 +147,20 @@ static const Key keys[] = {
     {"channel", "path", offsetof(Settings, path), parse_path, print_path, {0, 0}},
     {"protocol", "allow-rpcs", offsetof(Settings, allow_rpcs), parse_list, print_list, {0, 0}},
     {"protocol", "block-rpcs", offsetof(Settings, block_rpcs), parse_list, print_list, {0, 0}},
-    {"online", "policy", offsetof(Settings, policy), parse_policy, print_policy, {0, 0}},
+    {"online", "policy", offsetof(Settings, online.policy), parse_policy, print_policy, {0, 0}},
+    {"online", "existing", offsetof(Settings, adopt_existing), parse_existing, print_existing, {0, 0}},
+    {"online", "rezone", offsetof(Settings, online.rezone), parse_bool, print_bool, {0, 0}},
+    {"online", "movable-ratio", offsetof(Settings, online.movable_ratio), parse_uint, print_uint,
+     {ONLINE_RATIO_MIN, ONLINE_RATIO_MAX}},
+    {"online", "kernel-floor-bytes", offsetof(Settings, online.kernel_floor_bytes), parse_uint,
+     print_uint, {0, G_MAXINT64}},
     {"unplug", "timeout-ms", offsetof(Settings, timeout_ms), parse_uint, print_uint,
      {1, UNPLUG_TIMEOUT_MAX_MS}},
     {"unplug", "lease-ms", offsetof(Settings, lease_ms), parse_uint, print_uint,
      {1, UNPLUG_LEASE_MAX_MS}},
     {"unplug", "reserve-bytes", offsetof(Settings, reserve_bytes), parse_uint, print_uint,
      {0, G_MAXINT64}},
+    {"unplug", "gate", offsetof(Settings, unplug_gate), parse_bool, print_bool, {0, 0}},
 };
 
 static gpointer member_of(const Settings *settings, const Key *key)
@@ -135,7 +172,10 @@ Settings *settings_new(void)
 {
     Settings *settings = g_new0(Settings, 1);
 
-    settings->policy = ONLINE_POLICY_MOVABLE;
+    settings->online = (OnlineConfig){.policy = ONLINE_POLICY_MOVABLE,
+                                      .movable_ratio = ONLINE_RATIO_DEFAULT,
+                                      .rezone = TRUE};
+    settings->adopt_existing = TRUE;
     settings->lease_ms = 60000;
     return settings;
 }

@@ -21,10 +21,12 @@ typedef struct {
     char *path;           /* [channel] path; NULL: the method's default */
     char **allow_rpcs;    /* [protocol] allow-rpcs; NULL: all that are not opt-in */
     char **block_rpcs;    /* [protocol] block-rpcs; NULL: none */
-    OnlinePolicy policy;  /* [online] policy */
+    OnlineConfig online;  /* [online] policy, rezone, movable-ratio, kernel-floor-bytes */
+    gboolean adopt_existing; /* [online] existing */
     guint64 timeout_ms;   /* [unplug] timeout-ms; 0: by size */
     guint64 lease_ms;     /* [unplug] lease-ms */
     guint64 reserve_bytes; /* [unplug] reserve-bytes; 0: by size */
+    gboolean unplug_gate;  /* [unplug] gate */
 } Settings;
 
 Settings *settings_new(void); /* the defaults */

@@ -238,10 +238,22 @@ BlockSetter *block_setter_new(const AttrIo *io, ModelKeeper *keeper, Executor *e
     return setter;
 }
 
+/* What is not known any more was not done. */
+static void give_up(Request *request)
+{
+    if (request->func) {
+        settle(request, NULL);
+        request->func(request->entries, request->n_entries, request->user_data);
+        request->func = NULL;
+    }
+}
+
 void block_setter_free(BlockSetter *setter)
 {
     if (!setter)
         return;
+    for (guint i = 0; i < setter->requests->len; i++)
+        give_up(setter->requests->pdata[i]);
     g_ptr_array_unref(setter->requests);
     g_free(setter);
 }

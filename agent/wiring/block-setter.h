@@ -37,7 +37,7 @@ typedef struct BlockSetter BlockSetter;
 /* All borrowed. */
 BlockSetter *block_setter_new(const AttrIo *io, ModelKeeper *keeper, Executor *executor,
                               Unplugger *unplugger);
-/* After the executor is gone. Requests that are under way are forgotten; no function is called. */
+/* After the executor is gone, before the keeper is. Requests that are under way are answered as failed. */
 void block_setter_free(BlockSetter *setter); /* accepts NULL */
 
 /* ENTRIES: phys_index and online are read, copied. FALSE: BLOCK_SETTER_MAX requests are under way. */

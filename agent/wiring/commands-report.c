@@ -78,7 +78,7 @@ static void get_status(QgaCall *call, G_GNUC_UNUSED JsonObject *arguments, gpoin
     reply_figures(writer, agent, snapshot);
     qga_writer_member_uint(writer, "ready", ready_bytes(unplugger_machine(agent->unplugger)));
     qga_writer_member_string(writer, "policy",
-                             online_policy_name(onliner_policy(agent->onliner)));
+                             online_policy_name(onliner_config(agent->onliner)->policy));
     qga_writer_member_string(writer, "kernel-auto-online", auto_online);
     qga_writer_member_string(writer, "kernel-release", release);
     qga_writer_member_string(writer, "boot-id", agent->boot_id);
@@ -107,11 +107,9 @@ static const char *state_in_job(const Agent *agent, const Snapshot *snapshot, co
 static void reply_device(QgaWriter *writer, Agent *agent, const Snapshot *snapshot,
                          const Device *device)
 {
-    DeviceSelector selector = {.kind = SELECT_ID};
     const char *state = state_in_job(agent, snapshot, device);
 
-    g_strlcpy(selector.id, device->id, sizeof selector.id);
-    g_autoptr(UnplugVerdict) verdict = unplugger_check(agent->unplugger, &selector, 1, FALSE);
+    g_autoptr(UnplugVerdict) verdict = unplugger_check_briefly(agent->unplugger, device);
     if (!state)
         state = device->online_movable_bytes + device->online_kernel_bytes > 0 ? "in-use"
                                                                                : "offline";

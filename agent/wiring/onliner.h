@@ -1,5 +1,6 @@
 /*
- * Carries the online policy out: new blocks come online as it says, by the worker.
+ * Carries the online policy out: new blocks come online as it says, by the kernel itself where it
+ * can, else by the worker; and blocks that something else put into the wrong zone are moved.
  */
 #pragma once
 
@@ -11,14 +12,39 @@
 
 typedef struct Onliner Onliner;
 
-/* KEEPER and EXECUTOR are borrowed. IS_HELD tells which blocks an unplug job keeps offline. */
-Onliner *onliner_new(ModelKeeper *keeper, Executor *executor, OnlinePolicy policy,
-                     BlockOwnedFunc is_held, gpointer user_data);
+typedef struct {
+    const AttrIo *io; /* borrowed, like all here */
+    ModelKeeper *keeper;
+    Executor *executor;
+    const char *state_dir;
+    const char *boot_id;
+    OnlineConfig online;
+    gboolean adopt_existing; /* [online] existing */
+    gboolean is_live;        /* FALSE below a sysroot: nothing is ever changed */
+    BlockOwnedFunc is_held;  /* blocks that an unplug job keeps offline */
+    BlockOwnedFunc is_owned; /* blocks that an unplug job has */
+    gpointer user_data;
+} OnlinerConfig;
+
+Onliner *onliner_new(const OnlinerConfig *config);
+/* After the executor is gone. */
 void onliner_free(Onliner *onliner); /* accepts NULL */
 
-/* These blocks are new. */
-void onliner_added(Onliner *onliner, const guint32 *indices, guint n);
-/* At start: everything that is offline now counts as new. */
-void onliner_adopt(Onliner *onliner);
+/* At start: blocks that are offline and that nobody chose to be so, and misplaced ones. */
+void onliner_start(Onliner *onliner);
+/* The model has changed. */
+void onliner_on_change(Onliner *onliner, const ModelChange *change);
+/* What jobs own has changed. */
+void onliner_review(Onliner *onliner);
 
-OnlinePolicy onliner_policy(const Onliner *onliner);
+/* The policy in force. Another one is for memory that is added from then on, and for misplaced
+ * blocks. */
+const OnlineConfig *onliner_config(const Onliner *onliner);
+void onliner_set_config(Onliner *onliner, const OnlineConfig *config);
+/* Whether the kernel's auto_online_blocks is as it is because the daemon set it. */
+gboolean onliner_owns_auto_online(const Onliner *onliner);
+
+/* Brings back what is being moved, and puts the kernel's settings back; then calls FUNC (perhaps
+ * from in here). */
+typedef void (*OnlinerStoppedFunc)(gpointer user_data);
+void onliner_stop(Onliner *onliner, OnlinerStoppedFunc func, gpointer user_data);

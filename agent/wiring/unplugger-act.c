@@ -4,14 +4,11 @@
 #include <errno.h>
 
 #include "ground/units.h"
+#include "model/meminfo.h"
 #include "outside/journal.h"
+#include "wiring/contents.h"
 #include "wiring/truth.h"
 #include "wiring/unplugger-private.h"
-
-/* Writing here waits for an eject in flight: both take the kernel's acpi_scan_lock
- * (drivers/acpi/sysfs.c, hotplug_enabled_store). 0 refuses every new one. */
-#define EJECT_DIR "sys/firmware/acpi/hotplug/memory"
-#define EJECT_NAME "enabled"
 
 /* --- journal --- */
 
@@ -25,7 +22,7 @@ static int write_journal(Unplugger *unplugger)
     g_autoptr(GPtrArray) jobs = unplug_machine_list(unplugger->machine);
     state->boot_id = g_strdup(unplugger->config.boot_id);
     state->next_job_id = unplug_machine_next_job_id(unplugger->machine);
-    state->eject_enabled = unplugger->eject_enabled;
+    state->eject_enabled = eject_gate_original(unplugger->gate);
     for (guint i = 0; i < jobs->len; i++)
         g_ptr_array_add(state->jobs, unplug_job_copy(jobs->pdata[i]));
     if (journal_save(unplugger->config.state_dir, state, &error))
@@ -38,58 +35,6 @@ static void act_journal(Unplugger *unplugger)
 {
     UnplugEvent event = {.kind = UNPLUG_JOURNALED, .journaled = {.error = write_journal(unplugger)}};
 
-    unplugger_feed(unplugger, &event, NULL);
-}
-
-/* --- check --- */
-
-/* The blocks of DEVICE, which is the job's device number DEVICE_NUMBER. */
-static void append_blocks(GArray *blocks, const Snapshot *snapshot, const Device *device,
-                          guint device_number)
-{
-    for (guint32 i = 0; i < snapshot->block_count; i++) {
-        const Block *block = &snapshot->blocks[i];
-        if (snapshot_block_device(snapshot, block) != device)
-            continue;
-        JobBlock job_block = {.index = block->index,
-                              .inode = block->inode,
-                              .device = (guint16)device_number,
-                              .phase = block->state == BLOCK_STATE_OFFLINE ? JOB_BLOCK_WAS_OFFLINE
-                                                                           : JOB_BLOCK_ONLINE};
-        g_array_append_val(blocks, job_block);
-    }
-}
-
-static void act_check(Unplugger *unplugger, guint64 job_id)
-{
-    const UnplugJob *job = unplug_machine_find(unplugger->machine, job_id);
-
-    unplugger->checking_job = job_id;
-    g_autoptr(UnplugVerdict) verdict =
-        unplugger_check(unplugger, job->selectors, job->n_selectors, FALSE);
-    unplugger->checking_job = 0;
-
-    const Snapshot *snapshot = model_keeper_snapshot(unplugger->config.keeper);
-    g_autoptr(GArray) blocks = g_array_new(FALSE, FALSE, sizeof(JobBlock));
-    g_autofree char(*ids)[DEVICE_ID_MAX] = g_malloc0_n(verdict->devices->len + 1, DEVICE_ID_MAX);
-    for (guint i = 0; i < verdict->devices->len; i++) {
-        const Device *device = verdict->devices->pdata[i];
-        g_strlcpy(ids[i], device->id, DEVICE_ID_MAX);
-        if (verdict->can_prepare)
-            append_blocks(blocks, snapshot, device, i);
-    }
-    UnplugEvent event = {
-        .kind = UNPLUG_CHECKED,
-        .job = job_id,
-        .checked = {.reasons = verdict->reasons,
-                    .device_ids = (const char(*)[DEVICE_ID_MAX])ids,
-                    .n_devices = verdict->devices->len,
-                    .blocks = (const JobBlock *)blocks->data,
-                    .n_blocks = blocks->len,
-                    .block_size_bytes = snapshot->block_size_bytes,
-                    .reserve_bytes = verdict->reserve_bytes,
-                    .default_timeout_ms =
-                        unplug_timeout_default_ms(blocks->len * snapshot->block_size_bytes)}};
     unplugger_feed(unplugger, &event, NULL);
 }
 
@@ -119,10 +64,12 @@ static BlockReport *report_blocks(const Unplugger *unplugger, const GArray *bloc
     return reports;
 }
 
-static void act_verify(Unplugger *unplugger, guint64 job_id)
+static void verify(Unplugger *unplugger, guint64 job_id)
 {
     const UnplugJob *job = unplug_machine_find(unplugger->machine, job_id);
 
+    if (!job)
+        return; /* it waited for the gate, and ended long ago */
     unplugger_look_at_job(unplugger, job);
     job = unplug_machine_find(unplugger->machine, job_id);
     g_autofree BlockReport *reports = report_blocks(unplugger, job->blocks, NULL);
@@ -132,14 +79,82 @@ static void act_verify(Unplugger *unplugger, guint64 job_id)
     unplugger_feed(unplugger, &event, NULL);
 }
 
+/* A job becomes ready by its verify, and then the host may eject at once: so the gate opens first. */
+static void act_verify(Unplugger *unplugger, guint64 job_id)
+{
+    const UnplugJob *job = unplug_machine_find(unplugger->machine, job_id);
+
+    if (job->state != JOB_OFFLINING || eject_gate_is_open(unplugger->gate))
+        verify(unplugger, job_id);
+    else
+        g_array_append_val(unplugger->waiting, job_id);
+}
+
+/* --- gate --- */
+
+static void on_gate_save(gpointer user_data)
+{
+    write_journal(user_data);
+}
+
+static void on_gate_settled(gpointer user_data)
+{
+    Unplugger *unplugger = user_data;
+    guint n = unplugger->waiting->len;
+
+    /* They stay in the list until all are done, or the gate would shut between a look and "ready". */
+    for (guint i = 0; i < n; i++)
+        verify(unplugger, g_array_index(unplugger->waiting, guint64, i));
+    g_array_remove_range(unplugger->waiting, 0, n);
+    unplugger_tell_gate(unplugger);
+}
+
+static void on_gate_stopped(gpointer user_data)
+{
+    Unplugger *unplugger = user_data;
+
+    if (unplugger->on_stopped)
+        unplugger->on_stopped(unplugger->on_stopped_data);
+}
+
+void unplugger_make_gate(Unplugger *unplugger, int original)
+{
+    EjectGateConfig config = {.io = unplugger->config.io,
+                              .executor = unplugger->config.executor,
+                              .is_gated = unplugger->config.gate,
+                              .original = original,
+                              .save = on_gate_save,
+                              .settled = on_gate_settled,
+                              .user_data = unplugger};
+
+    unplugger->waiting = g_array_new(FALSE, FALSE, sizeof(guint64));
+    unplugger->gate = eject_gate_new(&config);
+}
+
+void unplugger_tell_gate(Unplugger *unplugger)
+{
+    g_autoptr(GPtrArray) jobs = unplug_machine_list(unplugger->machine);
+    gboolean is_wanted = unplugger->waiting->len > 0;
+
+    for (guint i = 0; i < jobs->len; i++)
+        is_wanted |= ((const UnplugJob *)jobs->pdata[i])->state == JOB_READY;
+    eject_gate_want_open(unplugger->gate, is_wanted);
+}
+
 /* --- worker --- */
 
-static void set_eject_enabled(Unplugger *unplugger, int value)
+/* What is in the block INDEX, which an attempt left online. */
+static BlockContents look_into(const Unplugger *unplugger, guint32 index)
 {
-    if (unplugger->eject_enabled == value)
-        return;
-    unplugger->eject_enabled = value;
-    write_journal(unplugger);
+    const Snapshot *snapshot = model_keeper_snapshot(unplugger->config.keeper);
+    Meminfo meminfo = {.hugepages_free = 0};
+
+    g_autofree PageSample *sample = contents_of_blocks(unplugger->config.io, snapshot,
+                                                       &index, 1, CONTENTS_BUDGET_USEC);
+    meminfo_read(unplugger->config.io, &meminfo);
+    return (BlockContents){
+        .pages = page_sample_scale(sample, contents_pages(snapshot->block_size_bytes)),
+        .hugepages_free = meminfo.hugepages_free};
 }
 
 static void on_task_done(const int *errors, guint n_steps, gpointer user_data)
@@ -150,36 +165,37 @@ static void on_task_done(const int *errors, guint n_steps, gpointer user_data)
     int barrier_error = first ? errors[0] : 0;
 
     unplugger->task = 0;
-    if (unplugger->task_has_barrier && errors[n_steps - 1] == 0)
-        set_eject_enabled(unplugger, -1);
+    if (unplugger->task_has_barrier)
+        eject_gate_end_barrier(unplugger->gate, errors[n_steps - 1]);
 
     g_autofree guint32 *indices = g_new(guint32, blocks->len);
     for (guint i = 0; i < blocks->len; i++)
         indices[i] = g_array_index(blocks, JobBlock, i).index;
     model_keeper_look(unplugger->config.keeper, indices, blocks->len);
     g_autofree BlockReport *reports = report_blocks(unplugger, blocks, errors + first);
+    BlockContents contents;
     UnplugEvent event = {.kind = UNPLUG_WORKER_DONE,
                          .job = unplugger->task_job,
                          .blocks = {.reports = reports,
                                     .n_reports = blocks->len,
                                     .barrier_error = barrier_error}};
+    if (unplugger->task_is_offline && blocks->len == 1 &&
+        (reports[0].truth == TRUTH_ONLINE_MOVABLE || reports[0].truth == TRUTH_ONLINE_KERNEL)) {
+        contents = look_into(unplugger, reports[0].index);
+        event.blocks.contents = &contents;
+    }
     unplugger_feed(unplugger, &event, NULL);
 }
 
 static void start_task(Unplugger *unplugger, const UnplugAction *action, const char *verb)
 {
-    const AttrIo *io = unplugger->config.io;
-    guint64 enabled = 0;
     g_autoptr(GArray) steps = g_array_new(FALSE, TRUE, sizeof(WorkStep));
+    WorkStep first, last;
     gboolean has_barrier =
-        action->barrier && attr_read_uint64(io, EJECT_DIR "/" EJECT_NAME, 10, &enabled) == 0;
-    WorkStep eject = {.kind = STEP_ATTR, .dir = EJECT_DIR, .name = EJECT_NAME, .verb = "0"};
+        action->barrier && eject_gate_begin_barrier(unplugger->gate, &first, &last);
 
-    if (has_barrier) {
-        if (unplugger->eject_enabled < 0)
-            set_eject_enabled(unplugger, enabled != 0);
-        g_array_append_val(steps, eject);
-    }
+    if (has_barrier)
+        g_array_append_val(steps, first);
     for (guint i = 0; i < action->n_blocks; i++) {
         WorkStep step = {.kind = STEP_BLOCK,
                          .index = action->blocks[i].index,
@@ -187,40 +203,17 @@ static void start_task(Unplugger *unplugger, const UnplugAction *action, const c
                          .verb = verb};
         g_array_append_val(steps, step);
     }
-    if (has_barrier) {
-        eject.verb = unplugger->eject_enabled ? "1" : "0";
-        g_array_append_val(steps, eject);
-    }
+    if (has_barrier)
+        g_array_append_val(steps, last);
     unplugger->task_job = action->job;
     unplugger->task_has_barrier = has_barrier;
+    unplugger->task_is_offline = action->kind == ACTION_OFFLINE;
     unplugger->task_blocks = g_array_new(FALSE, FALSE, sizeof(JobBlock));
     g_array_append_vals(unplugger->task_blocks, action->blocks, action->n_blocks);
     unplugger->task = executor_submit(unplugger->config.executor,
                                       action->barrier ? EXECUTOR_SOON : EXECUTOR_LATER,
                                       (const WorkStep *)steps->data, steps->len, on_task_done,
                                       unplugger);
-}
-
-static void on_eject_restored(const int *errors, G_GNUC_UNUSED guint n_steps, gpointer user_data)
-{
-    Unplugger *unplugger = user_data;
-
-    if (errors[0] == 0)
-        set_eject_enabled(unplugger, -1);
-    else
-        g_warning("cannot write " EJECT_DIR "/" EJECT_NAME ": %s", g_strerror(errors[0]));
-}
-
-void unplugger_restore_eject(Unplugger *unplugger)
-{
-    if (unplugger->eject_enabled < 0)
-        return;
-    WorkStep step = {.kind = STEP_ATTR,
-                     .dir = EJECT_DIR,
-                     .name = EJECT_NAME,
-                     .verb = unplugger->eject_enabled ? "1" : "0"};
-    executor_submit(unplugger->config.executor, EXECUTOR_SOON, &step, 1, on_eject_restored,
-                    unplugger);
 }
 
 /* --- timer and news --- */
@@ -257,7 +250,7 @@ void unplugger_act(Unplugger *unplugger, const UnplugAction *action)
 {
     switch (action->kind) {
     case ACTION_CHECK:
-        act_check(unplugger, action->job);
+        unplugger_act_check(unplugger, action->job);
         break;
     case ACTION_JOURNAL:
         act_journal(unplugger);
@@ -281,8 +274,7 @@ void unplugger_act(Unplugger *unplugger, const UnplugAction *action)
         act_changed(unplugger, action);
         break;
     case ACTION_STOPPED:
-        if (unplugger->on_stopped)
-            unplugger->on_stopped(unplugger->on_stopped_data);
+        eject_gate_stop(unplugger->gate, on_gate_stopped, unplugger);
         break;
     }
 }

@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "wiring/eject-gate.h"
 #include "wiring/unplugger.h"
 
 struct Unplugger {
@@ -20,7 +21,9 @@ struct Unplugger {
     guint64 task_job;
     GArray *task_blocks; /* of JobBlock */
     gboolean task_has_barrier;
-    int eject_enabled; /* what hotplug/memory/enabled was before the barrier, -1: no barrier */
+    gboolean task_is_offline;
+    EjectGate *gate;
+    GArray *waiting; /* of guint64: jobs whose verify waits for the gate to open */
     guint timer;
 };
 
@@ -29,7 +32,14 @@ UnplugResult unplugger_feed(Unplugger *unplugger, const UnplugEvent *event, guin
 
 /* Carries out one action. ACTION's blocks stay the caller's. */
 void unplugger_act(Unplugger *unplugger, const UnplugAction *action);
+/* Checks the devices of the job and feeds what came of it: ACTION_CHECK. */
+void unplugger_act_check(Unplugger *unplugger, guint64 job_id);
 /* Reads all blocks of JOB; what has changed reaches the machine by unplugger_on_change(). */
 void unplugger_look_at_job(Unplugger *unplugger, const UnplugJob *job);
-/* Puts the kernel's eject switch back to what it was before an earlier daemon's barrier. */
-void unplugger_restore_eject(Unplugger *unplugger);
+/* After the journal was refused, in whole or in part, and before the machine resumes: one more job
+ * that brings back what is offline without an owner. */
+void unplugger_recover(Unplugger *unplugger);
+/* The gate as ORIGINAL (see eject_gate_original()) says that it was left. */
+void unplugger_make_gate(Unplugger *unplugger, int original);
+/* Tells the gate whether a job is ready. */
+void unplugger_tell_gate(Unplugger *unplugger);

@@ -13,6 +13,10 @@
 #include "wiring/truth.h"
 #include "wiring/unplugger-private.h"
 
+/* What the kernel's eject switch is where nobody has touched it. A journal that is lost may have known
+ * better, but a switch that an earlier daemon left at 0 would refuse every eject from now on. */
+#define EJECT_DEFAULT 1
+
 UnplugWorld unplugger_world(const Unplugger *unplugger)
 {
     Meminfo meminfo = {.available_bytes = 0};
@@ -36,6 +40,7 @@ static void carry_out(Unplugger *unplugger)
     g_array_set_size(unplugger->actions, 0);
     unplugger->next_action = 0;
     unplugger->is_carrying_out = FALSE;
+    unplugger_tell_gate(unplugger);
 }
 
 UnplugResult unplugger_feed(Unplugger *unplugger, const UnplugEvent *event, guint64 *job_id)
@@ -46,33 +51,6 @@ UnplugResult unplugger_feed(Unplugger *unplugger, const UnplugEvent *event, guin
 
     carry_out(unplugger);
     return result;
-}
-
-static gboolean is_taken(guint32 index, guint64 inode, gpointer user_data)
-{
-    Unplugger *unplugger = user_data;
-    const UnplugJob *owner = unplug_machine_owner(unplugger->machine, index, inode);
-
-    return owner && owner->id != unplugger->checking_job;
-}
-
-UnplugVerdict *unplugger_check(Unplugger *unplugger, const DeviceSelector *selectors, guint n,
-                               gboolean allow_virtio_mem)
-{
-    Meminfo meminfo = {.available_bytes = 0};
-
-    meminfo_read(unplugger->config.io, &meminfo);
-    UnplugCheckInput input = {
-        .snapshot = model_keeper_snapshot(unplugger->config.keeper),
-        .meminfo = &meminfo,
-        .selectors = selectors,
-        .n_selectors = n,
-        .reserve_bytes = unplugger->config.reserve_bytes,
-        .is_taken = is_taken,
-        .user_data = unplugger,
-        .allow_virtio_mem = allow_virtio_mem,
-    };
-    return unplug_check(&input);
 }
 
 UnplugResult unplugger_submit(Unplugger *unplugger, const UnplugSubmit *submit, guint64 *job_id)
@@ -121,17 +99,22 @@ void unplugger_stop(Unplugger *unplugger, UnplugStoppedFunc func, gpointer user_
     unplugger_feed(unplugger, &event, NULL);
 }
 
-/* What an earlier daemon left. */
-static void take_over(Unplugger *unplugger, JournalState *state)
+/* What an earlier daemon left. FALSE: a job of it makes no sense, and its blocks have no owner. */
+static gboolean take_over(Unplugger *unplugger, JournalState *state)
 {
+    gboolean is_whole = TRUE;
+
     for (guint i = 0; i < state->jobs->len; i++) {
         const UnplugJob *job = state->jobs->pdata[i];
-        if (!unplug_machine_restore(unplugger->machine, job))
+        if (!unplug_machine_restore(unplugger->machine, job)) {
             g_warning("the journal's job %" G_GUINT64_FORMAT " makes no sense; left out", job->id);
-        else if (!job_state_is_ended(job->state))
+            is_whole = FALSE;
+        } else if (!job_state_is_ended(job->state)) {
             g_message("taking job %" G_GUINT64_FORMAT " over (%s)", job->id,
                       job_state_name(job->state));
+        }
     }
+    return is_whole;
 }
 
 Unplugger *unplugger_new(const UnpluggerConfig *config, UnplugChangedFunc func, gpointer user_data)
@@ -143,7 +126,6 @@ Unplugger *unplugger_new(const UnpluggerConfig *config, UnplugChangedFunc func, 
     unplugger->config = *config;
     unplugger->on_changed = func;
     unplugger->on_changed_data = user_data;
-    unplugger->eject_enabled = -1;
     unplugger->actions = unplug_actions_new();
     if (config->state_dir)
         state = journal_load(config->state_dir, config->boot_id, &error);
@@ -153,20 +135,25 @@ Unplugger *unplugger_new(const UnpluggerConfig *config, UnplugChangedFunc func, 
      * clock is ahead of it: no daemon makes a job each microsecond. */
     guint64 first = state ? state->next_job_id : error ? (guint64)g_get_monotonic_time() : 1;
     unplugger->machine = unplug_machine_new(first);
-    if (state) {
-        take_over(unplugger, state);
-        unplugger->eject_enabled = (int)state->eject_enabled;
-    }
+    unplugger_make_gate(unplugger, state ? (int)state->eject_enabled : error ? EJECT_DEFAULT : -1);
+    if (state ? !take_over(unplugger, state) : error != NULL)
+        unplugger_recover(unplugger);
     return unplugger;
+}
+
+void unplugger_set_limits(Unplugger *unplugger, guint64 timeout_ms, guint64 reserve_bytes)
+{
+    unplugger->config.timeout_ms = timeout_ms;
+    unplugger->config.reserve_bytes = reserve_bytes;
 }
 
 void unplugger_resume(Unplugger *unplugger)
 {
     UnplugWorld world = unplugger_world(unplugger);
 
-    unplugger_restore_eject(unplugger);
     unplug_machine_resume(unplugger->machine, &world, unplugger->actions);
     carry_out(unplugger);
+    eject_gate_start(unplugger->gate);
 }
 
 void unplugger_free(Unplugger *unplugger)
@@ -176,6 +163,8 @@ void unplugger_free(Unplugger *unplugger)
     g_clear_handle_id(&unplugger->timer, g_source_remove);
     g_array_unref(unplugger->actions);
     unplug_machine_free(unplugger->machine);
+    eject_gate_free(unplugger->gate);
+    g_array_unref(unplugger->waiting);
     g_free(unplugger);
 }
 

@@ -21,6 +21,7 @@ typedef struct {
     const char *boot_id;
     guint64 timeout_ms;    /* 0: by size */
     guint64 reserve_bytes; /* 0: by size */
+    gboolean gate; /* refuse ejects while no job is ready; see eject-gate.h */
 } UnpluggerConfig;
 
 /* JOB has entered STATE (and may have left it already). */
@@ -29,6 +30,9 @@ typedef void (*UnplugChangedFunc)(const UnplugJob *job, JobState state, gpointer
 /* Reads the journal and takes its jobs over (the next unplugger_resume() lets them go on). */
 Unplugger *unplugger_new(const UnpluggerConfig *config, UnplugChangedFunc func, gpointer user_data);
 void unplugger_free(Unplugger *unplugger); /* accepts NULL */
+
+/* For jobs and checks that come from now on; as in UnpluggerConfig. */
+void unplugger_set_limits(Unplugger *unplugger, guint64 timeout_ms, guint64 reserve_bytes);
 
 void unplugger_resume(Unplugger *unplugger);
 
@@ -51,3 +55,6 @@ const UnplugMachine *unplugger_machine(const Unplugger *unplugger);
 /* What a check of these selectors says now. ALLOW_VIRTIO_MEM as in UnplugCheckInput. */
 UnplugVerdict *unplugger_check(Unplugger *unplugger, const DeviceSelector *selectors, guint n,
                                gboolean allow_virtio_mem);
+/* What a check of DEVICE alone says, without a look at the pages in it (huge pages) and without
+ * warnings: for going over many devices. */
+UnplugVerdict *unplugger_check_briefly(Unplugger *unplugger, const Device *device);

@@ -28,14 +28,18 @@ static gboolean parse_block_path(const char *path, guint32 *index, const char **
     return block_parse_name(name, index);
 }
 
-/* "…/PNP0C80:0a" -> 10, or -1. */
+/* "…/PNP0C80:0a" and "…/PNP0C80:0a/status" -> 10, or -1. */
 static int slot_of_link(const char *link)
 {
     const char *at = strstr(link, "PNP0C80:");
+    char number[8];
     guint64 slot;
 
-    if (at == NULL || !g_ascii_string_to_unsigned(at + strlen("PNP0C80:"), 16, 0, FAKE_SLOT_MAX - 1,
-                                                  &slot, NULL))
+    if (at == NULL)
+        return -1;
+    g_strlcpy(number, at + strlen("PNP0C80:"), sizeof number);
+    number[strcspn(number, "/")] = '\0';
+    if (!g_ascii_string_to_unsigned(number, 16, 0, FAKE_SLOT_MAX - 1, &slot, NULL))
         return -1;
     return (int)slot;
 }
@@ -253,10 +257,11 @@ static int fake_write(gpointer self, const char *dir, guint64 expected_inode, co
 /* The names in PATH, with the lock held, or NULL if there is no such directory. */
 static GPtrArray *names_in(FakeKernel *fake, const char *path)
 {
-    static const char *const beside[] = {"auto_online_blocks", "block_size_bytes", "power",
-                                         "probe", "uevent", "memory012", "memoryfoo", "memory"};
-    static const char *const inside[] = {"online", "phys_index", "power", "removable",
-                                         "state", "subsystem", "uevent", "valid_zones"};
+    static const char *const beside[] = {
+        "auto_online_blocks", "block_size_bytes", "power", "probe", "uevent",
+        "memory012",          "memoryfoo",        "memory"};
+    static const char *const inside[] = {"online", "phys_index", "power",  "removable",
+                                         "state",  "subsystem",  "uevent", "valid_zones"};
     GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
     const char *attribute;
     guint32 index;
@@ -360,11 +365,7 @@ static gssize fake_follow(gpointer self, const char *path, char *target, gsize s
             found = block->link;
     } else if (g_str_has_prefix(path, ACPI_DEVICES "/") &&
                g_str_has_suffix(path, "/physical_node")) {
-        char link[32];
-
-        g_strlcpy(link, path + strlen(ACPI_DEVICES "/"), sizeof link);
-        link[strcspn(link, "/")] = '\0';
-        if (is_bound(fake, slot_of_link(link)))
+        if (is_bound(fake, slot_of_link(path)))
             found = "../../../devices/system/memory/memory0";
     }
     gssize n = found != NULL ? (gssize)strlen(found) : -ENOENT;

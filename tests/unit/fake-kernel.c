@@ -189,8 +189,8 @@ void fake_kernel_add_dimm(FakeKernel *fake, int slot, guint32 first, guint32 cou
         FakeBlock *block = add_block(fake, i);
 
         block->node = 0;
-        g_snprintf(block->link, sizeof block->link,
-                   "../../../LNXSYSTM:00/LNXSYBUS:00/PNP0C80:%02x", (guint)slot);
+        g_snprintf(block->link, sizeof block->link, "../../../LNXSYSTM:00/LNXSYBUS:00/PNP0C80:%02x",
+                   (guint)slot);
     }
     fake_unlock(fake);
 }

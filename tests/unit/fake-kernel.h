@@ -45,8 +45,8 @@ AttrIo *fake_kernel_io(FakeKernel *fake);
 void fake_kernel_add_boot(FakeKernel *fake, guint32 first, guint32 count);
 /* A plugged DIMM: offline blocks, linked to node 0 and to the ACPI device of SLOT. */
 void fake_kernel_add_dimm(FakeKernel *fake, int slot, guint32 first, guint32 count);
-/* A virtio-mem device "virtioNUMBER" with a region of REGION_COUNT blocks from FIRST, of which COUNT
- * have been added: offline, node 0. */
+/* A virtio-mem device "virtioNUMBER" with a region of REGION_COUNT blocks from FIRST, of which
+ * COUNT have been added: offline, node 0. */
 void fake_kernel_add_virtio_mem(FakeKernel *fake, int number, guint32 first, guint32 region_count,
                                 guint32 count);
 /* A block as right after its `add` uevent: offline, no node, no firmware_node. */
@@ -83,10 +83,11 @@ void fake_kernel_set_file(FakeKernel *fake, const char *path, const char *text);
 /* The next TIMES (or FAKE_FOR_EVER) writes of VERB (NULL: any) to the block's state fail with ERROR
  * (positive). 0 times: no more. */
 void fake_kernel_fail(FakeKernel *fake, guint32 index, const char *verb, int error, int times);
-/* Offlining takes MS (or FAKE_FOR_EVER), reads "going-offline" meanwhile, and ends with EINTR and the
- * block online when a signal comes. */
+/* Offlining takes MS (or FAKE_FOR_EVER), reads "going-offline" meanwhile, and ends with EINTR and
+ * the block online when a signal comes. */
 void fake_kernel_set_offline_ms(FakeKernel *fake, guint32 index, int ms);
-/* The block goes away at the next access to it (or: the next write of its state, before it acts). */
+/* The block goes away at the next access to it, or at the next write of its state,
+ * before that acts. */
 void fake_kernel_vanish_on_access(FakeKernel *fake, guint32 index);
 void fake_kernel_vanish_on_write(FakeKernel *fake, guint32 index);
 /* An eject of the DIMM in SLOT (-1: of something that has no blocks) that goes on for MS, then

@@ -3,9 +3,8 @@
  */
 #include <string.h>
 
+#include "framer-check.h"
 #include "qga-protocol/framer.h"
-#include "qga-protocol/json-text.h"
-#include "qga-protocol/json-writer.h"
 
 #define ERROR "E JSON parse error, "
 #define STRAY ERROR "stray "
@@ -16,7 +15,10 @@ typedef struct {
     const char *frames; /* a line for each: "M text" or "E text" */
 } Case;
 
-#define CASE(input, frames) {input, sizeof(input) - 1, frames}
+#define CASE(input, frames)                                                                        \
+    {                                                                                              \
+        input, sizeof(input) - 1, frames                                                           \
+    }
 
 static const Case cases[] = {
     CASE("", ""),
@@ -29,7 +31,8 @@ static const Case cases[] = {
     CASE("'a\"b'\"c'd\"", "M 'a\"b'\nM \"c'd\"\n"),
     CASE("\"\\\"\\'\\\\\\/\\b\\f\\n\\r\\t\\u00e9\\uD83D\\uDE00\"",
          "M \"\\\"\\'\\\\\\/\\b\\f\\n\\r\\t\\u00e9\\uD83D\\uDE00\"\n"),
-    CASE("\"\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80\"", "M \"\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80\"\n"),
+    CASE("\"\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80\"",
+         "M \"\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80\"\n"),
 
     /* numbers end at the byte behind them */
     CASE("0", ""),
@@ -93,8 +96,8 @@ static const Case cases[] = {
     CASE("[1}]", ERROR "expected separator in list\n" ERROR "expecting value\n"),
     CASE("[{\"a\":[}{]}]", ERROR "expecting value\n"),
     CASE("{[}]{}", ERROR "expecting value\nM {}\n"),
-    CASE("var x = {}\n", ERROR "invalid keyword 'var'\n" ERROR "invalid keyword 'x'\n" STRAY
-                              "'='\nM {}\n"),
+    CASE("var x = {}\n",
+         ERROR "invalid keyword 'var'\n" ERROR "invalid keyword 'x'\n" STRAY "'='\nM {}\n"),
     CASE("true True\n", "M true\n" STRAY "'T'\n"),
     CASE("nul\n", ERROR "invalid keyword 'nul'\n"),
     CASE("[tru,fals]", ERROR "invalid keyword 'tru'\n"),
@@ -134,7 +137,7 @@ static void feed(QgaFramer *framer, GString *frames, const char *bytes, gsize n_
     while (done < n_bytes) {
         gsize n = MIN(max_bytes, n_bytes - done);
         QgaFrame frame;
-        gsize taken = qga_framer_feed(framer, (const guint8 *) bytes + done, n, &frame);
+        gsize taken = qga_framer_feed(framer, (const guint8 *)bytes + done, n, &frame);
 
         g_assert_cmpuint(taken, <=, n);
         if (frame.kind == QGA_FRAME_NONE) {
@@ -157,7 +160,7 @@ static void check_case(const Case *c, gsize first_bytes, gsize max_bytes)
     feed(framer, frames, c->input, first_bytes, max_bytes);
     feed(framer, frames, c->input + first_bytes, c->n_bytes - first_bytes, max_bytes);
     if (strcmp(frames->str, c->frames) != 0)
-        g_test_message("input: %s, split at %u", c->input, (guint) first_bytes);
+        g_test_message("input: %s, split at %u", c->input, (guint)first_bytes);
     g_assert_cmpstr(frames->str, ==, c->frames);
     g_string_free(frames, TRUE);
     qga_framer_free(framer);
@@ -199,7 +202,8 @@ static GString *repeated(const char *head, const char *middle, guint n, const ch
     return g_string_append(text, tail);
 }
 
-/* TEXT is one frame, then "{}" is another, in several chunkings. EXPECTED NULL: TEXT as a message. */
+/* TEXT is one frame, then "{}" is another, in several chunkings. EXPECTED NULL: TEXT as a message.
+ */
 static void check_long(GString *text, const char *expected)
 {
     static const gsize chunks[] = {G_MAXSIZE, 4096, 7, 1};
@@ -270,79 +274,34 @@ static void test_error_size(void)
 /* What the framer holds stays near what it was fed, and is given back with the message. */
 static void test_memory(void)
 {
-    static const char *const middles[] = {"a", "\\u00e9", "\",\"", "\":1,\"", "\",[],\"", "\",{},\""};
+    static const char *const middles[] = {"a",       "\\u00e9",  "\",\"",
+                                          "\":1,\"", "\",[],\"", "\",{},\""};
 
     for (guint i = 0; i < G_N_ELEMENTS(middles); i++) {
-        GString *text = repeated("[\"", middles[i], 900 * 1024 / (guint) strlen(middles[i]), "\"]");
+        GString *text = repeated("[\"", middles[i], 900 * 1024 / (guint)strlen(middles[i]), "\"]");
         QgaFramer *framer = qga_framer_new();
         QgaFrame frame;
 
         for (gsize done = 0; done < text->len; done += 100) {
-            qga_framer_feed(framer, (const guint8 *) text->str + done, MIN(100, text->len - done),
+            qga_framer_feed(framer, (const guint8 *)text->str + done, MIN(100, text->len - done),
                             &frame);
             g_assert_cmpuint(qga_framer_memory_bytes(framer), <=, (done + 100) * 5 / 4 + 4096);
         }
-        qga_framer_feed(framer, (const guint8 *) "\xFF ", 2, &frame);
+        qga_framer_feed(framer, (const guint8 *)"\xFF ", 2, &frame);
         g_assert_cmpuint(qga_framer_memory_bytes(framer), <=, 4096);
         g_string_free(text, TRUE);
         qga_framer_free(framer);
     }
 }
 
-/* MESSAGE written by the writer; a string of its own. */
-static char *rewrite(const char *message, gsize n_bytes)
-{
-    QgaOutQueue *queue = qga_out_queue_new();
-    const guint8 *bytes;
-    QgaWriter writer;
-    char *text;
-    gsize n;
-
-    qga_writer_init(&writer, queue);
-    qga_writer_json_text(&writer, message, n_bytes);
-    n = qga_out_queue_peek(queue, &bytes);
-    g_assert_cmpuint(n, ==, qga_out_queue_size(queue));
-    text = g_strndup((const char *) bytes, n);
-    qga_out_queue_free(queue);
-    return text;
-}
-
-/* A message may be read into a tree; and written, framed and written again it stays the same. */
-static void check_message(const char *message, gsize n_bytes)
-{
-    QgaJsonCursor cursor = {message, message + n_bytes};
-    GError *error = NULL;
-    JsonNode *node = qga_json_read_value(&cursor, &error);
-    char *once = rewrite(message, n_bytes);
-    char *line = g_strconcat(once, "\n", NULL);
-    QgaFramer *framer = qga_framer_new();
-    QgaFrame frame;
-    char *twice;
-
-    g_assert_true((node != NULL) == (error == NULL));
-    g_assert_true(node == NULL || cursor.at == cursor.end);
-    g_clear_error(&error);
-    g_clear_pointer(&node, json_node_unref);
-
-    for (const char *p = once; *p != '\0'; p++)
-        g_assert_true(*p >= 0x20 && *p < 0x7F);
-    qga_framer_feed(framer, (const guint8 *) line, strlen(line), &frame);
-    g_assert_cmpint(frame.kind, ==, QGA_FRAME_MESSAGE);
-    twice = rewrite(frame.text, frame.n_bytes);
-    g_assert_cmpstr(once, ==, twice);
-    qga_framer_free(framer);
-    g_free(once);
-    g_free(line);
-    g_free(twice);
-}
-
 /* Random soup that is often nearly JSON: all chunkings agree, and every message is one. */
 static void test_random(void)
 {
     static const char *const pieces[] = {
-        "{", "}", "[", "]", ":", ",", "\"", "'", "\\", "\"a\"", "'b'", "\"\":", "1", "-", "0", ".",
-        "5e1", "true", "null", "x", " ", "\n", "\xFF", "\xC3\xA9", "\xC3", "\\u00", "41", "\\uD83D",
-        "\\uDE00", "{\"a\":1}", "[\"\\n\"]", "\x01", "\x7F"};
+        "{",       "}",       "[",         "]",         ":",    ",",        "\"",   "'",     "\\",
+        "\"a\"",   "'b'",     "\"\":",     "1",         "-",    "0",        ".",    "5e1",   "true",
+        "null",    "x",       " ",         "\n",        "\xFF", "\xC3\xA9", "\xC3", "\\u00", "41",
+        "\\uD83D", "\\uDE00", "{\"a\":1}", "[\"\\n\"]", "\x01", "\x7F"};
     guint n_messages = 0;
 
     for (guint round = 0; round < 20000; round++) {
@@ -358,19 +317,19 @@ static void test_random(void)
         while (done < text->len) {
             QgaFrame frame;
 
-            done += qga_framer_feed(framer, (const guint8 *) text->str + done, text->len - done,
-                                    &frame);
+            done +=
+                qga_framer_feed(framer, (const guint8 *)text->str + done, text->len - done, &frame);
             if (frame.kind == QGA_FRAME_NONE)
                 continue;
             g_string_append_printf(whole, "%s %s\n", frame.kind == QGA_FRAME_MESSAGE ? "M" : "E",
                                    frame.text);
             if (frame.kind == QGA_FRAME_MESSAGE) {
-                check_message(frame.text, frame.n_bytes);
+                framer_check_message(frame.text, frame.n_bytes);
                 n_messages++;
             }
         }
         qga_framer_reset(framer);
-        feed(framer, chunked, text->str, text->len, (gsize) g_test_rand_int_range(1, 4));
+        feed(framer, chunked, text->str, text->len, (gsize)g_test_rand_int_range(1, 4));
         g_assert_cmpstr(whole->str, ==, chunked->str);
         g_string_free(text, TRUE);
         g_string_free(whole, TRUE);

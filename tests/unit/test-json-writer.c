@@ -15,7 +15,7 @@ static char *drain(QgaOutQueue *queue)
 
     while ((n = qga_out_queue_peek(queue, &bytes)) > 0) {
         g_assert_cmpuint(n, <=, QGA_OUT_CHUNK_BYTES);
-        g_string_append_len(text, (const char *) bytes, (gssize) n);
+        g_string_append_len(text, (const char *)bytes, (gssize)n);
         qga_out_queue_consume(queue, n);
     }
     g_assert_null(bytes);
@@ -134,7 +134,8 @@ static void test_bytes_with_nul(void)
 
 static void test_node(void)
 {
-    static const char text[] = "{\"z\": [1, -1.5, true, null, \"\\u00E9\", {}], \"a\": {\"b\": []}}";
+    static const char text[] =
+        "{\"z\": [1, -1.5, true, null, \"\\u00E9\", {}], \"a\": {\"b\": []}}";
     QgaOutQueue *queue = qga_out_queue_new();
     GError *error = NULL;
     JsonNode *node = json_from_string(text, &error);
@@ -201,7 +202,7 @@ static void test_queue(void)
 
     for (guint round = 0; round < 3000; round++) {
         gint what = g_test_rand_int_range(0, 4);
-        gsize n = (gsize) g_test_rand_int_range(0, g_test_rand_bit() ? 100 : 70000);
+        gsize n = (gsize)g_test_rand_int_range(0, g_test_rand_bit() ? 100 : 70000);
         const guint8 *bytes;
 
         if (what <= 1) {
@@ -210,11 +211,11 @@ static void test_queue(void)
             for (gsize i = 0; i < n; i++)
                 block[i] = next++;
             qga_out_queue_append(queue, block, n);
-            g_string_append_len(model, (const char *) block, (gssize) n);
+            g_string_append_len(model, (const char *)block, (gssize)n);
             g_free(block);
         } else if (what == 2) {
             qga_out_queue_consume(queue, MIN(n, model->len));
-            g_string_erase(model, 0, (gssize) MIN(n, model->len));
+            g_string_erase(model, 0, (gssize)MIN(n, model->len));
         } else {
             qga_out_queue_truncate(queue, MIN(n, model->len));
             g_string_truncate(model, model->len - MIN(n, model->len));

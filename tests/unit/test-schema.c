@@ -20,16 +20,28 @@ static QgaSchema *real_schema(void)
 
 static void test_real(void)
 {
-    static const char *const names[] = {
-        "guest-sync", "guest-sync-delimited", "guest-ping", "guest-info", "guest-get-memory-blocks",
-        "guest-set-memory-blocks", "guest-get-memory-block-info", "memory-get-status",
-        "memory-set-target", "memory-get-devices", "memory-get-map", "memory-check-unplug",
-        "memory-plan-unplug", "memory-prepare-unplug", "memory-query-unplug",
-        "memory-cancel-unplug", "memory-get-policy", "memory-set-policy", "memory-set-events"};
+    static const char *const names[] = {"guest-sync",
+                                        "guest-sync-delimited",
+                                        "guest-ping",
+                                        "guest-info",
+                                        "guest-get-memory-blocks",
+                                        "guest-set-memory-blocks",
+                                        "guest-get-memory-block-info",
+                                        "memory-get-status",
+                                        "memory-set-target",
+                                        "memory-get-devices",
+                                        "memory-get-map",
+                                        "memory-check-unplug",
+                                        "memory-plan-unplug",
+                                        "memory-prepare-unplug",
+                                        "memory-query-unplug",
+                                        "memory-cancel-unplug",
+                                        "memory-get-policy",
+                                        "memory-set-policy",
+                                        "memory-set-events"};
     QgaSchema *schema = real_schema();
 
-    g_assert_cmpuint(g_strv_length((char **) qga_schema_commands(schema)), ==,
-                     G_N_ELEMENTS(names));
+    g_assert_cmpuint(g_strv_length((char **)qga_schema_commands(schema)), ==, G_N_ELEMENTS(names));
     for (guint i = 0; i < G_N_ELEMENTS(names); i++) {
         g_assert_true(qga_schema_has_command(schema, names[i]));
         g_assert_cmpstr(qga_schema_commands(schema)[i], ==, names[i]);
@@ -38,7 +50,7 @@ static void test_real(void)
     }
     g_assert_false(qga_schema_has_command(schema, "guest-exec"));
     g_assert_false(qga_schema_has_feature(schema, "guest-exec", "opt-in"));
-    g_assert_cmpuint(g_strv_length((char **) qga_schema_events(schema)), ==, 6);
+    g_assert_cmpuint(g_strv_length((char **)qga_schema_events(schema)), ==, 6);
     qga_schema_free(schema);
     qga_schema_free(NULL);
 }
@@ -112,7 +124,8 @@ static void test_arguments(void)
     } rows[] = {
         {"{\"s\":\"\"}", NULL},
         {"{\"s\":\"a\",\"i\":-1,\"u\":0,\"z\":9223372036854775807,\"n\":1.5,\"b\":false,\"a\":null,"
-         "\"e\":\"blue\",\"p\":{\"x\":1,\"in\":{\"x\":2}},\"l\":[],\"w\":[{\"x\":1}]}", NULL},
+         "\"e\":\"blue\",\"p\":{\"x\":1,\"in\":{\"x\":2}},\"l\":[],\"w\":[{\"x\":1}]}",
+         NULL},
         {"{\"s\":\"\",\"n\":1,\"w\":{\"x\":1}}", NULL},
         {"{}", MISSING("s")},
         {"{\"q\":1}", MISSING("s")},
@@ -124,8 +137,9 @@ static void test_arguments(void)
         {"{\"s\":\"\",\"i\":null}", TYPE("i", "integer")},
         {"{\"s\":\"\",\"i\":true}", TYPE("i", "integer")},
         {"{\"s\":\"\",\"i\":[1]}", TYPE("i", "integer")},
-        {"{\"s\":\"\",\"u\":-1}", TYPE("u", "uint64")},
-        {"{\"s\":\"\",\"z\":-1}", TYPE("z", "uint64")},
+        {"{\"s\":\"\",\"u\":-1}", "Parameter 'u' expects uint64"},
+        {"{\"s\":\"\",\"z\":-1}", "Parameter 'z' expects uint64"},
+        {"{\"s\":\"\",\"l\":[{\"x\":1}],\"u\":1.5}", "Parameter 'u' expects uint64"},
         {"{\"s\":\"\",\"n\":\"1\"}", TYPE("n", "number")},
         {"{\"s\":\"\",\"b\":0}", TYPE("b", "boolean")},
         {"{\"s\":\"\",\"e\":\"green\"}", "Parameter 'e' does not accept value 'green'"},

@@ -8,6 +8,7 @@
 #include "model/acpi-memory.h"
 #include "model/udev-rule.h"
 #include "model/udev-rules.h"
+#include "model/zone-stats.h"
 #include "tests/unit/temp-tree.h"
 
 static AttrIo *open_tree(const TempTree *tree)
@@ -137,7 +138,8 @@ typedef struct {
     Block blocks[3];
     Device devices[2];
     Snapshot snapshot;
-    Zoneinfo zoneinfo;
+    GArray *zones; /* of ZoneStats */
+    OnlineConfig config;
     WarningInput input;
 } Fixture;
 
@@ -145,6 +147,13 @@ static gboolean is_held(guint32 index, G_GNUC_UNUSED guint64 inode,
                         G_GNUC_UNUSED gpointer user_data)
 {
     return index == 33;
+}
+
+static void add_zone(Fixture *f, gboolean is_movable, guint64 present_bytes)
+{
+    ZoneStats zone = {.is_movable = is_movable, .present_bytes = present_bytes};
+
+    g_array_append_val(f->zones, zone);
 }
 
 static void set_up(Fixture *f, G_GNUC_UNUSED gconstpointer data)
@@ -162,12 +171,14 @@ static void set_up(Fixture *f, G_GNUC_UNUSED gconstpointer data)
                              .device_count = 2,
                              .blocks = f->blocks,
                              .devices = f->devices};
-    f->zoneinfo = (Zoneinfo){.kernel_managed_bytes = GIB, .movable_managed_bytes = 2 * GIB};
+    f->zones = g_array_new(FALSE, FALSE, sizeof(ZoneStats));
+    add_zone(f, FALSE, GIB);
+    add_zone(f, TRUE, 2 * GIB);
+    f->config = (OnlineConfig){.policy = ONLINE_POLICY_MOVABLE, .movable_ratio = 301};
     f->input = (WarningInput){.snapshot = &f->snapshot,
-                              .policy = ONLINE_POLICY_MOVABLE,
+                              .zones = f->zones,
+                              .config = &f->config,
                               .auto_online_blocks = "offline",
-                              .zoneinfo = &f->zoneinfo,
-                              .movable_ratio_percent = 301,
                               .udev_rules = udev_rules_find(f->io),
                               .blockless = acpi_memory_find_blockless(f->io),
                               .is_held = is_held};
@@ -182,6 +193,7 @@ static void free_lists(Fixture *f)
 static void tear_down(Fixture *f, G_GNUC_UNUSED gconstpointer data)
 {
     free_lists(f);
+    g_array_unref(f->zones);
     attr_io_free(f->io);
     temp_tree_free(f->tree);
 }
@@ -221,7 +233,7 @@ static void test_blocks(Fixture *f, G_GNUC_UNUSED gconstpointer data)
     f->devices[1].online_kernel_bytes = 0;
     f->blocks[1].state = BLOCK_STATE_OFFLINE; /* 33 is held by a job, 32 by nobody */
     check(f, "offline-blocks", "1 blocks (the first is 32)");
-    f->input.policy = ONLINE_POLICY_NONE;
+    f->config.policy = ONLINE_POLICY_NONE;
     check(f, NULL, NULL);
 }
 
@@ -232,21 +244,21 @@ static void test_auto_online(Fixture *f, G_GNUC_UNUSED gconstpointer data)
     f->input.auto_online_blocks = "online_movable";
     check(f, NULL, NULL);
     f->input.auto_online_blocks = "online";
-    f->input.policy = ONLINE_POLICY_NONE;
+    f->config.policy = ONLINE_POLICY_NONE;
     check(f, NULL, NULL);
 }
 
 static void test_ratio(Fixture *f, G_GNUC_UNUSED gconstpointer data)
 {
-    f->zoneinfo.movable_managed_bytes = 3 * GIB + 64 * MIB;
-    check(f, "movable-ratio", "more than 301 %");
-    f->input.movable_ratio_percent = 400;
+    add_zone(f, TRUE, GIB + 64 * MIB);
+    check(f, "movable-ratio", "more than 301 percent");
+    f->config.movable_ratio = 400;
     check(f, NULL, NULL);
-    /* Kernel memory that was hot-added may go again: it does not count. */
-    f->devices[0].kind = DEVICE_OTHER;
-    f->devices[0].online_kernel_bytes = 512 * MIB;
-    check(f, "movable-ratio", "512 MiB are the kernel's");
-    f->input.zoneinfo = NULL;
+    f->config.movable_ratio = 301;
+    f->config.policy = ONLINE_POLICY_AUTO; /* which looks at the ratio itself */
+    check(f, NULL, NULL);
+    f->config.policy = ONLINE_POLICY_MOVABLE;
+    f->input.zones = NULL;
     check(f, NULL, NULL);
 }
 

@@ -75,6 +75,20 @@ def guest(request, shared):
 
 
 @pytest.fixture
+def boot(memplugd_image):
+    """Boots guests of a test's own making, which end with it."""
+    def start(**arguments):
+        guest = Guest(image=memplugd_image, **arguments)
+        start.guests.append(guest)
+        return guest.__enter__()
+
+    start.guests = []
+    yield start
+    for guest in start.guests:
+        guest.stop()
+
+
+@pytest.fixture
 def agent(guest):
     """A connection to memplugd."""
     with guest.channel() as channel:
@@ -87,6 +101,7 @@ def dimm(guest, agent):
     guest.plug_dimm("dimm")
     guest.wait_states("dimm", "online", "Movable")
     yield "dimm"
+    agent.close()  # the port takes one connection at a time
     if guest.dimm("dimm"):
         take_away(guest, "dimm")
 
@@ -112,5 +127,5 @@ def pytest_runtest_makereport(item, call):
         return
     item.failed = True
     for name, value in getattr(item, "funcargs", {}).items():
-        if isinstance(value, Guest):
-            report.sections.append((name, value.describe()))
+        guests = [value] if isinstance(value, Guest) else getattr(value, "guests", [])
+        report.sections += [(name, guest.describe()) for guest in guests]

@@ -1,22 +1,5 @@
 """Memory that appears comes online as movable, and the agent says of it what the kernel shows."""
-import pytest
-
-from guest import GIB, Archive, Guest
-
-
-@pytest.fixture
-def boot(memplugd_image):
-    """Boots guests of a test's own making, and ends them."""
-    booted = []
-
-    def start(**arguments):
-        guest = Guest(image=memplugd_image, **arguments)
-        booted.append(guest)
-        return guest.__enter__()
-
-    yield start
-    for guest in booted:
-        guest.stop()
+from guest import GIB, Archive, wait_until
 
 
 def rules(name, text):
@@ -78,8 +61,13 @@ def test_the_agents_figures_are_the_kernels(guest, agent, dimm):
 
 def test_the_agent_names_the_dimm_by_its_slot(guest, agent, dimm):
     plugged = guest.dimm(dimm)
-    found, = [device for device in agent.call("memory-get-devices")
-              if device.get("slot") == plugged["slot"] and device["kind"] == "dimm"]
+
+    def listed():
+        return [device for device in agent.call("memory-get-devices")
+                if device.get("slot") == plugged["slot"] and device["kind"] == "dimm"]
+
+    # The kernel says which device a block belongs to only after it has brought the block online.
+    found, = wait_until(listed, "the agent to list the DIMM")
     assert (found["address"], found["size"]) == (plugged["addr"], plugged["size"])
     assert found["state"] == "in-use"
     assert found["online-movable"] == plugged["size"]

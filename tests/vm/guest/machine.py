@@ -41,7 +41,7 @@ class Guest(Memory):
         self.shells = None
         self._keep = keep
         self._block_size = None
-        self._channels = []
+        self._channel = None
         self._arguments = self._qemu(memory, maxmem, slots, append, devices, cpus)
         archives = [self.image.base] + ([self.image.memplugd] if daemon else [])
         with open(self.folder / "initramfs", "wb") as initramfs:
@@ -89,8 +89,8 @@ class Guest(Memory):
 
     def close(self):
         """Lets go of the guest's sockets, so that somebody else may take them."""
-        for channel in self._channels:
-            channel.close()
+        if self._channel:
+            self._channel.close()
         if self.shells:
             self.shells.close()
         if self.qmp:
@@ -109,10 +109,11 @@ class Guest(Memory):
         return self.folder / (name + ".sock")
 
     def channel(self, timeout=PATIENCE_S):
-        """A new connection to the agent's port. The port takes one at a time: close the last."""
-        channel = Channel(self.path("agent"), timeout)
-        self._channels.append(channel)
-        return channel
+        """A new connection to the agent's port, which takes one at a time: the last is closed."""
+        if self._channel:
+            self._channel.close()
+        self._channel = Channel(self.path("agent"), timeout)
+        return self._channel
 
     def shell(self, command, timeout=PATIENCE_S):
         """Runs a command as root; returns (exit status, output)."""

@@ -1,0 +1,81 @@
+/*
+ * The rezone state machine: moves blocks, one at a time, from the zone that they are online in to
+ * the one that they are meant for: offline, then online again.
+ *
+ * An event and the world go in, a list of actions comes out; no I/O, no clock, no log. What it
+ * promises:
+ *  - at most one worker action (MOVE, RETURN) is under way at a time, an attempt is ended after
+ *    REZONE_ATTEMPT_MAX_USEC, and after REZONE_ATTEMPTS_MAX of them the block is given up;
+ *  - no move starts where the reserve would be crossed, and one that crosses it is ended;
+ *  - a block that it took offline is never given up: it is brought back, wherever the kernel lets it.
+ */
+#pragma once
+
+#include <glib.h>
+
+#include "decide/rezone-find.h"
+#include "decide/unplug.h"
+
+#define REZONE_ATTEMPT_MAX_USEC (5 * G_GINT64_CONSTANT(1000000))
+#define REZONE_GUARD_USEC (100 * G_GINT64_CONSTANT(1000))
+#define REZONE_PAUSE_MIN_USEC (100 * G_GINT64_CONSTANT(1000))
+#define REZONE_PAUSE_MAX_USEC (60 * G_GINT64_CONSTANT(1000000))
+#define REZONE_ATTEMPTS_MAX 10
+/* So many returns as the wanted kind; then any zone will do, and at a stop the rest is left to the
+ * next daemon, which the block's mark tells. */
+#define REZONE_RETURNS_MAX 3
+
+typedef enum {
+    REZONE_WANTED, /* blocks: all that are misplaced now */
+    REZONE_DONE,   /* block, truth, error: the worker action is over */
+    REZONE_TICK,   /* the timer has fired, and is gone */
+    REZONE_STOP,   /* bring back what is offline, begin nothing */
+} RezoneEventKind;
+
+typedef struct {
+    RezoneEventKind kind;
+    const RezoneBlock *blocks;
+    guint n_blocks;
+    BlockTruth truth;
+    int error; /* errno of the write that took the block offline; 0: done */
+} RezoneEvent;
+
+typedef struct {
+    gint64 now_usec;
+    guint64 available_bytes; /* MemAvailable */
+    guint64 reserve_bytes;   /* of it that must be left */
+    guint64 block_size_bytes;
+} RezoneWorld;
+
+typedef enum {
+    REZONE_ACT_MOVE,    /* let the worker write "offline", then `verb`; feed DONE */
+    REZONE_ACT_RETURN,  /* let the worker write `verb`; feed DONE */
+    REZONE_ACT_KILL,    /* end the worker's attempt; its DONE still comes */
+    REZONE_ACT_TIMER,   /* feed TICK at `at_usec`; replaces the earlier timer; 0: no timer */
+    REZONE_ACT_MOVED,   /* news: the block is where it is meant to be */
+    REZONE_ACT_GIVE_UP, /* news: it stays where it is; `error` says why */
+    REZONE_ACT_STOPPED, /* after STOP, once */
+} RezoneActionKind;
+
+typedef struct {
+    RezoneActionKind kind;
+    RezoneBlock block;
+    const char *verb; /* static */
+    gint64 at_usec;
+    int error;
+} RezoneAction;
+
+typedef struct RezoneMachine RezoneMachine;
+
+RezoneMachine *rezone_machine_new(void);
+void rezone_machine_free(RezoneMachine *machine); /* accepts NULL */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(RezoneMachine, rezone_machine_free)
+
+/* One event. ACTIONS (of RezoneAction) is appended to; carry them out in order. */
+void rezone_machine_step(RezoneMachine *machine, const RezoneWorld *world,
+                         const RezoneEvent *event, GArray *actions);
+
+/* Whether it has this block offline, or may have. */
+gboolean rezone_machine_holds(const RezoneMachine *machine, guint32 index, guint64 inode);
+/* Whether it has no block to look after at all. */
+gboolean rezone_machine_is_idle(const RezoneMachine *machine);

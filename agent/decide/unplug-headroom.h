@@ -1,0 +1,11 @@
+/*
+ * The part of the check that asks whether what is in the devices finds room elsewhere. For
+ * unplug-check.c alone.
+ */
+#pragma once
+
+#include "decide/unplug-check.h"
+
+/* After the devices: fills in VERDICT's figures and adds every reason that its `needed_bytes`, which
+ * are known by now, give. */
+void headroom_check(UnplugVerdict *verdict, const UnplugCheckInput *input);

@@ -1,0 +1,254 @@
+/*
+ * The onliner with its real worker, file and timers, on the fake kernel: what it writes where at
+ * start, after a crash, and at stop.
+ */
+#include <errno.h>
+#include <glib/gstdio.h>
+
+#include "fake-kernel.h"
+#include "ground/units.h"
+#include "temp-tree.h"
+#include "wiring/onliner.h"
+
+#define BLOCK_BYTES (128 * MIB)
+#define BOOT_ID "0b4c8f0e"
+#define FLAG "sys/devices/system/memory/auto_online_blocks"
+#define ZONEINFO "Node 0, zone   Normal\n  pages free     200000\n        high     100\n" \
+                 "        present  262144\n"
+
+typedef struct {
+    FakeKernel *fake;
+    AttrIo *io;
+    TempTree *tree;
+    Executor *executor;
+    ModelKeeper *keeper;
+    Onliner *onliner;
+    OnlinerConfig config;
+    gboolean is_stopped;
+} World;
+
+static gboolean is_nobodys(G_GNUC_UNUSED guint32 index, G_GNUC_UNUSED guint64 inode,
+                           G_GNUC_UNUSED gpointer user_data)
+{
+    return FALSE;
+}
+
+static void on_change(const ModelChange *change, gpointer user_data)
+{
+    World *world = user_data;
+
+    onliner_on_change(world->onliner, change);
+}
+
+static World *world_new(void)
+{
+    World *world = g_new0(World, 1);
+
+    world->fake = fake_kernel_new(BLOCK_BYTES);
+    world->io = fake_kernel_io(world->fake);
+    world->tree = temp_tree_new();
+    fake_kernel_add_boot(world->fake, 0, 8);
+    fake_kernel_set_available(world->fake, GIB);
+    fake_kernel_set_file(world->fake, "proc/zoneinfo", ZONEINFO);
+    world->config.online = (OnlineConfig){.policy = ONLINE_POLICY_MOVABLE,
+                                          .movable_ratio = ONLINE_RATIO_DEFAULT,
+                                          .rezone = TRUE};
+    world->config.adopt_existing = TRUE;
+    return world;
+}
+
+static void start(World *world)
+{
+    world->executor = executor_new(world->io);
+    world->keeper = model_keeper_new(world->io, FALSE, on_change, world, NULL);
+    world->config.io = world->io;
+    world->config.keeper = world->keeper;
+    world->config.executor = world->executor;
+    world->config.state_dir = world->tree->root;
+    world->config.boot_id = BOOT_ID;
+    world->config.is_live = TRUE;
+    world->config.is_held = is_nobodys;
+    world->config.is_owned = is_nobodys;
+    world->onliner = onliner_new(&world->config);
+    onliner_start(world->onliner);
+}
+
+/* As a SIGKILL would, but for the file that is written when the loop is idle. */
+static void crash(World *world)
+{
+    while (g_main_context_iteration(NULL, FALSE))
+        ;
+    executor_free(world->executor);
+    onliner_free(world->onliner);
+    model_keeper_free(world->keeper);
+}
+
+static void on_stopped(gpointer user_data)
+{
+    ((World *)user_data)->is_stopped = TRUE;
+}
+
+static void stop(World *world)
+{
+    world->is_stopped = FALSE;
+    onliner_stop(world->onliner, on_stopped, world);
+    while (!world->is_stopped)
+        g_main_context_iteration(NULL, TRUE);
+    crash(world);
+}
+
+static void world_free(World *world)
+{
+    g_assert_cmpuint(fake_kernel_traps(world->fake), ==, 0);
+    temp_tree_free(world->tree);
+    attr_io_free(world->io);
+    fake_kernel_free(world->fake);
+    g_free(world);
+}
+
+static void wait_zone(World *world, guint32 index, const char *zone)
+{
+    while (g_strcmp0(fake_kernel_zone(world->fake, index), zone) != 0)
+        g_main_context_iteration(NULL, TRUE);
+    while (executor_is_busy(world->executor))
+        g_main_context_iteration(NULL, TRUE);
+}
+
+static void assert_flag(World *world, const char *word)
+{
+    char line[64];
+
+    g_assert_cmpint(attr_read_line(world->io, FLAG, line, sizeof line), >, 0);
+    g_assert_cmpstr(line, ==, word);
+}
+
+static void test_adopt(void)
+{
+    World *world = world_new();
+
+    fake_kernel_add_dimm(world->fake, 0, 40, 2);
+    start(world);
+    wait_zone(world, 41, "Movable");
+    g_assert_cmpstr(fake_kernel_zone(world->fake, 40), ==, "Movable");
+    stop(world);
+    world_free(world);
+}
+
+static void test_leave(void)
+{
+    World *world = world_new();
+
+    world->config.adopt_existing = FALSE;
+    fake_kernel_add_dimm(world->fake, 0, 40, 2);
+    start(world);
+    stop(world);
+    g_assert_cmpuint(fake_kernel_count_writes(world->fake, -1, NULL), ==, 0);
+    world_free(world);
+}
+
+/* Seen online, and offline now: somebody chose that. A new block at the address is another one. */
+static void test_choice(void)
+{
+    World *world = world_new();
+
+    fake_kernel_add_dimm(world->fake, 0, 40, 2);
+    start(world);
+    wait_zone(world, 41, "Movable");
+    crash(world);
+    fake_kernel_set_state(world->fake, 40, "offline", NULL);
+    fake_kernel_add_dimm(world->fake, 1, 50, 1);
+    start(world);
+    wait_zone(world, 50, "Movable");
+    g_assert_cmpstr(fake_kernel_state(world->fake, 40), ==, "offline");
+    crash(world);
+    fake_kernel_remove_dimm(world->fake, 0);
+    fake_kernel_add_dimm(world->fake, 0, 40, 2);
+    start(world);
+    wait_zone(world, 40, "Movable");
+    stop(world);
+    world_free(world);
+}
+
+static void test_rezone(void)
+{
+    World *world = world_new();
+
+    fake_kernel_add_dimm(world->fake, 0, 40, 2);
+    fake_kernel_set_state(world->fake, 40, "online", "Normal");
+    fake_kernel_set_state(world->fake, 41, "online", "Normal");
+    fake_kernel_fail(world->fake, 40, "offline", EBUSY, 2);
+    start(world);
+    wait_zone(world, 40, "Movable");
+    wait_zone(world, 41, "Movable");
+    stop(world);
+    g_assert_cmpuint(fake_kernel_count_writes(world->fake, 40, "offline"), ==, 3);
+    g_assert_cmpuint(fake_kernel_count_writes(world->fake, 3, NULL), ==, 0);
+    world_free(world);
+}
+
+/* Killed between offline and online: nobody chose that, and the next daemon brings it back. */
+static void test_killed_while_moving(void)
+{
+    World *world = world_new();
+
+    fake_kernel_add_dimm(world->fake, 0, 40, 1);
+    fake_kernel_set_state(world->fake, 40, "online", "Normal");
+    fake_kernel_fail(world->fake, 40, "online_movable", EPERM, 1);
+    start(world);
+    while (fake_kernel_count_writes(world->fake, 40, "online_movable") == 0)
+        g_main_context_iteration(NULL, TRUE);
+    g_assert_cmpstr(fake_kernel_state(world->fake, 40), ==, "offline");
+    executor_free(world->executor);
+    onliner_free(world->onliner);
+    model_keeper_free(world->keeper);
+    start(world);
+    wait_zone(world, 40, "Movable");
+    stop(world);
+    world_free(world);
+}
+
+static void test_kernel_settings(void)
+{
+    World *world = world_new();
+
+    fake_kernel_set_file(world->fake, FLAG, "online\n");
+    start(world);
+    while (executor_is_busy(world->executor))
+        g_main_context_iteration(NULL, TRUE);
+    assert_flag(world, "online_movable");
+    crash(world);
+    assert_flag(world, "online_movable");
+    start(world);
+    g_assert_true(onliner_owns_auto_online(world->onliner));
+    stop(world);
+    assert_flag(world, "online");
+    /* Nothing to restore any more. */
+    fake_kernel_set_file(world->fake, FLAG, "offline\n");
+    start(world);
+    stop(world);
+    assert_flag(world, "offline");
+    /* Below the floor the kernel does nothing by itself. */
+    world->config.online.kernel_floor_bytes = 8 * GIB;
+    fake_kernel_set_file(world->fake, FLAG, "online\n");
+    fake_kernel_add_dimm(world->fake, 0, 40, 2);
+    g_test_expect_message("memplug", G_LOG_LEVEL_MESSAGE, "*auto_online_blocks: offline*");
+    g_test_expect_message("memplug", G_LOG_LEVEL_WARNING, "*kernel-floor-bytes*");
+    start(world);
+    wait_zone(world, 41, "Normal");
+    assert_flag(world, "offline");
+    stop(world);
+    g_test_assert_expected_messages();
+    world_free(world);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/onliner/adopt", test_adopt);
+    g_test_add_func("/onliner/leave", test_leave);
+    g_test_add_func("/onliner/choice", test_choice);
+    g_test_add_func("/onliner/rezone", test_rezone);
+    g_test_add_func("/onliner/killed-while-moving", test_killed_while_moving);
+    g_test_add_func("/onliner/kernel-settings", test_kernel_settings);
+    return g_test_run();
+}

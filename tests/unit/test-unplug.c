@@ -1,0 +1,338 @@
+/*
+ * The unplug state machine's way up: queued, checking, offlining, ready; one test for each
+ * transition, with every action that it gives. The way back is in test-unplug-back.c, the queue and
+ * what clients see of jobs in test-unplug-jobs.c.
+ */
+#include "unplug-bench.h"
+
+static void test_success(void)
+{
+    g_autoptr(Bench) bench = bench_new();
+
+    submit(bench, 7);
+    expect(bench, "journal; 1 queued; 1 checking; check 1");
+    journaled(bench, 0);
+    expect(bench, "");
+    checked(bench, 1, 8, "mm", NULL);
+    expect(bench, "journal; 1 offlining; timer 30000");
+    journaled(bench, 0);
+    expect(bench, "offline 1:8; timer 100");
+    wait_ms(bench, 20);
+    worker_done(bench, 1, 8, "o", 0);
+    expect(bench, "offline 1:9; timer 100");
+    worker_done(bench, 1, 9, "o", 0);
+    expect(bench, "verify 1; timer off");
+    verified(bench, 1, 8, "oo");
+    expect(bench, "journal; 1 ready; timer 60000");
+    journaled(bench, 0);
+    look(bench, 8, "gg");
+    expect(bench, "journal; 1 unplugged; timer off");
+    g_assert_true(unplug_machine_is_idle(bench->machine));
+    g_assert_cmpstr(unplug_job_device_state(job_of(bench, 1), 0), ==, "unplugged");
+    expect_codes(bench, 1, "");
+}
+
+static void test_refused(void)
+{
+    g_autoptr(Bench) bench = bench_new();
+    g_autoptr(GPtrArray) reasons = reason_list_new();
+    const JobDevice *device;
+
+    g_ptr_array_add(reasons, reason_new(REASON_NOT_MOVABLE, "slot7", 8, 0, "in a kernel zone"));
+    g_ptr_array_add(reasons, reason_new(REASON_BALLOON_ACTIVE, NULL, -1, 0, "a balloon"));
+    submit(bench, 7);
+    device = &g_array_index(job_of(bench, 1)->devices, JobDevice, 0);
+    g_assert_cmpstr(device->id, ==, "slot7");
+    forget(bench);
+    checked(bench, 1, 8, "mm", reasons);
+    expect(bench, "journal; 1 failed");
+    expect_codes(bench, 1, "not-movable:8:0 balloon-active");
+    device = &g_array_index(job_of(bench, 1)->devices, JobDevice, 0);
+    g_assert_cmpuint(device->reasons->len, ==, 1);
+    g_assert_cmpstr(unplug_job_device_state(job_of(bench, 1), 0), ==, "in-use");
+    g_assert_null(unplug_machine_owner(bench->machine, 8, 1008));
+    checked(bench, 1, 8, "mm", NULL);
+    expect(bench, "");
+
+    /* a warning refuses nothing */
+    g_ptr_array_remove_index(reasons, 0);
+    submit(bench, 7);
+    forget(bench);
+    checked(bench, 2, 8, "m", reasons);
+    expect(bench, "journal; 2 offlining; timer 30000");
+}
+
+static void test_was_offline(void)
+{
+    g_autoptr(Bench) bench = bench_new();
+
+    submit(bench, 7);
+    checked(bench, 1, 8, "oo", NULL);
+    journaled(bench, 0);
+    forget(bench);
+    journaled(bench, 0);
+    expect(bench, "verify 1; timer off");
+    verified(bench, 1, 8, "oo");
+    expect(bench, "journal; 1 ready; timer 60000");
+    g_assert_true(unplug_machine_holds(bench->machine, 8, 1008));
+    wait_ms(bench, 60000);
+    tick(bench);
+    expect(bench, "journal; 1 rolling-back; 1 expired");
+    g_assert_cmpstr(unplug_job_device_state(job_of(bench, 1), 0), ==, "offline");
+}
+
+static void test_no_journal(void)
+{
+    g_autoptr(Bench) bench = bench_new();
+
+    submit(bench, 7);
+    checked(bench, 1, 8, "mm", NULL);
+    forget(bench);
+    journaled(bench, ENOSPC); /* the one of submit: not what is waited for */
+    expect(bench, "");
+    journaled(bench, ENOSPC);
+    expect(bench, "journal; 1 rolling-back; 1 failed; timer off");
+    expect_codes(bench, 1, "error");
+    journaled(bench, 0);
+    journaled(bench, 0); /* one too many */
+    expect(bench, "");
+}
+
+static void test_memory_before(void)
+{
+    g_autoptr(Bench) bench = bench_new();
+
+    bring_to_offlining(bench, 7, 8, "mm");
+    bench->world.available_bytes = RESERVE_BYTES + BLOCK_BYTES - 1;
+    worker_done(bench, 1, 8, "o", 0);
+    expect(bench, "journal; 1 rolling-back; rollback 1:8; timer off");
+    worker_done(bench, 1, 8, "m", 0);
+    expect(bench, "journal; 1 failed");
+    expect_codes(bench, 1, "low-memory:9:0");
+
+    bench->world.available_bytes = RESERVE_BYTES + BLOCK_BYTES;
+    bring_to_offlining(bench, 7, 8, "mm");
+    g_assert_true(job_of(bench, 2)->attempt_running);
+}
+
+static void test_memory_during(void)
+{
+    g_autoptr(Bench) bench = bench_new();
+
+    bring_to_offlining(bench, 7, 8, "mm");
+    wait_ms(bench, 100);
+    bench->world.available_bytes = RESERVE_BYTES;
+    tick(bench);
+    expect(bench, "timer 100");
+    wait_ms(bench, 100);
+    bench->world.available_bytes = RESERVE_BYTES - 1;
+    tick(bench);
+    expect(bench, "kill 1; journal; 1 rolling-back");
+    tick(bench);
+    expect(bench, "");
+    worker_done(bench, 1, 8, "o", 0); /* it won the race */
+    expect(bench, "rollback 1:8");
+    worker_done(bench, 1, 8, "m", 0);
+    expect(bench, "journal; 1 failed");
+    expect_codes(bench, 1, "low-memory:8:0");
+}
+
+static void test_attempt_end(void)
+{
+    g_autoptr(Bench) bench = bench_new();
+
+    bring_to_offlining(bench, 7, 8, "mm");
+    wait_ms(bench, 4950);
+    tick(bench);
+    expect(bench, "timer 50");
+    wait_ms(bench, 50);
+    tick(bench);
+    expect(bench, "kill 1");
+    wait_ms(bench, 1000);
+    tick(bench);
+    expect(bench, "");
+    worker_done(bench, 1, 8, "m", EINTR);
+    expect(bench, "timer 50");
+    wait_ms(bench, 50);
+    tick(bench); /* the other block has its turn */
+    expect(bench, "offline 1:9; timer 100");
+    wait_ms(bench, 1);
+    worker_done(bench, 1, 9, "o", 0);
+    expect(bench, "offline 1:8; timer 100");
+}
+
+static void test_pauses(void)
+{
+    static const gint64 pauses_ms[] = { 50, 100, 200, 400, 800, 1600, 2000, 2000 };
+    g_autoptr(Bench) bench = bench_new();
+
+    bring_to_offlining(bench, 7, 8, "m");
+    for (guint i = 0; i < G_N_ELEMENTS(pauses_ms); i++) {
+        g_autofree char *timer = g_strdup_printf("timer %" G_GINT64_FORMAT, pauses_ms[i]);
+
+        wait_ms(bench, 7);
+        worker_done(bench, 1, 8, "m", EBUSY);
+        expect(bench, timer);
+        wait_ms(bench, pauses_ms[i]);
+        tick(bench);
+        expect(bench, "offline 1:8; timer 100");
+    }
+}
+
+static void test_deadline(void)
+{
+    static const struct {
+        int error;
+        const char *codes;
+    } rows[] = {
+        { EBUSY, "timeout busy-pages:8:16" },
+        { EAGAIN, "timeout busy-pages:8:11" },
+        { EINTR, "timeout interrupted:8:4" },
+        { ENOMEM, "timeout low-memory:8:12" },
+        { EIO, "timeout error:8:5" },
+        { 0, "timeout onlined-elsewhere:8:0" },
+        { ECANCELED, "timeout" },
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autoptr(Bench) bench = bench_new();
+
+        bring_to_offlining(bench, 7, 8, "mm");
+        wait_ms(bench, 29990);
+        worker_done(bench, 1, 8, "m", rows[i].error);
+        expect(bench, "timer 10");
+        wait_ms(bench, 10);
+        tick(bench);
+        expect(bench, "journal; 1 rolling-back; 1 failed");
+        expect_codes(bench, 1, rows[i].codes);
+    }
+}
+
+static void test_deadline_in_attempt(void)
+{
+    g_autoptr(Bench) bench = bench_new();
+
+    bring_to_offlining(bench, 7, 8, "mm");
+    wait_ms(bench, 4999);
+    worker_done(bench, 1, 8, "o", 0);
+    wait_ms(bench, 25000);
+    tick(bench);
+    forget(bench);
+    wait_ms(bench, 1);
+    tick(bench);
+    expect(bench, ""); /* asked already: the attempt was too long, too */
+    worker_done(bench, 1, 9, "m", EINTR);
+    expect(bench, "journal; 1 rolling-back; rollback 1:8");
+    expect_codes(bench, 1, "timeout busy-pages:9:4");
+}
+
+static void test_final_error(void)
+{
+    g_autoptr(Bench) bench = bench_new();
+
+    bring_to_offlining(bench, 7, 8, "mm");
+    worker_done(bench, 1, 8, "o", 0);
+    forget(bench);
+    worker_done(bench, 1, 9, "m", EPERM);
+    expect(bench, "journal; 1 rolling-back; rollback 1:8; timer off");
+    expect_codes(bench, 1, "error:9:1");
+}
+
+static void test_vanishing(void)
+{
+    g_autoptr(Bench) bench = bench_new();
+
+    /* one block, and the rest gets ready */
+    bring_to_offlining(bench, 7, 8, "mm");
+    worker_done(bench, 1, 8, "g", ENODEV);
+    expect(bench, "offline 1:9"); /* the guard's timer runs already */
+    worker_done(bench, 1, 9, "o", 0);
+    verified(bench, 1, 8, "-o");
+    expect_state(bench, 1, "ready");
+    cancel(bench, 1);
+    worker_done(bench, 1, 9, "m", 0);
+    expect_state(bench, 1, "cancelled");
+
+    /* all: the host did not wait */
+    bring_to_offlining(bench, 7, 8, "mm");
+    look(bench, 9, "g");
+    worker_done(bench, 2, 8, "g", ENODEV);
+    expect(bench, "verify 2; timer off");
+    verified(bench, 2, 8, "gg");
+    expect(bench, "journal; 2 unplugged");
+
+    /* one, and the other cannot go */
+    bring_to_offlining(bench, 7, 8, "mm");
+    look(bench, 9, "g");
+    worker_done(bench, 3, 8, "m", EPERM);
+    expect_state(bench, 3, "failed");
+    expect_codes(bench, 3, "error:8:1 vanished");
+}
+
+static void test_verify(void)
+{
+    g_autoptr(Bench) bench = bench_new();
+
+    bring_to_offlining(bench, 7, 8, "mmo");
+    verified(bench, 1, 8, "ooo"); /* nobody asked */
+    expect(bench, "");
+    worker_done(bench, 1, 8, "c", EINTR);
+    expect(bench, "timer 50");
+    wait_ms(bench, 50);
+    tick(bench);
+    worker_done(bench, 1, 9, "o", 0);
+    expect(bench, "offline 1:9; timer 100; verify 1; timer off");
+    verified(bench, 1, 8, "coo");
+    expect(bench, "timer 50");
+    wait_ms(bench, 50);
+    tick(bench);
+    expect(bench, "verify 1");
+    verified(bench, 1, 8, "o-o"); /* what is not mentioned is not offline */
+    expect(bench, "timer 100");
+    wait_ms(bench, 100);
+    tick(bench);
+    verified(bench, 1, 8, "oom"); /* was offline before, and is online now: journaled first */
+    expect(bench, "verify 1; journal; timer 29800");
+    journaled(bench, 0);
+    expect(bench, "timer 200");
+    wait_ms(bench, 200);
+    tick(bench);
+    worker_done(bench, 1, 10, "o", 0);
+    expect(bench, "offline 1:10; timer 100; verify 1; timer off");
+    verified(bench, 1, 8, "ooo");
+    expect(bench, "journal; 1 ready; timer 60000");
+    verified(bench, 1, 8, "mmm"); /* late */
+    expect(bench, "");
+}
+
+static void test_verify_until_deadline(void)
+{
+    g_autoptr(Bench) bench = bench_new();
+
+    bring_to_offlining(bench, 7, 8, "m");
+    worker_done(bench, 1, 8, "o", 0);
+    wait_ms(bench, 30000);
+    verified(bench, 1, 8, "c");
+    expect_state(bench, 1, "rolling-back");
+    expect_codes(bench, 1, "timeout going-offline:8:0");
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/unplug/success", test_success);
+    g_test_add_func("/unplug/refused", test_refused);
+    g_test_add_func("/unplug/was-offline", test_was_offline);
+    g_test_add_func("/unplug/no-journal", test_no_journal);
+    g_test_add_func("/unplug/memory-before", test_memory_before);
+    g_test_add_func("/unplug/memory-during", test_memory_during);
+    g_test_add_func("/unplug/attempt-end", test_attempt_end);
+    g_test_add_func("/unplug/pauses", test_pauses);
+    g_test_add_func("/unplug/deadline", test_deadline);
+    g_test_add_func("/unplug/deadline-in-attempt", test_deadline_in_attempt);
+    g_test_add_func("/unplug/final-error", test_final_error);
+    g_test_add_func("/unplug/vanishing", test_vanishing);
+    g_test_add_func("/unplug/verify", test_verify);
+    g_test_add_func("/unplug/verify-until-deadline", test_verify_until_deadline);
+    return g_test_run();
+}

@@ -1,0 +1,182 @@
+/*
+ * The promises of the unplug state machine (design, "Promises" and "Jobs"), each checked against
+ * the made-up world and never against what the machine says of itself alone.
+ *
+ * Included by test-unplug-property.c only. Each check ends the program with the seed.
+ */
+#pragma once
+
+#include "unplug-world.h"
+
+/* The table of the design, "Jobs", and what the header of the machine adds to it. */
+static const gboolean allowed[JOB_EXPIRED + 1][JOB_EXPIRED + 1] = {
+    [JOB_QUEUED] = { [JOB_CHECKING] = TRUE, [JOB_CANCELLED] = TRUE, [JOB_FAILED] = TRUE },
+    [JOB_CHECKING] = { [JOB_OFFLINING] = TRUE, [JOB_FAILED] = TRUE, [JOB_CANCELLED] = TRUE },
+    [JOB_OFFLINING] = { [JOB_READY] = TRUE, [JOB_ROLLING_BACK] = TRUE, [JOB_UNPLUGGED] = TRUE },
+    [JOB_READY] = { [JOB_UNPLUGGED] = TRUE, [JOB_ROLLING_BACK] = TRUE, [JOB_OFFLINING] = TRUE },
+    [JOB_ROLLING_BACK] = { [JOB_FAILED] = TRUE,
+                           [JOB_CANCELLED] = TRUE,
+                           [JOB_EXPIRED] = TRUE,
+                           [JOB_UNPLUGGED] = TRUE },
+};
+
+static guint64 transitions[JOB_EXPIRED + 1][JOB_EXPIRED + 1];
+
+static JobState told_state(const World *world, guint64 job)
+{
+    gpointer state = g_hash_table_lookup(world->states, GSIZE_TO_POINTER(job));
+
+    CHECK(world, state != NULL, "job %" G_GUINT64_FORMAT " was never told of", job);
+    return GPOINTER_TO_UINT(state) - 1;
+}
+
+static void check_ready(const World *world, const UnplugJob *job)
+{
+    for (guint i = 0; i < job->blocks->len; i++) {
+        BlockReport report = report_of(world, &g_array_index(job->blocks, JobBlock, i));
+
+        CHECK(world, report.truth == TRUTH_OFFLINE || report.truth == TRUTH_GONE,
+              "job %" G_GUINT64_FORMAT " is ready with block %u not offline", job->id,
+              report.index);
+    }
+}
+
+static void check_changed(World *world, const UnplugAction *action, gboolean was_journal)
+{
+    gpointer told = g_hash_table_lookup(world->states, GSIZE_TO_POINTER(action->job));
+
+    CHECK(world, was_journal, "changed before the journal");
+    if (told == NULL) {
+        CHECK(world, action->state == JOB_QUEUED, "a job begins as %s",
+              job_state_name(action->state));
+    } else {
+        JobState from = GPOINTER_TO_UINT(told) - 1;
+
+        CHECK(world, allowed[from][action->state], "%s -> %s", job_state_name(from),
+              job_state_name(action->state));
+        transitions[from][action->state]++;
+    }
+    g_hash_table_insert(world->states, GSIZE_TO_POINTER(action->job),
+                        GUINT_TO_POINTER(action->state + 1));
+    if (action->state == JOB_READY)
+        check_ready(world, unplug_machine_find(world->machine, action->job));
+}
+
+static const UnplugJob *find_journaled(const World *world, guint64 id)
+{
+    for (guint i = 0; i < world->journal->len; i++) {
+        const UnplugJob *job = g_ptr_array_index(world->journal, i);
+
+        if (job->id == id)
+            return job;
+    }
+    return NULL;
+}
+
+static void check_offline(const World *world, const UnplugAction *action)
+{
+    const UnplugJob *job = unplug_machine_find(world->machine, action->job);
+    const UnplugJob *journaled = find_journaled(world, action->job);
+    gboolean is_listed = FALSE;
+
+    CHECK(world, job != NULL && job->state == JOB_OFFLINING, "an attempt out of offlining");
+    CHECK(world, action->n_blocks == 1, "%u blocks at a time", action->n_blocks);
+    CHECK(world, available_bytes(world) >= BLOCK_BYTES + RESERVE_BYTES, "the reserve is crossed");
+    CHECK(world, journaled != NULL && journaled->state == JOB_OFFLINING, "not journaled");
+    for (guint i = 0; i < journaled->blocks->len; i++) {
+        const JobBlock *block = &g_array_index(journaled->blocks, JobBlock, i);
+
+        if (block->index == action->blocks[0].index)
+            is_listed = block->phase != JOB_BLOCK_WAS_OFFLINE && block->phase != JOB_BLOCK_GONE;
+    }
+    CHECK(world, is_listed, "block %u is not journaled as the job's", action->blocks[0].index);
+    CHECK(world, unplug_machine_holds(world->machine, action->blocks[0].index,
+                                      action->blocks[0].inode), "the intent is not noted");
+    for (guint i = 0; i < N_BLOCKS; i++)
+        CHECK(world, world->blocks[i].owner == 0 ||
+              told_state(world, world->blocks[i].owner) != JOB_ROLLING_BACK,
+              "an attempt while block %u is to be given back", i);
+}
+
+static void check_rollback(const World *world, const UnplugAction *action)
+{
+    const UnplugJob *job = unplug_machine_find(world->machine, action->job);
+
+    CHECK(world, job != NULL && job->state == JOB_ROLLING_BACK, "a rollback out of its state");
+    CHECK(world, action->barrier && action->n_blocks > 0, "no barrier, or no blocks");
+    for (guint i = 0; i < action->n_blocks; i++) {
+        const JobBlock *asked = &action->blocks[i];
+        const Block *block = &world->blocks[asked->index];
+
+        CHECK(world, block->inode != asked->inode || block->truth != TRUTH_OFFLINE ||
+              block->owner == action->job, "block %u was not offlined by this job", asked->index);
+    }
+}
+
+static void check_timer(const World *world, guint n_live, guint n_timed, gint64 lease_end_usec)
+{
+    if (n_live == 0)
+        CHECK(world, world->timer_usec == 0, "a timer runs for nothing");
+    if (n_live > 0 && n_timed == 0 && lease_end_usec == 0 && world->worker.n_blocks > 0)
+        CHECK(world, world->timer_usec == 0, "a timer runs beside a rollback");
+    if (n_timed == 0 && lease_end_usec != 0 && world->worker.n_blocks > 0)
+        CHECK(world, world->timer_usec == lease_end_usec, "not the lease's timer");
+    if (world->timer_usec != 0)
+        CHECK(world, world->timer_usec > world->now_usec, "what is due was not done");
+    if (is_offlining(world) && !world->worker.is_killed)
+        CHECK(world, world->timer_usec != 0 &&
+              world->timer_usec <= world->now_usec + UNPLUG_GUARD_USEC, "nobody guards");
+    if (n_live > 0)
+        CHECK(world, world->timer_usec != 0 || world->worker.n_blocks > 0 ||
+              world->pending.length > 0, "%u jobs wait for nothing", n_live);
+}
+
+static void check_jobs(const World *world)
+{
+    g_autoptr(GPtrArray) jobs = unplug_machine_list(world->machine);
+    guint n_ended = 0;
+    guint n_timed = 0; /* may have a timer other than the lease's */
+    guint n_first = 0; /* between queued and ready, for the first time */
+    gint64 lease_end_usec = 0;
+
+    for (guint i = 0; i < jobs->len; i++) {
+        const UnplugJob *job = g_ptr_array_index(jobs, i);
+
+        CHECK(world, told_state(world, job->id) == job->state, "a change was not told");
+        n_ended += job_state_is_ended(job->state);
+        n_timed += job->state == JOB_OFFLINING;
+        n_first += job->state == JOB_CHECKING ||
+                   (job->state == JOB_OFFLINING && !job->was_reoffline);
+        if (job->state == JOB_READY)
+            lease_end_usec = lease_end_usec == 0 ? job->lease_end_usec
+                                                 : MIN(lease_end_usec, job->lease_end_usec);
+        if (job->state == JOB_OFFLINING && !job->attempt_running)
+            CHECK(world, job->deadline_usec > world->now_usec || world->pending.length > 0,
+                  "job %" G_GUINT64_FORMAT " is past its deadline", job->id);
+        if (job->attempt_running)
+            CHECK(world, is_offlining(world) && world->worker.job == job->id, "no such attempt");
+    }
+    if (is_offlining(world))
+        CHECK(world, unplug_machine_holds(world->machine, world->worker.blocks[0].index,
+                                          world->worker.blocks[0].inode),
+              "block %u is in work, and nobody's", world->worker.blocks[0].index);
+    CHECK(world, n_ended <= UNPLUG_ENDED_MAX, "%u ended jobs", n_ended);
+    CHECK(world, n_first <= 1, "%u jobs at once", n_first);
+    CHECK(world, (jobs->len == n_ended) == unplug_machine_is_idle(world->machine), "idle?");
+    check_timer(world, jobs->len - n_ended, n_timed, lease_end_usec);
+}
+
+/* No block is offline by the hand of a job that is over. */
+static void check_blocks(const World *world)
+{
+    for (guint i = 0; i < N_BLOCKS; i++) {
+        const Block *block = &world->blocks[i];
+        const UnplugJob *owner;
+
+        if (block->truth != TRUTH_OFFLINE || block->owner == 0)
+            continue;
+        owner = unplug_machine_owner(world->machine, i, block->inode);
+        CHECK(world, owner != NULL && owner->id == block->owner,
+              "block %u is left behind by job %" G_GUINT64_FORMAT, i, block->owner);
+    }
+}

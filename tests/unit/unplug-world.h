@@ -1,0 +1,317 @@
+/*
+ * A made-up world for the unplug state machine: blocks, memory, a worker, and a fake clock.
+ *
+ * Included by test-unplug-property.c only. It keeps its own books of who took which block offline,
+ * and never asks the machine. All its luck comes from one seed.
+ */
+#pragma once
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "decide/unplug.h"
+#include "ground/units.h"
+
+#define N_SLOTS 5
+#define SLOT_BLOCKS 3
+#define N_BLOCKS (N_SLOTS * SLOT_BLOCKS)
+#define BLOCK_BYTES (128 * MIB)
+#define RESERVE_BYTES (256 * MIB)
+#define FREE_BYTES (N_BLOCKS * BLOCK_BYTES + RESERVE_BYTES + 64 * MIB)
+#define NEVER G_MAXINT64
+
+/* What happens to a block that is to go offline. */
+typedef enum { EASY, SLOW, BUSY, PINNED, FORBIDDEN, NO_MEMORY, SIGNALLED, N_MOODS } Mood;
+
+typedef struct {
+    guint64 inode;
+    BlockTruth truth;
+    BlockTruth before; /* an attempt: what it comes back to */
+    Mood mood;
+    guint refusals;      /* so many rollbacks fail */
+    guint64 owner;       /* the job whose write took it offline; 0: nobody's */
+    gint64 settles_usec; /* CHANGING with no worker: when it is over; 0: does not apply */
+    guint64 settles_for; /* the job whose it is then, if it went offline; 0: comes back online */
+} Block;
+
+typedef struct {
+    UnplugActionKind kind;
+    guint64 job;
+    JobBlock blocks[N_BLOCKS];
+    guint n_blocks; /* 0: idle */
+    gint64 ends_usec;
+    gboolean is_killed;
+} Worker;
+
+/* An answer that the machine waits for, or a look at some blocks. */
+typedef struct {
+    UnplugEventKind kind; /* CHECKED, JOURNALED, VERIFIED, BLOCKS */
+    guint64 job;
+    int error;
+    guint first;
+    guint count;
+} Pending;
+
+typedef struct {
+    guint32 seed;
+    guint n_steps;
+    GRand *rand;
+    UnplugMachine *machine;
+    gint64 now_usec;
+    gint64 timer_usec;
+    Block blocks[N_BLOCKS];
+    guint64 hog_bytes;
+    guint64 next_inode;
+    Worker worker;
+    GQueue pending;     /* of Pending */
+    GHashTable *states; /* id -> JobState + 1, as CHANGED told */
+    GPtrArray *journal; /* of UnplugJob: the last journal that could be written */
+    guint64 journal_next_id;
+    gboolean journal_fails;
+    gboolean is_friendly;
+    gboolean is_stopping;
+    gboolean is_stopped;
+} World;
+
+#define CHECK(world, condition, ...)                                                              \
+    do {                                                                                          \
+        if (!(condition))                                                                         \
+            broken(world, G_STRINGIFY(__LINE__) ": " #condition, __VA_ARGS__);                    \
+    } while (0)
+
+static void broken(const World *world, const char *where, const char *format, ...)
+    G_GNUC_PRINTF(3, 4) G_GNUC_NORETURN;
+
+static void broken(const World *world, const char *where, const char *format, ...)
+{
+    g_autofree char *what = NULL;
+    va_list args;
+
+    va_start(args, format);
+    what = g_strdup_vprintf(format, args);
+    va_end(args);
+    g_printerr("seed %u, step %u, at %" G_GINT64_FORMAT " us: %s (line %s)\n"
+               "again with: test-unplug-property %u\n",
+               world->seed, world->n_steps, world->now_usec, what, where, world->seed);
+    abort();
+}
+
+static gboolean chance(World *world, guint percent)
+{
+    return g_rand_int_range(world->rand, 0, 100) < (gint32)percent;
+}
+
+static guint pick(World *world, guint below)
+{
+    return g_rand_int_range(world->rand, 0, below);
+}
+
+static gint64 later(World *world, guint max_ms)
+{
+    return world->now_usec + (1 + pick(world, max_ms)) * USEC_PER_MSEC;
+}
+
+static guint64 available_bytes(const World *world)
+{
+    guint64 used_bytes = world->hog_bytes;
+
+    for (guint i = 0; i < N_BLOCKS; i++)
+        used_bytes += world->blocks[i].truth == TRUTH_OFFLINE ? BLOCK_BYTES : 0;
+    return used_bytes < FREE_BYTES ? FREE_BYTES - used_bytes : 0;
+}
+
+static gboolean is_offlining(const World *world)
+{
+    return world->worker.n_blocks > 0 && world->worker.kind == ACTION_OFFLINE;
+}
+
+static gboolean is_in_work(const World *world, guint index)
+{
+    for (guint i = 0; i < world->worker.n_blocks; i++) {
+        if (world->worker.blocks[i].index == index)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+static void push(World *world, UnplugEventKind kind, guint64 job, int error)
+{
+    Pending *pending = g_new0(Pending, 1);
+
+    pending->kind = kind;
+    pending->job = job;
+    pending->error = error;
+    g_queue_push_tail(&world->pending, pending);
+}
+
+static void push_look(World *world, guint first, guint count)
+{
+    push(world, UNPLUG_BLOCKS, 0, 0);
+    ((Pending *)g_queue_peek_tail(&world->pending))->first = first;
+    ((Pending *)g_queue_peek_tail(&world->pending))->count = count;
+}
+
+/* --- the world's own events --- */
+
+static Mood any_mood(World *world)
+{
+    if (world->is_friendly || chance(world, 60))
+        return EASY;
+    return pick(world, N_MOODS);
+}
+
+static void set_truth(World *world, guint index, BlockTruth truth, guint64 owner)
+{
+    world->blocks[index].truth = truth;
+    world->blocks[index].owner = owner;
+    world->blocks[index].settles_usec = 0;
+}
+
+static BlockTruth any_online(World *world)
+{
+    return chance(world, 80) ? TRUTH_ONLINE_MOVABLE : TRUTH_ONLINE_KERNEL;
+}
+
+static void plug(World *world, guint slot)
+{
+    for (guint i = slot * SLOT_BLOCKS; i < (slot + 1) * SLOT_BLOCKS; i++) {
+        Block *block = &world->blocks[i];
+
+        block->inode = world->next_inode++;
+        block->mood = any_mood(world);
+        block->refusals = world->is_friendly || chance(world, 80) ? 0 : pick(world, 8);
+        set_truth(world, i, chance(world, 90) ? TRUTH_ONLINE_MOVABLE : TRUTH_OFFLINE, 0);
+    }
+    push_look(world, slot * SLOT_BLOCKS, SLOT_BLOCKS);
+}
+
+static void vanish(World *world, guint slot)
+{
+    guint count = chance(world, 90) ? SLOT_BLOCKS : 1;
+
+    for (guint i = 0; i < count; i++)
+        set_truth(world, slot * SLOT_BLOCKS + i, TRUTH_GONE, 0);
+    push_look(world, slot * SLOT_BLOCKS, count);
+}
+
+/* Not while the worker holds the hotplug lock over it. */
+static void online_elsewhere(World *world, guint index)
+{
+    if (world->blocks[index].truth != TRUTH_OFFLINE || is_in_work(world, index))
+        return;
+    set_truth(world, index, any_online(world), 0);
+    push_look(world, index, 1);
+}
+
+static void settle(World *world)
+{
+    for (guint i = 0; i < N_BLOCKS; i++) {
+        Block *block = &world->blocks[i];
+
+        if (block->truth != TRUTH_CHANGING || block->settles_usec == 0 ||
+            block->settles_usec > world->now_usec)
+            continue;
+        set_truth(world, i, block->settles_for != 0 ? TRUTH_OFFLINE : TRUTH_ONLINE_MOVABLE,
+                  block->settles_for);
+        push_look(world, i, 1);
+    }
+}
+
+/* --- the worker --- */
+
+static void start_offline(World *world)
+{
+    Block *block = &world->blocks[world->worker.blocks[0].index];
+
+    block->before = block->truth;
+    world->worker.ends_usec = later(world, 50);
+    if (block->truth != TRUTH_ONLINE_MOVABLE && block->truth != TRUTH_ONLINE_KERNEL)
+        return;
+    if (block->mood == EASY)
+        world->worker.ends_usec = later(world, 300);
+    else if (block->mood == SLOW)
+        world->worker.ends_usec = later(world, 12000);
+    else if (block->mood == PINNED)
+        world->worker.ends_usec = NEVER;
+    block->settles_usec = 0;
+    if (!chance(world, 20)) /* else it waits for the hotplug lock, and reads as before */
+        block->truth = TRUTH_CHANGING;
+}
+
+/* The end of an attempt on a block that is still there: its errno. */
+static int end_offline(World *world, guint index)
+{
+    static const int errors[N_MOODS] = { 0, 0, EBUSY, 0, EPERM, ENOMEM, EINTR };
+    Block *block = &world->blocks[index];
+    guint64 job = world->worker.job;
+    int error = errors[block->mood];
+
+    if (block->before != TRUTH_ONLINE_MOVABLE && block->before != TRUTH_ONLINE_KERNEL)
+        return EINVAL;
+    if (world->worker.is_killed) {
+        guint luck = pick(world, 100);
+
+        error = luck < 80 ? EINTR : luck < 85 ? ECANCELED : 0;
+        if (luck >= 95 && !world->is_friendly) {
+            block->truth = TRUTH_CHANGING;
+            block->settles_usec = later(world, 3000);
+            block->settles_for = chance(world, 50) ? job : 0;
+            return EINTR;
+        }
+    }
+    if (error == 0)
+        set_truth(world, index, TRUTH_OFFLINE, job);
+    else
+        set_truth(world, index, block->before, 0);
+    push_look(world, index, 1);
+    if (error == 0 && !world->is_friendly && chance(world, 3))
+        set_truth(world, index, any_online(world), 0);
+    return error;
+}
+
+static int end_rollback(World *world, guint index)
+{
+    Block *block = &world->blocks[index];
+
+    if (block->truth != TRUTH_OFFLINE)
+        return block->truth == TRUTH_CHANGING ? EINVAL : 0;
+    if (block->refusals > 0) {
+        block->refusals--;
+        return EBUSY;
+    }
+    set_truth(world, index, any_online(world), 0);
+    push_look(world, index, 1);
+    return 0;
+}
+
+static BlockReport report_of(const World *world, const JobBlock *asked)
+{
+    const Block *block = &world->blocks[asked->index];
+    gboolean is_same = block->inode == asked->inode;
+
+    return (BlockReport){ .index = asked->index,
+                          .inode = asked->inode,
+                          .truth = is_same ? block->truth : TRUTH_GONE };
+}
+
+/* Lets the kernel finish; REPORTS has room for all. Returns how many reports there are. */
+static guint end_worker(World *world, BlockReport *reports)
+{
+    Worker *worker = &world->worker;
+    guint n_reports = 0;
+
+    for (guint i = 0; i < worker->n_blocks; i++) {
+        BlockReport report = report_of(world, &worker->blocks[i]);
+        int error = ENODEV;
+
+        if (report.truth != TRUTH_GONE)
+            error = worker->kind == ACTION_OFFLINE ? end_offline(world, report.index)
+                                                   : end_rollback(world, report.index);
+        report = report_of(world, &worker->blocks[i]);
+        report.error = error;
+        if (world->is_friendly || !chance(world, 2))
+            reports[n_reports++] = report;
+    }
+    worker->n_blocks = 0;
+    return n_reports;
+}
