@@ -48,8 +48,7 @@ class Shared:
         if self._guest and self.spoiled:
             self.stop()
         if not self._guest:
-            self._guest = Guest(**self._arguments)
-            self._guest.__enter__()
+            self._guest = Guest(**self._arguments).__enter__()
             self.spoiled = False
         return self._guest
 

@@ -75,8 +75,8 @@ class Guest(Memory):
         with open(self.folder / "qemu.log", "wb") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log,
                                             stderr=log, start_new_session=True)
-        wait_until(lambda: self._alive() and self.path("qmp").exists(), "QEMU to start")
-        self.qmp = Qmp(self.path("qmp"))
+        # Once it answers a command, all its other sockets are there too.
+        self.qmp = wait_until(self._try_qmp, "QEMU to start")
         self.shells = Shells([self.path("shell.%d" % n) for n in range(N_SHELLS)])
 
     def wait_booted(self):
@@ -157,6 +157,14 @@ class Guest(Memory):
             parts.append(("QEMU is gone", "status %s"
                           % (self.process and self.process.returncode)))
         return parts
+
+    def _try_qmp(self):
+        """A QMP connection, or None while QEMU does not listen yet."""
+        self._alive()
+        try:
+            return Qmp(self.path("qmp"))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return None
 
     def _try(self, command):
         try:
