@@ -74,7 +74,7 @@ class Guest(Memory):
         with open(self.folder / "qemu.log", "wb") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log,
                                             stderr=log, start_new_session=True)
-        wait_until(lambda: self._alive() and self.path("qmp").exists(), "QEMU to start")
+        wait_until(lambda: self._alive() and self._listens(), "QEMU to start")
         self.qmp = Qmp(self.path("qmp"))
         self.shells = Shells([self.path("shell.%d" % n) for n in range(N_SHELLS)])
 
@@ -151,6 +151,14 @@ class Guest(Memory):
             return self.shells.run(command, 10)[1]
         except (AssertionError, OSError) as problem:
             return "(%s)" % problem
+
+    def _listens(self):
+        """Whether every socket takes connections; asked of the kernel, as each takes only one."""
+        lines = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()[1:]]
+        # The fourth word is __SO_ACCEPTCON (include/linux/net.h), the last the path.
+        listening = {words[7] for words in lines if len(words) > 7 and words[3] == "00010000"}
+        names = ["qmp"] + ["shell.%d" % n for n in range(N_SHELLS)]
+        return all(str(self.path(name)) in listening for name in names)
 
     def _alive_quietly(self):
         return self.process is not None and self.process.poll() is None
