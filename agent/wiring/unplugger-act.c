@@ -10,7 +10,39 @@
 #include "wiring/truth.h"
 #include "wiring/unplugger-private.h"
 
+/* Blocks and reasons of ended jobs that the journal keeps: they are for queries only, clients can end
+ * many large jobs, and the journal is written whole at each change. */
+#define JOURNAL_ENDED_MAX 1024
+
 /* --- journal --- */
+
+static guint weigh(const UnplugJob *job)
+{
+    guint weight = job->blocks->len + job->reasons->len;
+
+    for (guint i = 0; i < job->devices->len; i++)
+        weight += g_array_index(job->devices, JobDevice, i).reasons->len + 1;
+    return weight;
+}
+
+/* Copies of the jobs that a next daemon must know, and of the last ended ones: as many as fit, and
+ * the very last in any case. */
+static void add_jobs(const Unplugger *unplugger, GPtrArray *copies)
+{
+    g_autoptr(GPtrArray) jobs = unplug_machine_list(unplugger->machine);
+    guint weight = 0;
+
+    for (guint i = jobs->len; i-- > 0;) {
+        const UnplugJob *job = jobs->pdata[i];
+        gboolean is_first = weight == 0;
+        if (job_state_is_ended(job->state)) {
+            weight += weigh(job);
+            if (weight > JOURNAL_ENDED_MAX && !is_first)
+                continue;
+        }
+        g_ptr_array_insert(copies, 0, unplug_job_copy(job));
+    }
+}
 
 static int write_journal(Unplugger *unplugger)
 {
@@ -19,12 +51,10 @@ static int write_journal(Unplugger *unplugger)
 
     if (!unplugger->config.state_dir)
         return 0;
-    g_autoptr(GPtrArray) jobs = unplug_machine_list(unplugger->machine);
     state->boot_id = g_strdup(unplugger->config.boot_id);
     state->next_job_id = unplug_machine_next_job_id(unplugger->machine);
     state->eject_enabled = eject_gate_original(unplugger->gate);
-    for (guint i = 0; i < jobs->len; i++)
-        g_ptr_array_add(state->jobs, unplug_job_copy(jobs->pdata[i]));
+    add_jobs(unplugger, state->jobs);
     if (journal_save(unplugger->config.state_dir, state, &error))
         return 0;
     g_warning("cannot write the journal: %s", error->message);

@@ -57,7 +57,7 @@ static World *world_new(void)
     return world;
 }
 
-static void start(World *world)
+static void start_with(World *world, BlockOwnedFunc is_held)
 {
     world->executor = executor_new(world->io);
     world->keeper = model_keeper_new(world->io, FALSE, on_change, world, NULL);
@@ -67,10 +67,15 @@ static void start(World *world)
     world->config.state_dir = world->tree->root;
     world->config.boot_id = BOOT_ID;
     world->config.is_live = TRUE;
-    world->config.is_held = is_nobodys;
+    world->config.is_held = is_held;
     world->config.is_owned = is_nobodys;
     world->onliner = onliner_new(&world->config);
     onliner_start(world->onliner);
+}
+
+static void start(World *world)
+{
+    start_with(world, is_nobodys);
 }
 
 /* As a SIGKILL would, but for the file that is written when the loop is idle. */
@@ -207,6 +212,40 @@ static void test_killed_while_moving(void)
     world_free(world);
 }
 
+static gboolean is_everybodys(G_GNUC_UNUSED guint32 index, G_GNUC_UNUSED guint64 inode,
+                              gpointer user_data)
+{
+    const gboolean *is_held = user_data;
+
+    return *is_held;
+}
+
+/* A job took the block before it was ever online, and has ended: the block is new memory again. */
+static void test_new_while_held(void)
+{
+    World *world = world_new();
+    gboolean is_held = FALSE;
+
+    fake_kernel_add_dimm(world->fake, 0, 40, 1);
+    fake_kernel_fail(world->fake, 40, "online_movable", EPERM, 1);
+    start(world);
+    while (fake_kernel_count_writes(world->fake, 40, "online_movable") == 0)
+        g_main_context_iteration(NULL, TRUE);
+    executor_free(world->executor);
+    onliner_free(world->onliner);
+    model_keeper_free(world->keeper);
+    is_held = TRUE;
+    world->config.user_data = &is_held;
+    start_with(world, is_everybodys);
+    g_assert_false(executor_is_busy(world->executor));
+    is_held = FALSE;
+    onliner_review(world->onliner);
+    g_assert_true(executor_is_busy(world->executor));
+    wait_zone(world, 40, "Movable");
+    stop(world);
+    world_free(world);
+}
+
 static void test_kernel_settings(void)
 {
     World *world = world_new();
@@ -249,6 +288,7 @@ int main(int argc, char **argv)
     g_test_add_func("/onliner/choice", test_choice);
     g_test_add_func("/onliner/rezone", test_rezone);
     g_test_add_func("/onliner/killed-while-moving", test_killed_while_moving);
+    g_test_add_func("/onliner/new-while-held", test_new_while_held);
     g_test_add_func("/onliner/kernel-settings", test_kernel_settings);
     return g_test_run();
 }

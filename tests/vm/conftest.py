@@ -75,6 +75,20 @@ def guest(request, shared):
 
 
 @pytest.fixture
+def boot(memplugd_image):
+    """Boots guests of a test's own making, which end with it."""
+    def start(**arguments):
+        guest = Guest(image=memplugd_image, **arguments)
+        start.guests.append(guest)
+        return guest.__enter__()
+
+    start.guests = []
+    yield start
+    for guest in start.guests:
+        guest.stop()
+
+
+@pytest.fixture
 def agent(guest):
     """A connection to memplugd."""
     with guest.channel() as channel:
