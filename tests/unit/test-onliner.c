@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <glib/gstdio.h>
+#include <sys/stat.h>
 
 #include "fake-kernel.h"
 #include "ground/units.h"
@@ -212,6 +213,20 @@ static void test_killed_while_moving(void)
     world_free(world);
 }
 
+/* A pipe in the place of a file of statedir is not waited for. */
+static void test_no_file(void)
+{
+    World *world = world_new();
+    g_autofree char *path = g_build_filename(world->tree->root, "blocks", NULL);
+
+    g_assert_cmpint(mkfifo(path, 0600), ==, 0);
+    g_test_expect_message("memplug", G_LOG_LEVEL_WARNING, "*what was known of blocks is lost*");
+    start(world);
+    g_test_assert_expected_messages();
+    stop(world);
+    world_free(world);
+}
+
 static gboolean is_everybodys(G_GNUC_UNUSED guint32 index, G_GNUC_UNUSED guint64 inode,
                               gpointer user_data)
 {
@@ -288,6 +303,7 @@ int main(int argc, char **argv)
     g_test_add_func("/onliner/choice", test_choice);
     g_test_add_func("/onliner/rezone", test_rezone);
     g_test_add_func("/onliner/killed-while-moving", test_killed_while_moving);
+    g_test_add_func("/onliner/no-file", test_no_file);
     g_test_add_func("/onliner/new-while-held", test_new_while_held);
     g_test_add_func("/onliner/kernel-settings", test_kernel_settings);
     return g_test_run();
