@@ -295,6 +295,22 @@ static void test_kernel_settings(void)
     world_free(world);
 }
 
+/* Stopped before what the start asked for is written: that goes first, and then it is undone. */
+static void test_stopped_at_once(void)
+{
+    World *world = world_new();
+
+    fake_kernel_set_file(world->fake, FLAG, "online\n");
+    start(world);
+    g_assert_true(executor_is_busy(world->executor));
+    onliner_stop(world->onliner, on_stopped, world);
+    while (!world->is_stopped || executor_is_busy(world->executor))
+        g_main_context_iteration(NULL, TRUE);
+    assert_flag(world, "online");
+    crash(world);
+    world_free(world);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -306,5 +322,6 @@ int main(int argc, char **argv)
     g_test_add_func("/onliner/no-file", test_no_file);
     g_test_add_func("/onliner/new-while-held", test_new_while_held);
     g_test_add_func("/onliner/kernel-settings", test_kernel_settings);
+    g_test_add_func("/onliner/stopped-at-once", test_stopped_at_once);
     return g_test_run();
 }
