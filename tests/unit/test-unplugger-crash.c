@@ -224,6 +224,23 @@ static void test_lost_journal_and_flag(World *world, G_GNUC_UNUSED gconstpointer
     g_assert_cmpint(fake_kernel_hotplug_flag(world->fake), ==, 1);
 }
 
+/* As many devices as a job can have: every block of the last one comes back too. */
+static void test_lost_journal_of_many(World *world, G_GNUC_UNUSED gconstpointer data)
+{
+    world_kill_daemon(world);
+    for (guint i = 1; i < UNPLUG_DEVICES_MAX; i++)
+        fake_kernel_add_dimm(world->fake, (int)i, WORLD_FIRST + WORLD_COUNT + 2 * i, 2);
+    fake_kernel_set_state(world->fake, WORLD_FIRST, "offline", NULL);
+    temp_tree_write(world->tree, JOURNAL_FILE, "x");
+    expect_warning();
+    world_start_daemon(world);
+    g_test_assert_expected_messages();
+    g_autoptr(GPtrArray) jobs = unplug_machine_list(unplugger_machine(world->unplugger));
+    g_assert_cmpuint(jobs->len, ==, 1);
+    g_assert_cmpuint(((const UnplugJob *)jobs->pdata[0])->blocks->len, ==,
+                     1 + 2 * (UNPLUG_DEVICES_MAX - 1));
+}
+
 /* One job of two makes no sense: the other goes on, and the blocks of the first come back. */
 static void test_half_a_journal(World *world, G_GNUC_UNUSED gconstpointer data)
 {
@@ -317,6 +334,7 @@ int main(int argc, char **argv)
     ADD("gate-cannot-open", test_gate_cannot_open);
     ADD("lost-journal", test_lost_journal);
     ADD("lost-journal-and-flag", test_lost_journal_and_flag);
+    ADD("lost-journal-of-many", test_lost_journal_of_many);
     ADD("half-a-journal", test_half_a_journal);
     ADD("journal-of-another-boot", test_journal_of_another_boot);
     return g_test_run();
