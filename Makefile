@@ -250,6 +250,8 @@ install: $(BUILD)/memplugd $(BUILD)/memplugctl
 		install -D -m 0644 $$page $(DESTDIR)$(mandir)/man$${page##*.}/$${page##*/} || exit 1; done
 	install -D -m 0644 README.md $(DESTDIR)$(docdir)/README.md
 	install -D -m 0644 docs/udev.md $(DESTDIR)$(docdir)/udev.md
+	install -D -m 0644 docs/protocol.md $(DESTDIR)$(docdir)/protocol.md
+	install -D -m 0644 qga-protocol/memplug-schema.json $(DESTDIR)$(docdir)/memplug-schema.json
 	install -D -m 0644 docs/memhp-movable.cfg $(DESTDIR)$(docdir)/memhp-movable.cfg
 
 uninstall:
@@ -265,6 +267,8 @@ uninstall:
 		$(foreach page,$(MAN_PAGES),$(DESTDIR)$(mandir)/man$(subst .,,$(suffix $(page)))/$(notdir $(page))) \
 		$(DESTDIR)$(docdir)/README.md \
 		$(DESTDIR)$(docdir)/udev.md \
+		$(DESTDIR)$(docdir)/protocol.md \
+		$(DESTDIR)$(docdir)/memplug-schema.json \
 		$(DESTDIR)$(docdir)/memhp-movable.cfg
 	@echo "left in place: $(DESTDIR)$(sysconfdir)/memplug"
 

@@ -256,21 +256,21 @@ static gboolean is_unlinked(const Block *block)
     return block->device < 0 || block->look_again;
 }
 
-static gboolean has_nodes(const Snapshot *snapshot)
+static gboolean has_nodes(const Block *blocks, guint n)
 {
-    for (guint32 i = 0; i < snapshot->block_count; i++) {
-        if (snapshot->blocks[i].node >= 0)
+    for (guint i = 0; i < n; i++) {
+        if (blocks[i].node >= 0)
             return TRUE;
     }
     return FALSE;
 }
 
-gboolean snapshot_has_loose_ends(const Snapshot *snapshot)
+gboolean snapshot_find_loose_ends(const Block *blocks, guint n)
 {
-    gboolean nodes = has_nodes(snapshot);
+    gboolean nodes = has_nodes(blocks, n);
 
-    for (guint32 i = 0; i < snapshot->block_count; i++) {
-        if (is_in_flux(&snapshot->blocks[i], nodes) || is_unlinked(&snapshot->blocks[i]))
+    for (guint i = 0; i < n; i++) {
+        if (is_in_flux(&blocks[i], nodes) || is_unlinked(&blocks[i]))
             return TRUE;
     }
     return FALSE;
@@ -304,7 +304,7 @@ Snapshot *snapshot_refresh(Snapshot *old, const AttrIo *io, const guint32 *indic
 
     g_array_append_vals(named, indices, n);
     sort_indices(named);
-    r.has_nodes = has_nodes(old);
+    r.has_nodes = has_nodes(old->blocks, old->block_count);
 
     for (guint32 i = 0; i < old->block_count || at < named->len;) {
         const Block *before = i < old->block_count ? &old->blocks[i] : NULL;

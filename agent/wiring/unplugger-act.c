@@ -10,9 +10,6 @@
 #include "wiring/truth.h"
 #include "wiring/unplugger-private.h"
 
-/* For one block that could not be taken offline: each attempt may come to this. */
-#define FAILED_BLOCK_BUDGET_USEC (20 * USEC_PER_MSEC)
-
 /* Blocks and reasons of ended jobs that the journal keeps: they are for queries only, clients can end
  * many large jobs, and the journal is written whole at each change. */
 #define JOURNAL_ENDED_MAX 1024
@@ -185,7 +182,7 @@ static BlockContents look_into(const Unplugger *unplugger, guint32 index)
     Meminfo meminfo = {.hugepages_free = 0};
 
     g_autofree PageSample *sample = contents_of_blocks(unplugger->config.io, snapshot,
-                                                       &index, 1, FAILED_BLOCK_BUDGET_USEC);
+                                                       &index, 1, CONTENTS_BUDGET_USEC);
     meminfo_read(unplugger->config.io, &meminfo);
     return (BlockContents){
         .pages = page_sample_scale(sample, contents_pages(snapshot->block_size_bytes)),
