@@ -98,21 +98,22 @@ static GArray *ranges_read_or(const AttrIo *io, const GArray *keep)
 }
 
 /* At the first scan a block is taken for boot RAM where nothing else is told of it. While a DIMM is
- * being added that may be wrong, so then blocks that no one has brought online yet stay without a
- * device until they are linked. */
-static void doubt_offline_blocks(const AttrIo *io, GArray *blocks)
+ * being added (IS_COMING, asked before the blocks were read) that may be wrong, so then blocks that no
+ * one has brought online yet stay without a device until they are linked, and the others are looked
+ * at again. So are those right behind a DIMM's: its links are made one after the other. */
+static void doubt_blocks(GArray *blocks, gboolean is_coming)
 {
-    gboolean is_asked = FALSE;
+    const Block *behind_dimm = NULL; /* the last block, if it is one or may be */
 
     for (guint i = 0; i < blocks->len; i++) {
         Block *block = &g_array_index(blocks, Block, i);
+        gboolean is_behind = behind_dimm != NULL && behind_dimm->index + 1 == block->index;
 
-        if (block->backing != BLOCK_BACKING_UNRESOLVED || block->state != BLOCK_STATE_OFFLINE)
+        behind_dimm = block->backing == BLOCK_BACKING_ACPI || is_behind ? block : NULL;
+        if (block->backing != BLOCK_BACKING_UNRESOLVED)
             continue;
-        if (!is_asked && !devices_is_dimm_coming(io))
-            return;
-        is_asked = TRUE;
-        block->is_new = TRUE;
+        block->is_new = is_coming && block->state == BLOCK_STATE_OFFLINE;
+        block->look_again = is_coming || is_behind;
     }
 }
 
@@ -160,6 +161,7 @@ Snapshot *snapshot_rescan(const Snapshot *old, const AttrIo *io, GError **error)
     }
     sort_indices(indices);
 
+    gboolean is_coming = old == NULL && devices_is_dimm_coming(io);
     GArray *blocks = new_blocks(indices->len);
     for (guint i = 0; i < indices->len; i++) {
         Block block;
@@ -170,7 +172,7 @@ Snapshot *snapshot_rescan(const Snapshot *old, const AttrIo *io, GError **error)
     if (old != NULL)
         mark_new_blocks(blocks, old);
     else
-        doubt_offline_blocks(io, blocks);
+        doubt_blocks(blocks, is_coming);
     /* After the blocks: a driver's resource is there before its blocks are. */
     GArray *ranges = ranges_read_or(io, old != NULL ? snapshot_data(old)->ranges : NULL);
     return snapshot_make(io, old, block_size_bytes, blocks, ranges);

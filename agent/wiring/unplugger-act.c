@@ -114,10 +114,12 @@ static void act_verify(Unplugger *unplugger, guint64 job_id)
 {
     const UnplugJob *job = unplug_machine_find(unplugger->machine, job_id);
 
-    if (job->state != JOB_OFFLINING || eject_gate_is_open(unplugger->gate))
+    if (job->state != JOB_OFFLINING || eject_gate_is_open(unplugger->gate)) {
         verify(unplugger, job_id);
-    else
-        g_array_append_val(unplugger->waiting, job_id);
+        return;
+    }
+    g_array_append_val(unplugger->waiting, job_id);
+    eject_gate_retry(unplugger->gate); /* also where another job is ready, and the gate shut */
 }
 
 /* --- gate --- */

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <glib/gstdio.h>
+#include <sys/stat.h>
 
 #include "fake-kernel.h"
 #include "ground/units.h"
@@ -212,6 +213,20 @@ static void test_killed_while_moving(void)
     world_free(world);
 }
 
+/* A pipe in the place of a file of statedir is not waited for. */
+static void test_no_file(void)
+{
+    World *world = world_new();
+    g_autofree char *path = g_build_filename(world->tree->root, "blocks", NULL);
+
+    g_assert_cmpint(mkfifo(path, 0600), ==, 0);
+    g_test_expect_message("memplug", G_LOG_LEVEL_WARNING, "*what was known of blocks is lost*");
+    start(world);
+    g_test_assert_expected_messages();
+    stop(world);
+    world_free(world);
+}
+
 static gboolean is_everybodys(G_GNUC_UNUSED guint32 index, G_GNUC_UNUSED guint64 inode,
                               gpointer user_data)
 {
@@ -280,6 +295,22 @@ static void test_kernel_settings(void)
     world_free(world);
 }
 
+/* Stopped before what the start asked for is written: that goes first, and then it is undone. */
+static void test_stopped_at_once(void)
+{
+    World *world = world_new();
+
+    fake_kernel_set_file(world->fake, FLAG, "online\n");
+    start(world);
+    g_assert_true(executor_is_busy(world->executor));
+    onliner_stop(world->onliner, on_stopped, world);
+    while (!world->is_stopped || executor_is_busy(world->executor))
+        g_main_context_iteration(NULL, TRUE);
+    assert_flag(world, "online");
+    crash(world);
+    world_free(world);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -288,7 +319,9 @@ int main(int argc, char **argv)
     g_test_add_func("/onliner/choice", test_choice);
     g_test_add_func("/onliner/rezone", test_rezone);
     g_test_add_func("/onliner/killed-while-moving", test_killed_while_moving);
+    g_test_add_func("/onliner/no-file", test_no_file);
     g_test_add_func("/onliner/new-while-held", test_new_while_held);
     g_test_add_func("/onliner/kernel-settings", test_kernel_settings);
+    g_test_add_func("/onliner/stopped-at-once", test_stopped_at_once);
     return g_test_run();
 }
