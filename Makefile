@@ -167,6 +167,10 @@ PROVE := prove --failures --comments --exec tests/run-test
 export MEMPLUG_BUILD := $(BUILD)
 export PYTHON
 
+# Before the rules that need them: make expands prerequisites as it reads them.
+FUZZ_TARGETS := framer session
+FUZZ_BINARIES := $(FUZZ_TARGETS:%=$(BUILD)/tests/fuzz/fuzz-%)
+
 .PHONY: run-check run-check-unit run-check-vm run-soak run-demo run-bench-online run-bench-unplug guest
 run-check-unit: lint $(UNIT_BINARIES) $(FUZZ_BINARIES) all
 	$(Q)$(PROVE) $(UNIT_BINARIES) tests/fuzz/run $(PROTOCOL_TESTS)
@@ -195,8 +199,6 @@ run-demo: guest
 
 # --- fuzzing: libFuzzer, by clang. `make fuzz SECONDS=600`; a short run is part of the tests ---
 
-FUZZ_TARGETS := framer session
-FUZZ_BINARIES := $(FUZZ_TARGETS:%=$(BUILD)/tests/fuzz/fuzz-%)
 FUZZ_SOURCES := tests/unit/session-fixture.c tests/unit/framer-check.c $(wildcard qga-protocol/*.c)
 FUZZ_FLAGS := -std=gnu17 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
 CLANG ?= clang
@@ -210,6 +212,10 @@ $(FUZZ_BINARIES): $(BUILD)/tests/fuzz/%: tests/fuzz/%.c $(FUZZ_SOURCES) $(BUILD)
 .PHONY: fuzz
 fuzz: $(FUZZ_BINARIES)
 	$(Q)SECONDS=$(SECONDS) tests/fuzz/run $(FUZZ_BINARIES)
+
+.PHONY: bench-report
+bench-report: $(BUILD)/memplugd
+	$(Q)$(PYTHON) tests/bench/bench-report
 
 .PHONY: lint format
 lint:
@@ -244,6 +250,8 @@ install: $(BUILD)/memplugd $(BUILD)/memplugctl
 		install -D -m 0644 $$page $(DESTDIR)$(mandir)/man$${page##*.}/$${page##*/} || exit 1; done
 	install -D -m 0644 README.md $(DESTDIR)$(docdir)/README.md
 	install -D -m 0644 docs/udev.md $(DESTDIR)$(docdir)/udev.md
+	install -D -m 0644 docs/protocol.md $(DESTDIR)$(docdir)/protocol.md
+	install -D -m 0644 qga-protocol/memplug-schema.json $(DESTDIR)$(docdir)/memplug-schema.json
 	install -D -m 0644 docs/memhp-movable.cfg $(DESTDIR)$(docdir)/memhp-movable.cfg
 
 uninstall:
@@ -259,6 +267,8 @@ uninstall:
 		$(foreach page,$(MAN_PAGES),$(DESTDIR)$(mandir)/man$(subst .,,$(suffix $(page)))/$(notdir $(page))) \
 		$(DESTDIR)$(docdir)/README.md \
 		$(DESTDIR)$(docdir)/udev.md \
+		$(DESTDIR)$(docdir)/protocol.md \
+		$(DESTDIR)$(docdir)/memplug-schema.json \
 		$(DESTDIR)$(docdir)/memhp-movable.cfg
 	@echo "left in place: $(DESTDIR)$(sysconfdir)/memplug"
 
@@ -286,6 +296,7 @@ help:
 	@echo "make fuzz            fuzz the wire layer for SECONDS=$(SECONDS) a target"
 	@echo "make bench-unplug    a bare device_del against memplug in a busy guest (ROUNDS=20)"
 	@echo "make bench-online    how soon memory is online: the kernel, udev, qemu-ga, memplugd"
+	@echo "make bench-report    answers about 32,768 blocks: memplugd, qemu-ga and lsmem (needs root)"
 	@echo "make lint, format    the tree's rules; clang-format"
 	@echo "make deps            install what building and testing need (Debian)"
 	@echo "make clean           remove build/"

@@ -1,7 +1,7 @@
 /*
  * Reading text that the framer has passed. There are no checks for the end of the text in here: the
  * framer has seen every token closed, and a NUL stands behind the text. What may still be wrong
- * (keys given twice) is found while the tree is built.
+ * (keys given twice, too many of them) is found while the tree is built.
  */
 #include "qga-protocol/json-text.h"
 
@@ -187,6 +187,15 @@ static JsonNode *read_array(QgaJsonCursor *cursor, GError **error)
     return node;
 }
 
+gboolean qga_json_may_add_member(guint n_members, gboolean has_key, GError **error)
+{
+    if (has_key)
+        g_set_error(error, QGA_ERROR, QGA_CLASS_GENERIC, "JSON parse error, duplicate key");
+    else if (n_members == QGA_JSON_MAX_MEMBERS)
+        g_set_error(error, QGA_ERROR, QGA_CLASS_GENERIC, "JSON object member limit exceeded");
+    return !has_key && n_members < QGA_JSON_MAX_MEMBERS;
+}
+
 static JsonNode *read_object(QgaJsonCursor *cursor, GError **error)
 {
     JsonObject *object = json_object_new();
@@ -198,11 +207,9 @@ static JsonNode *read_object(QgaJsonCursor *cursor, GError **error)
 
         cursor->at++; /* the colon */
         node = qga_json_read_value(cursor, error);
-        if (node != NULL && json_object_has_member(object, key)) {
-            json_node_unref(node);
-            node = NULL;
-            g_set_error(error, QGA_ERROR, QGA_CLASS_GENERIC, "JSON parse error, duplicate key");
-        }
+        if (node != NULL && !qga_json_may_add_member(json_object_get_size(object),
+                                                     json_object_has_member(object, key), error))
+            g_clear_pointer(&node, json_node_unref);
         if (node != NULL)
             json_object_set_member(object, key, node);
         g_free(key);

@@ -30,6 +30,15 @@ typedef struct {
 /* The string at the cursor, decoded; to free. */
 char *qga_json_read_string(QgaJsonCursor *cursor);
 
+/* Members of one object. No command takes a tenth of it; the bound is there because g_str_hash()
+ * has no secret: keys that all fall into one bucket cost their number squared. */
+#define QGA_JSON_MAX_MEMBERS 256
+
+/* May an object of N_MEMBERS get one more, whose key it HAS_KEY already or not? FALSE with
+ * QGA_ERROR where not. */
+gboolean qga_json_may_add_member(guint n_members, gboolean has_key, GError **error);
+
 /* The value at the cursor as a tree; free with json_node_unref(). Integers of int64 stay integers,
- * larger ones become doubles. NULL with QGA_ERROR where an object has a key twice. */
+ * larger ones become doubles. NULL with QGA_ERROR where an object has a key twice or more than
+ * QGA_JSON_MAX_MEMBERS. */
 JsonNode *qga_json_read_value(QgaJsonCursor *cursor, GError **error);

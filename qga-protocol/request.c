@@ -60,15 +60,15 @@ static gboolean read_members(QgaRequest *request, QgaJsonCursor *cursor, GError 
         const char *value = ++cursor->at;
         JsonNode *node = qga_json_read_value(cursor, error);
 
-        if (!g_hash_table_add(seen, key) && node != NULL) {
-            g_set_error(error, QGA_ERROR, QGA_CLASS_GENERIC, "JSON parse error, duplicate key");
+        if (node != NULL && !qga_json_may_add_member(g_hash_table_size(seen),
+                                                     g_hash_table_contains(seen, key), error))
             g_clear_pointer(&node, json_node_unref);
-        }
         ok = node != NULL;
         if (ok && strcmp(key, "id") == 0)
             take_id(request, value, (gsize)(cursor->at - value), complaint);
         if (ok)
             take_member(request, key, node, complaint);
+        g_hash_table_add(seen, key); /* takes KEY, and frees it where it is there already */
         if (ok && *cursor->at == ',')
             cursor->at++;
     }

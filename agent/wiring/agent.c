@@ -151,7 +151,10 @@ Agent *agent_new(Options *options, GError **error)
 
     agent->options = options;
     agent->start_usec = g_get_real_time();
-    if (!make_dispatch(agent, error) || !open_world(agent, error) || !make_parts(agent, error)) {
+    /* Nothing is said over the channel before the loop runs; but without one there is no daemon, and
+     * then none may be begun. */
+    if (!make_dispatch(agent, error) || !open_world(agent, error) || !make_parts(agent, error) ||
+        !open_channel(agent, error)) {
         agent_free(agent);
         return NULL;
     }
@@ -159,10 +162,6 @@ Agent *agent_new(Options *options, GError **error)
     unplugger_resume(agent->unplugger);
     onliner_start(agent->onliner);
     state_dir_set_active(agent->state_dir, TRUE);
-    if (!open_channel(agent, error)) {
-        agent_free(agent);
-        return NULL;
-    }
     agent->bus_service = bus_service_new(agent);
     agent->listeners = (EventListeners){.channel = agent->channel, .bus = agent->bus_service};
     agent->service = service_new();

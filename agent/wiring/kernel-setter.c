@@ -169,7 +169,9 @@ static void on_done(const int *errors, guint n_steps, gpointer user_data)
 static gboolean write_wanted(KernelSetter *setter, const KernelOnlining *wanted,
                              gboolean is_restore, KernelSetterFunc func, gpointer user_data)
 {
-    KernelOnlining now = read_now(setter->io);
+    /* Writes that are still to be done come before a restore's, so it must undo them too. */
+    KernelOnlining now = is_restore && g_hash_table_size(setter->tasks) > 0 ? setter->set
+                                                                            : read_now(setter->io);
     WorkStep steps[N_SETTINGS];
     guint n = 0;
     Task *task = g_new0(Task, 1);

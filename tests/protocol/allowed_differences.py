@@ -11,9 +11,9 @@ ALLOWED = {
         "A string with U+0000 is refused: as \\u0000, and as the overlong bytes C0 80 that qemu-ga "
         "takes for it. No name that a command knows has one, and C strings end there.",
     "limits":
-        "A message may have 1 MiB, 32 Ki tokens and 64 levels (qemu-ga: 64 MiB, 2 Mi, 1024). What "
-        "is over a limit is one error, and the rest of it is skipped until it balances or 0xFF "
-        "comes, instead of being read as new messages.",
+        "A message may have 1 MiB, 32 Ki tokens and 64 levels (qemu-ga: 64 MiB, 2 Mi, 1024), an "
+        "object in it 256 members. What is over a limit is one error, and the rest of it is "
+        "skipped until it balances or 0xFF comes, instead of being read as new messages.",
     "id-limit":
         "An id may have 64 KiB of text: it is echoed, and a request may cost 8 MiB at most.",
     "error-text-limit":

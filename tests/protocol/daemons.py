@@ -146,10 +146,10 @@ def start_qemu_ga(directory):
                   directory / "log", check_harmless)
 
 
-def start_memplugd(directory, *options):
-    """memplugd on a tree of its own; OPTIONS come behind."""
+def start_memplugd(directory, *options, tree=make_tree):
+    """memplugd on a tree of its own, made by TREE; OPTIONS come behind."""
     directory.mkdir()
-    tree = make_tree(directory / "tree")
+    tree = tree(directory / "tree")
     sock = directory / "mp.sock"
     config = directory / "memplugd.conf"
     config.write_text("")

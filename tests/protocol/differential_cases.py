@@ -11,6 +11,15 @@ def ping_id(value):
     return b'{"execute":"guest-ping","id":' + value + b'}'
 
 
+def arguments(value):
+    return b'{"execute":"guest-ping","arguments":' + value + b'}'
+
+
+def members(count):
+    """An object of so many members."""
+    return b"{" + b",".join(b'"%d":0' % n for n in range(count)) + b"}"
+
+
 def _framing():
     yield "one", PING
     yield "newline", PING + b"\n"
@@ -187,6 +196,7 @@ def _long():
     yield "nested 63", ping_id(63 * b"[" + 63 * b"]")
     yield "nested objects", ping_id(60 * b'{"a":' + b"1" + 60 * b"}")
     yield "mostly array", ping_id(b"[" + b"1," * 10000 + b"1]")
+    yield "256 members", ping_id(members(256))
     yield "long word", 500 * b"a" + b"\n" + PING
     yield "long name", b'{"execute":"' + 900 * b"n" + b'"}'
     yield "unbalanced deep", 60 * b"[" + b"\xff" + PING
@@ -200,6 +210,9 @@ def _differing():
     yield "nested 64", ping_id(64 * b"[" + 64 * b"]") + b"\n" + PING, "limits"
     yield "nested 400", ping_id(400 * b"[" + 400 * b"]") + b"\n" + PING, "limits"
     yield "many tokens", ping_id(b"[" + b"1," * 20000 + b"1]") + b"\n" + PING, "limits"
+    for kind, wrap in [("id", ping_id), ("arguments", arguments)]:
+        yield "257 members in " + kind, wrap(members(257)) + b"\n" + PING, "limits"
+    yield "257 members", members(257) + b"\n" + PING, "limits"
     yield "a megabyte", ping_id(b'"' + (1 << 20) * b"a" + b'"') + b"\n" + PING, "limits"
     yield "id of 70000", ping_id(b'"' + 70000 * b"a" + b'"') + b"\n" + PING, "id-limit"
     yield "name of 2000", b'{"execute":"' + 2000 * b"n" + b'"}', "error-text-limit"

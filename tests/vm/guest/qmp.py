@@ -35,7 +35,7 @@ class Qmp:
         threading.Thread(target=self._read, daemon=True).start()
         self.command("qmp_capabilities")
 
-    def command(self, name, **arguments):
+    def command(self, name, /, **arguments):
         """Returns what QEMU returns; raises QmpError. `_` in an argument's name means `-`."""
         request = {"execute": name}
         if arguments:

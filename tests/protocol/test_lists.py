@@ -1,0 +1,103 @@
+"""allow-rpcs and block-rpcs: which commands may be used, and what is wrong at the start."""
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from daemons import BUILD, MARK_REPLY, MARK_REQUEST, exchange, make_tree, start_memplugd
+from schema_check import Schema
+
+ALL = set(Schema().commands)
+OPT_IN = {"memory-set-policy"}
+# What every exchange of the tests needs.
+SYNC = "guest-sync"
+
+
+def enabled(daemon):
+    """The commands that guest-info tells of as enabled."""
+    with daemon.connect() as peer:
+        line = exchange(peer, [b'{"execute":"guest-info"}', MARK_REQUEST], MARK_REPLY)
+    info = json.loads(line.split(b"\n")[0])["return"]["supported_commands"]
+    assert {command["name"] for command in info} == ALL
+    return {command["name"] for command in info if command["enabled"]}
+
+
+def refusal(daemon, name):
+    """The error of a command."""
+    reply = json.loads(daemon.ask([b'{"execute":"%s"}' % name.encode()]).split(b"\n")[0])
+    return reply["error"]
+
+
+@pytest.mark.parametrize("options, expected", [
+    ([], ALL - OPT_IN),
+    (["-b", "memory-set-target;guest-get-memory-blocks"],
+     ALL - OPT_IN - {"memory-set-target", "guest-get-memory-blocks"}),
+    (["-b", "memory-set-target,guest-get-memory-blocks"],
+     ALL - OPT_IN - {"memory-set-target", "guest-get-memory-blocks"}),
+    (["-a", "guest-sync; guest-info; memory-set-policy"], {SYNC, "guest-info", "memory-set-policy"}),
+    (["-a", "guest-sync;guest-info;guest-ping", "-b", "guest-ping"], {SYNC, "guest-info"}),
+    (["--allow-rpcs=guest-sync;guest-info", "--block-rpcs=memory-set-policy"], {SYNC, "guest-info"}),
+])
+def test_lists(tmp_path, options, expected):
+    """What is listed is what may be used, and guest-info tells it."""
+    daemon = start_memplugd(tmp_path / "mp", *options)
+    try:
+        assert enabled(daemon) == expected
+        for name in ALL - expected:
+            assert refusal(daemon, name) == {"class": "CommandNotFound",
+                                             "desc": "Command %s has been disabled" % name}
+    finally:
+        assert daemon.stop() == 0
+
+
+def test_lists_of_the_configuration(tmp_path):
+    """In [protocol]; the command line's list takes the place of the file's."""
+    conf = tmp_path / "conf"
+    conf.write_text("[protocol]\nallow-rpcs=guest-sync;guest-info;guest-ping;\nblock-rpcs=guest-ping\n")
+    for number, (options, expected) in enumerate([
+            ([], {SYNC, "guest-info"}),
+            (["-a", "guest-sync;guest-info;memory-get-map"], {SYNC, "guest-info", "memory-get-map"}),
+            (["-b", "memory-get-map"], {SYNC, "guest-info", "guest-ping"})]):
+        daemon = start_memplugd(tmp_path / str(number), "-c", str(conf), *options)
+        try:
+            assert enabled(daemon) == expected
+        finally:
+            assert daemon.stop() == 0
+
+
+def run(tmp_path, config, *options):
+    """A start that is to end by itself: (status, stdout, stderr)."""
+    (tmp_path / "conf").write_text(config)
+    done = subprocess.run([str(BUILD / "memplugd"), "-c", str(tmp_path / "conf"), "-t",
+                           str(tmp_path / "state"), "-m", "unix-listen", "-p", str(tmp_path / "sock"),
+                           "--sysroot=%s" % make_tree(tmp_path / "tree"), *options],
+                          text=True, capture_output=True, timeout=60, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("options", [["-a", "guest-sync;guest-pong"], ["-b", "guest-pong"],
+                                     ["-b", "guest-exec"], ["-a", "help"], ["-b", "help;guest-ping"],
+                                     ["-b", "Guest-ping"], ["-b", "guest-ping guest-info"]])
+def test_an_unknown_name_is_an_error(tmp_path, options):
+    """The daemon does not start, and says which name."""
+    status, out, err = run(tmp_path, "", *options)
+    assert (status, out) == (1, "")
+    name = options[1].replace("guest-sync;", "").replace(";guest-ping", "")
+    assert err == "memplugd: there is no command '%s'\n" % name
+
+
+def test_an_unknown_name_in_the_configuration(tmp_path):
+    status, _, err = run(tmp_path, "[protocol]\nblock-rpcs=guest-ping;nope\n")
+    assert status == 1 and "there is no command 'nope'" in err
+
+
+def test_help_lists_the_commands(tmp_path):
+    """-b help prints every command, says which are blocked, and ends with 0."""
+    status, out, err = run(tmp_path, "[protocol]\nblock-rpcs=guest-ping\n", "-b", "help")
+    assert (status, err) == (0, "")
+    assert dict(line.partition(" ")[::2] for line in out.splitlines()) == {
+        name: "(blocked)" if name in OPT_IN | {"guest-ping"} else "" for name in ALL}
