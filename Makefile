@@ -53,6 +53,8 @@ VM_TESTS := $(sort $(wildcard tests/vm/test_*.py))
 LIB_OBJECTS := $(LIB_SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/memplug-schema.o
 SUPPORT_OBJECTS := $(UNIT_SUPPORT:%.c=$(BUILD)/%.o)
 UNIT_BINARIES := $(UNIT_TESTS:%.c=$(BUILD)/%)
+FUZZ_TARGETS := framer session
+FUZZ_BINARIES := $(FUZZ_TARGETS:%=$(BUILD)/tests/fuzz/fuzz-%)
 C_FILES := $(shell find agent qga-protocol ctl tests -name '*.[ch]' 2>/dev/null | sort)
 
 .DELETE_ON_ERROR:
@@ -179,8 +181,6 @@ run-demo: guest
 
 # --- fuzzing: libFuzzer, by clang. `make fuzz SECONDS=600`; a short run is part of the tests ---
 
-FUZZ_TARGETS := framer session
-FUZZ_BINARIES := $(FUZZ_TARGETS:%=$(BUILD)/tests/fuzz/fuzz-%)
 FUZZ_SOURCES := tests/unit/session-fixture.c tests/unit/framer-check.c $(wildcard qga-protocol/*.c)
 FUZZ_FLAGS := -std=gnu17 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
 CLANG ?= clang
