@@ -8,7 +8,9 @@ VERSION := 0.1.0
 prefix ?= /usr/local
 sbindir ?= $(prefix)/sbin
 bindir ?= $(prefix)/bin
-docdir ?= $(prefix)/share/doc/memplug
+datadir ?= $(prefix)/share
+mandir ?= $(datadir)/man
+docdir ?= $(datadir)/doc/memplug
 sysconfdir ?= /etc
 DESTDIR ?=
 
@@ -50,6 +52,12 @@ UNIT_SUPPORT := $(filter-out $(UNIT_TESTS),$(sort $(wildcard tests/unit/*.c)))
 PROTOCOL_TESTS := $(sort $(wildcard tests/protocol/test_*.py))
 VM_TESTS := $(sort $(wildcard tests/vm/test_*.py))
 
+# memplugctl shares the wire layer's JSON and the units, and nothing else of the daemon.
+CTL_SOURCES := $(sort $(wildcard ctl/*.c)) agent/ground/units.c \
+	$(addprefix qga-protocol/,bus-value.c errors.c json-grammar.c json-lexer.c json-text.c json-writer.c out-queue.c)
+CTL_OBJECTS := $(CTL_SOURCES:%.c=$(BUILD)/%.o)
+MAN_PAGES := $(sort $(wildcard docs/man/*.[1-8]))
+
 LIB_OBJECTS := $(LIB_SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/memplug-schema.o
 SUPPORT_OBJECTS := $(UNIT_SUPPORT:%.c=$(BUILD)/%.o)
 UNIT_BINARIES := $(UNIT_TESTS:%.c=$(BUILD)/%)
@@ -70,7 +78,7 @@ say = @:
 endif
 
 .PHONY: all
-all: $(BUILD)/memplugd
+all: $(BUILD)/memplugd $(BUILD)/memplugctl
 
 # --- what needs packages first: install them, then start again with a make that can see them ---
 
@@ -98,7 +106,7 @@ check-fresh: deps
 
 # --- configuration: what pkg-config says, asked once ---
 
-CONFIG_FREE := $(WRAPPED) deps help clean lint format
+CONFIG_FREE := $(WRAPPED) deps help clean lint format deb
 ifneq ($(filter-out $(CONFIG_FREE),$(or $(MAKECMDGOALS),all)),)
 include $(BUILD)/config.mk
 endif
@@ -110,6 +118,10 @@ $(BUILD)/config.mk: Makefile
 		{ echo "a library is missing; 'make deps' installs what memplug is built with" >&2; exit 1; }
 	@{ echo "DEP_CFLAGS := $$($(PKG_CONFIG) --cflags $(DEPS))"; \
 	   echo "DEP_LIBS := $$($(PKG_CONFIG) --libs $(filter-out gio-unix-2.0,$(DEPS)))"; \
+	   echo "CTL_LIBS := $$($(PKG_CONFIG) --libs glib-2.0 json-glib-1.0 libsystemd)"; \
+	   echo "dbusdatadir ?= $$($(PKG_CONFIG) --variable=datadir dbus-1 2>/dev/null || echo /usr/share)"; \
+	   echo "polkitdir ?= $$($(PKG_CONFIG) --variable=actiondir polkit-gobject-1 2>/dev/null || echo /usr/share/polkit-1/actions)"; \
+	   echo "completionsdir ?= $$($(PKG_CONFIG) --variable=completionsdir bash-completion 2>/dev/null || echo /usr/share/bash-completion/completions)"; \
 	   echo "udevdir ?= $$($(PKG_CONFIG) --variable=udevdir udev 2>/dev/null || echo /lib/udev)"; \
 	   echo "unitdir ?= $$($(PKG_CONFIG) --variable=systemdsystemunitdir systemd 2>/dev/null || echo /lib/systemd/system)"; \
 	 } >$@.new && mv $@.new $@
@@ -141,11 +153,15 @@ $(BUILD)/memplugd: $(BUILD)/agent/main.o $(BUILD)/libmemplug.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(DEP_LIBS)
 
+$(BUILD)/memplugctl: $(CTL_OBJECTS)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(CTL_LIBS)
+
 $(UNIT_BINARIES): $(BUILD)/%: $(BUILD)/%.o $(SUPPORT_OBJECTS) $(BUILD)/libmemplug.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $< $(SUPPORT_OBJECTS) $(BUILD)/libmemplug.a $(DEP_LIBS)
 
--include $(LIB_OBJECTS:.o=.d) $(SUPPORT_OBJECTS:.o=.d) $(UNIT_BINARIES:=.d) $(BUILD)/agent/main.d
+-include $(LIB_OBJECTS:.o=.d) $(SUPPORT_OBJECTS:.o=.d) $(UNIT_BINARIES:=.d) $(BUILD)/agent/main.d $(CTL_OBJECTS:.o=.d)
 
 # --- tests: everything speaks TAP, prove adds it up ---
 
@@ -153,11 +169,15 @@ PROVE := prove --failures --comments --exec tests/run-test
 export MEMPLUG_BUILD := $(BUILD)
 export PYTHON
 
+# Before the rules that need them: make expands prerequisites as it reads them.
+FUZZ_TARGETS := framer session
+FUZZ_BINARIES := $(FUZZ_TARGETS:%=$(BUILD)/tests/fuzz/fuzz-%)
+
 .PHONY: run-check run-check-unit run-check-vm run-soak run-demo run-bench-online run-bench-unplug guest
-run-check-unit: lint $(UNIT_BINARIES) $(FUZZ_BINARIES) $(BUILD)/memplugd
+run-check-unit: lint $(UNIT_BINARIES) $(FUZZ_BINARIES) all
 	$(Q)$(PROVE) $(UNIT_BINARIES) tests/fuzz/run $(PROTOCOL_TESTS)
 
-guest: $(BUILD)/memplugd
+guest: all
 	$(Q)tests/vm/build-guest
 
 run-check-vm: guest
@@ -195,6 +215,10 @@ $(FUZZ_BINARIES): $(BUILD)/tests/fuzz/%: tests/fuzz/%.c $(FUZZ_SOURCES) $(BUILD)
 fuzz: $(FUZZ_BINARIES)
 	$(Q)SECONDS=$(SECONDS) tests/fuzz/run $(FUZZ_BINARIES)
 
+.PHONY: bench-report
+bench-report: $(BUILD)/memplugd
+	$(Q)$(PYTHON) tests/bench/bench-report
+
 .PHONY: lint format
 lint:
 	$(Q)tests/lint
@@ -205,7 +229,7 @@ format:
 # --- installing: files only, no service is touched ---
 
 .PHONY: install uninstall
-install: $(BUILD)/memplugd
+install: $(BUILD)/memplugd $(BUILD)/memplugctl
 	install -D -m 0755 $(BUILD)/memplugd $(DESTDIR)$(sbindir)/memplugd
 	install -d -m 0755 $(DESTDIR)$(udevdir)/rules.d
 	sed -e 's,@sbindir@,$(sbindir),' udev-rules/39-memplug-online.rules.in >$(DESTDIR)$(udevdir)/rules.d/39-memplug-online.rules
@@ -215,6 +239,17 @@ install: $(BUILD)/memplugd
 	sed -e 's,@sbindir@,$(sbindir),' systemd/memplugd.service.in >$(DESTDIR)$(unitdir)/memplugd.service
 	chmod 0644 $(DESTDIR)$(unitdir)/memplugd.service
 	install -D -m 0644 systemd/memplugd.conf $(DESTDIR)$(sysconfdir)/memplug/memplugd.conf
+	install -D -m 0755 $(BUILD)/memplugctl $(DESTDIR)$(bindir)/memplugctl
+	install -D -m 0644 packaging/dbus/org.memplug.Agent1.conf \
+		$(DESTDIR)$(dbusdatadir)/dbus-1/system.d/org.memplug.Agent1.conf
+	install -d -m 0755 $(DESTDIR)$(dbusdatadir)/dbus-1/system-services
+	sed -e 's,@sbindir@,$(sbindir),' packaging/dbus/org.memplug.Agent1.service.in \
+		>$(DESTDIR)$(dbusdatadir)/dbus-1/system-services/org.memplug.Agent1.service
+	chmod 0644 $(DESTDIR)$(dbusdatadir)/dbus-1/system-services/org.memplug.Agent1.service
+	install -D -m 0644 packaging/dbus/org.memplug.policy $(DESTDIR)$(polkitdir)/org.memplug.policy
+	install -D -m 0644 packaging/completion/memplugctl $(DESTDIR)$(completionsdir)/memplugctl
+	for page in $(MAN_PAGES); do \
+		install -D -m 0644 $$page $(DESTDIR)$(mandir)/man$${page##*.}/$${page##*/} || exit 1; done
 	install -D -m 0644 README.md $(DESTDIR)$(docdir)/README.md
 	install -D -m 0644 docs/udev.md $(DESTDIR)$(docdir)/udev.md
 	install -D -m 0644 docs/protocol.md $(DESTDIR)$(docdir)/protocol.md
@@ -226,12 +261,24 @@ uninstall:
 		$(DESTDIR)$(udevdir)/rules.d/39-memplug-online.rules \
 		$(DESTDIR)$(udevdir)/rules.d/99-memplug-port.rules \
 		$(DESTDIR)$(unitdir)/memplugd.service \
+		$(DESTDIR)$(bindir)/memplugctl \
+		$(DESTDIR)$(dbusdatadir)/dbus-1/system.d/org.memplug.Agent1.conf \
+		$(DESTDIR)$(dbusdatadir)/dbus-1/system-services/org.memplug.Agent1.service \
+		$(DESTDIR)$(polkitdir)/org.memplug.policy \
+		$(DESTDIR)$(completionsdir)/memplugctl \
+		$(foreach page,$(MAN_PAGES),$(DESTDIR)$(mandir)/man$(subst .,,$(suffix $(page)))/$(notdir $(page))) \
 		$(DESTDIR)$(docdir)/README.md \
 		$(DESTDIR)$(docdir)/udev.md \
 		$(DESTDIR)$(docdir)/protocol.md \
 		$(DESTDIR)$(docdir)/memplug-schema.json \
 		$(DESTDIR)$(docdir)/memhp-movable.cfg
 	@echo "left in place: $(DESTDIR)$(sysconfdir)/memplug"
+
+# --- the Debian package, in build/deb/ ---
+
+.PHONY: deb
+deb:
+	$(Q)packaging/make-deb $(BUILD)
 
 .PHONY: clean help
 clean:
@@ -242,6 +289,7 @@ help:
 	@echo "make check           every test, ending in prove's summary"
 	@echo "make                 build memplugd in build/"
 	@echo "make install         install below prefix=$(prefix) (DESTDIR, sysconfdir, udevdir, unitdir)"
+	@echo "make deb             the Debian package, in build/deb/"
 	@echo "make uninstall       remove what install put there, but not the configuration"
 	@echo "make check-unit      the tests that need no guest"
 	@echo "make check-vm        the tests in QEMU guests"
@@ -250,6 +298,7 @@ help:
 	@echo "make fuzz            fuzz the wire layer for SECONDS=$(SECONDS) a target"
 	@echo "make bench-unplug    a bare device_del against memplug in a busy guest (ROUNDS=20)"
 	@echo "make bench-online    how soon memory is online: the kernel, udev, qemu-ga, memplugd"
+	@echo "make bench-report    answers about 32,768 blocks: memplugd, qemu-ga and lsmem (needs root)"
 	@echo "make lint, format    the tree's rules; clang-format"
 	@echo "make deps            install what building and testing need (Debian)"
 	@echo "make clean           remove build/"

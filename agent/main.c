@@ -7,7 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <systemd/sd-daemon.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "outside/log.h"
@@ -34,15 +34,18 @@ static void on_signal(int signal, gpointer user_data)
 
     if (daemon->is_stopping)
         return; /* rolling back already; the journal holds what a SIGKILL would interrupt */
+    if (signal == SIGHUP) {
+        agent_reload(daemon->agent);
+        return;
+    }
     daemon->is_stopping = TRUE;
-    g_message("%s: stopping", strsignal(signal));
-    sd_notify(0, "STOPPING=1");
+    log_event(LOG_STOPPING, G_LOG_LEVEL_MESSAGE, NULL, "%s: stopping", strsignal(signal));
     agent_stop(daemon->agent, on_stopped, daemon);
 }
 
-static int run(const Options *options)
+static int run(Options *options)
 {
-    static const int signals[] = {SIGTERM, SIGINT};
+    static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
     g_autoptr(GError) error = NULL;
     Daemon daemon = {.loop = g_main_loop_new(NULL, FALSE)};
 
@@ -50,12 +53,10 @@ static int run(const Options *options)
         signal_source_new(signals, G_N_ELEMENTS(signals), on_signal, &daemon, &error);
     if (source)
         daemon.agent = agent_new(options, &error);
-    if (daemon.agent) {
-        sd_notify(0, "READY=1");
+    if (daemon.agent)
         g_main_loop_run(daemon.loop);
-    } else {
+    else
         g_printerr("memplugd: %s\n", error->message);
-    }
     int status = daemon.agent ? EXIT_SUCCESS : EXIT_FAILURE;
     agent_free(daemon.agent);
     signal_source_free(source);
@@ -64,7 +65,7 @@ static int run(const Options *options)
 }
 
 /* The options that only print something. */
-static int print(const Options *options)
+static int print(Options *options)
 {
     g_autoptr(GError) error = NULL;
     g_autofree char *text = NULL;
@@ -99,5 +100,9 @@ int main(int argc, char **argv)
         return EXIT_FAILURE;
     }
     signal(SIGPIPE, SIG_IGN);
+    /* While memory is scarce the daemon must not wait for its own pages to be read back; on fault, so
+     * that what the libraries bring along and never use costs nothing. */
+    if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0)
+        g_info("memory is not locked: %s", g_strerror(errno));
     return run(options);
 }

@@ -83,8 +83,8 @@ gboolean qga_dispatch_set_lists(QgaDispatch *dispatch, const char *const *allow,
     return TRUE;
 }
 
-void qga_dispatch_run(QgaDispatch *dispatch, QgaCall *call, const char *command,
-                      JsonObject *arguments)
+static void run(QgaDispatch *dispatch, QgaCall *call, const char *command, JsonObject *arguments,
+                gboolean filtered)
 {
     Command *found = g_hash_table_lookup(dispatch->commands, command);
     JsonObject *given = arguments != NULL ? json_object_ref(arguments) : json_object_new();
@@ -93,7 +93,7 @@ void qga_dispatch_run(QgaDispatch *dispatch, QgaCall *call, const char *command,
     if (found == NULL) {
         qga_call_fail(call, QGA_CLASS_COMMAND_NOT_FOUND, "The command %.*s has not been found",
                       (int)qga_error_clip(command, QGA_ERROR_NAME_MAX_BYTES), command);
-    } else if (!found->enabled) {
+    } else if (filtered && !found->enabled) {
         qga_call_fail(call, QGA_CLASS_COMMAND_NOT_FOUND, "Command %s has been disabled", command);
     } else if (!qga_schema_check(dispatch->schema, command, given, &error)) {
         qga_call_fail_error(call, error);
@@ -102,6 +102,18 @@ void qga_dispatch_run(QgaDispatch *dispatch, QgaCall *call, const char *command,
         found->handler(call, given, found->user_data);
     }
     json_object_unref(given);
+}
+
+void qga_dispatch_run(QgaDispatch *dispatch, QgaCall *call, const char *command,
+                      JsonObject *arguments)
+{
+    run(dispatch, call, command, arguments, TRUE);
+}
+
+void qga_dispatch_run_unfiltered(QgaDispatch *dispatch, QgaCall *call, const char *command,
+                                 JsonObject *arguments)
+{
+    run(dispatch, call, command, arguments, FALSE);
 }
 
 void qga_dispatch_foreach(QgaDispatch *dispatch, QgaDispatchFunc func, gpointer user_data)

@@ -107,6 +107,47 @@ static void check_blocks(UnplugVerdict *verdict, const UnplugCheckInput *input,
             0);
 }
 
+/* Whether BLOCK may be one of a DIMM's that the kernel has not linked to it yet. HAS_BOOT: neither
+ * is it RAM of the firmware's, which lies below all DIMMs. */
+static gboolean may_be_unlinked(const Snapshot *snapshot, const Block *block, gboolean has_boot)
+{
+    const Device *device = snapshot_block_device(snapshot, block);
+
+    return device == NULL || (!has_boot && device->kind == DEVICE_BOOT &&
+                              block->backing == BLOCK_BACKING_UNRESOLVED);
+}
+
+/* The kernel makes all blocks of a DIMM, and then links them to it one after the other, without an
+ * event (acpi_bind_memory_blocks(), drivers/acpi/acpi_memhotplug.c). In the middle of that the device
+ * would be prepared in part. */
+static void check_whole(UnplugVerdict *verdict, const Snapshot *snapshot, const Device *device)
+{
+    gint32 own = (gint32)(device - snapshot->devices);
+    guint32 last = device->first_block;
+    const Block *unlinked = NULL;
+
+    for (guint32 i = 0; i < snapshot->block_count; i++) {
+        if (snapshot->blocks[i].device == own)
+            last = snapshot->blocks[i].index;
+    }
+    for (guint32 i = 0; i < snapshot->block_count && unlinked == NULL; i++) {
+        const Block *block = &snapshot->blocks[i];
+        gboolean is_before = block->index + 1 == device->first_block;
+
+        if (!is_before && (block->index < device->first_block || block->index - 1 > last))
+            continue;
+        if (may_be_unlinked(snapshot, block, is_before))
+            unlinked = block;
+    }
+    if (unlinked != NULL)
+        add(verdict,
+            reason_new(REASON_KERNEL_BUSY, device->id, unlinked->index, 0,
+                       "the kernel does not say yet what backs memory%u, which may be a part of %s "
+                       "that is still being added; try again in a moment",
+                       unlinked->index, device->id),
+            0);
+}
+
 /* A virtio-mem device gives memory back piece by piece, out of kernel zones only by luck. */
 static guint64 check_virtio_mem(UnplugVerdict *verdict, const Device *device, guint64 wanted_bytes)
 {
@@ -132,6 +173,7 @@ static void check_found(UnplugVerdict *verdict, const UnplugCheckInput *input,
     case DEVICE_DIMM:
         verdict->needed_bytes += device->online_movable_bytes + device->online_kernel_bytes;
         check_blocks(verdict, input, device);
+        check_whole(verdict, input->snapshot, device);
         return;
     case DEVICE_VIRTIO_MEM:
         if (input->allow_virtio_mem) {

@@ -6,30 +6,33 @@
  */
 #include "model/map.h"
 
-static MapRun run_of(const Snapshot *snapshot, const Block *block)
+static Zone told_zone(const Block *block)
 {
-    return (MapRun){
-        .first_block = block->index,
-        .block_count = 1,
-        .state = block->state,
-        .zone = block->state == BLOCK_STATE_ONLINE ? block->zone : ZONE_SEVERAL,
-        .node = block->node,
-        .device = snapshot_block_device(snapshot, block),
-    };
+    return block->state == BLOCK_STATE_ONLINE ? block->zone : ZONE_SEVERAL;
+}
+
+static gboolean agree(const Block *a, const Block *b)
+{
+    return a->state == b->state && told_zone(a) == told_zone(b) && a->node == b->node &&
+           a->device == b->device;
 }
 
 gboolean map_run_at(const Snapshot *snapshot, guint32 position, MapRun *run)
 {
     if (position >= snapshot->block_count)
         return FALSE;
-    *run = run_of(snapshot, &snapshot->blocks[position]);
-    while (++position < snapshot->block_count) {
-        MapRun next = run_of(snapshot, &snapshot->blocks[position]);
 
-        if (next.first_block - run->first_block != run->block_count || next.state != run->state ||
-            next.zone != run->zone || next.node != run->node || next.device != run->device)
-            break;
-        run->block_count++;
-    }
+    const Block *first = &snapshot->blocks[position];
+    const Block *end = snapshot->blocks + snapshot->block_count, *next = first + 1;
+    while (next < end && next->index == next[-1].index + 1 && agree(first, next))
+        next++;
+    *run = (MapRun){
+        .first_block = first->index,
+        .block_count = (guint32)(next - first),
+        .state = first->state,
+        .zone = told_zone(first),
+        .node = first->node,
+        .device = snapshot_block_device(snapshot, first),
+    };
     return TRUE;
 }

@@ -13,12 +13,16 @@ typedef struct {
     Block *blocks;
     GArray *devices; /* of Device */
     GArray *ranges;  /* of IomemRange: what /proc/iomem told last */
+    gboolean has_loose_ends;
 } SnapshotData;
 
 static inline const SnapshotData *snapshot_data(const Snapshot *snapshot)
 {
     return (const SnapshotData *)snapshot;
 }
+
+/* What snapshot_has_loose_ends() will say of BLOCKS, whose devices are set. */
+gboolean snapshot_find_loose_ends(const Block *blocks, guint n);
 
 /**
  * snapshot_make: the one place where a snapshot is put together.

@@ -98,21 +98,22 @@ static GArray *ranges_read_or(const AttrIo *io, const GArray *keep)
 }
 
 /* At the first scan a block is taken for boot RAM where nothing else is told of it. While a DIMM is
- * being added that may be wrong, so then blocks that no one has brought online yet stay without a
- * device until they are linked. */
-static void doubt_offline_blocks(const AttrIo *io, GArray *blocks)
+ * being added (IS_COMING, asked before the blocks were read) that may be wrong, so then blocks that no
+ * one has brought online yet stay without a device until they are linked, and the others are looked
+ * at again. So are those right behind a DIMM's: its links are made one after the other. */
+static void doubt_blocks(GArray *blocks, gboolean is_coming)
 {
-    gboolean is_asked = FALSE;
+    const Block *behind_dimm = NULL; /* the last block, if it is one or may be */
 
     for (guint i = 0; i < blocks->len; i++) {
         Block *block = &g_array_index(blocks, Block, i);
+        gboolean is_behind = behind_dimm != NULL && behind_dimm->index + 1 == block->index;
 
-        if (block->backing != BLOCK_BACKING_UNRESOLVED || block->state != BLOCK_STATE_OFFLINE)
+        behind_dimm = block->backing == BLOCK_BACKING_ACPI || is_behind ? block : NULL;
+        if (block->backing != BLOCK_BACKING_UNRESOLVED)
             continue;
-        if (!is_asked && !devices_is_dimm_coming(io))
-            return;
-        is_asked = TRUE;
-        block->is_new = TRUE;
+        block->is_new = is_coming && block->state == BLOCK_STATE_OFFLINE;
+        block->look_again = is_coming || is_behind;
     }
 }
 
@@ -160,6 +161,7 @@ Snapshot *snapshot_rescan(const Snapshot *old, const AttrIo *io, GError **error)
     }
     sort_indices(indices);
 
+    gboolean is_coming = old == NULL && devices_is_dimm_coming(io);
     GArray *blocks = new_blocks(indices->len);
     for (guint i = 0; i < indices->len; i++) {
         Block block;
@@ -170,7 +172,7 @@ Snapshot *snapshot_rescan(const Snapshot *old, const AttrIo *io, GError **error)
     if (old != NULL)
         mark_new_blocks(blocks, old);
     else
-        doubt_offline_blocks(io, blocks);
+        doubt_blocks(blocks, is_coming);
     /* After the blocks: a driver's resource is there before its blocks are. */
     GArray *ranges = ranges_read_or(io, old != NULL ? snapshot_data(old)->ranges : NULL);
     return snapshot_make(io, old, block_size_bytes, blocks, ranges);
@@ -254,21 +256,21 @@ static gboolean is_unlinked(const Block *block)
     return block->device < 0 || block->look_again;
 }
 
-static gboolean has_nodes(const Snapshot *snapshot)
+static gboolean has_nodes(const Block *blocks, guint n)
 {
-    for (guint32 i = 0; i < snapshot->block_count; i++) {
-        if (snapshot->blocks[i].node >= 0)
+    for (guint i = 0; i < n; i++) {
+        if (blocks[i].node >= 0)
             return TRUE;
     }
     return FALSE;
 }
 
-gboolean snapshot_has_loose_ends(const Snapshot *snapshot)
+gboolean snapshot_find_loose_ends(const Block *blocks, guint n)
 {
-    gboolean nodes = has_nodes(snapshot);
+    gboolean nodes = has_nodes(blocks, n);
 
-    for (guint32 i = 0; i < snapshot->block_count; i++) {
-        if (is_in_flux(&snapshot->blocks[i], nodes) || is_unlinked(&snapshot->blocks[i]))
+    for (guint i = 0; i < n; i++) {
+        if (is_in_flux(&blocks[i], nodes) || is_unlinked(&blocks[i]))
             return TRUE;
     }
     return FALSE;
@@ -302,7 +304,7 @@ Snapshot *snapshot_refresh(Snapshot *old, const AttrIo *io, const guint32 *indic
 
     g_array_append_vals(named, indices, n);
     sort_indices(named);
-    r.has_nodes = has_nodes(old);
+    r.has_nodes = has_nodes(old->blocks, old->block_count);
 
     for (guint32 i = 0; i < old->block_count || at < named->len;) {
         const Block *before = i < old->block_count ? &old->blocks[i] : NULL;

@@ -23,6 +23,8 @@ Snapshot *snapshot_make(const AttrIo *io, const Snapshot *old, guint64 block_siz
         memcpy(data->blocks, blocks->data, n * sizeof(Block));
     g_array_free(blocks, TRUE);
     data->devices = devices_derive(io, old, ranges, block_size_bytes, data->blocks, n);
+    /* Asked before every answer, so it is found once. */
+    data->has_loose_ends = snapshot_find_loose_ends(data->blocks, n);
     data->public = (Snapshot){
         .block_size_bytes = block_size_bytes,
         .block_count = n,
@@ -31,6 +33,11 @@ Snapshot *snapshot_make(const AttrIo *io, const Snapshot *old, guint64 block_siz
         .devices = (const Device *)data->devices->data,
     };
     return &data->public;
+}
+
+gboolean snapshot_has_loose_ends(const Snapshot *snapshot)
+{
+    return snapshot_data(snapshot)->has_loose_ends;
 }
 
 Snapshot *snapshot_ref(Snapshot *snapshot)

@@ -23,8 +23,12 @@ char *boot_file_load(const char *dir, const char *name, const char *boot_id, GEr
     g_autofree char *whole = NULL;
     struct stat st = {0};
 
-    if (stat(path, &st) < 0 && errno == ENOENT)
+    if (lstat(path, &st) < 0 && errno == ENOENT)
         return NULL;
+    if (!S_ISREG(st.st_mode)) { /* reading a pipe would wait for a writer */
+        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_FAILED, "%s is no file", path);
+        return NULL;
+    }
     if (st.st_size > BOOT_FILE_MAX_BYTES) {
         g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_FAILED, "%s has more than %d bytes", path,
                     BOOT_FILE_MAX_BYTES);

@@ -132,7 +132,7 @@ static gboolean reason_from_json(JsonNode *node, GPtrArray *reasons, GError **er
     const char *code_name = json_read_string(object, "code", TEXT_MAX, error);
     const char *desc = code_name ? json_read_string(object, "desc", TEXT_MAX, error) : NULL;
     const char *device =
-        desc ? json_read_string(object, "device", DEVICE_ID_MAX - 1, error) : NULL;
+        desc ? json_read_string(object, "device", DEVICE_SELECTOR_TEXT_MAX - 1, error) : NULL;
     gint64 block, errno_value, bytes;
     if (!device || !json_read_int(object, "block", -1, G_MAXUINT32, &block, error) ||
         !json_read_int(object, "errno", 0, 4095, &errno_value, error) ||

@@ -6,40 +6,45 @@
 
 #include "outside/monitor.h"
 
-typedef struct {
-    char *method, *path, *allow_rpcs, *block_rpcs;
-} SettingArguments;
-
 static gboolean apply(Settings *settings, const char *group, const char *key, const char *value,
                       GError **error)
 {
     return !value || settings_set(settings, group, key, value, error);
 }
 
-static gboolean apply_all(Settings *settings, const SettingArguments *arguments, GError **error)
+static gboolean apply_all(Settings *settings, const Options *options, GError **error)
 {
-    return apply(settings, "channel", "method", arguments->method, error) &&
-           apply(settings, "channel", "path", arguments->path, error) &&
-           apply(settings, "protocol", "allow-rpcs", arguments->allow_rpcs, error) &&
-           apply(settings, "protocol", "block-rpcs", arguments->block_rpcs, error);
+    return apply(settings, "channel", "method", options->arguments.method, error) &&
+           apply(settings, "channel", "path", options->arguments.path, error) &&
+           apply(settings, "protocol", "allow-rpcs", options->arguments.allow_rpcs, error) &&
+           apply(settings, "protocol", "block-rpcs", options->arguments.block_rpcs, error);
 }
 
-static gboolean parse_argv(Options *options, SettingArguments *arguments, int argc, char **argv,
-                           GError **error)
+Settings *options_load_settings(const Options *options, GError **error)
+{
+    g_autoptr(Settings) settings = settings_new();
+
+    if (!settings_load(settings, options->config_path, options->config_required, error) ||
+        !apply_all(settings, options, error))
+        return NULL;
+    return g_steal_pointer(&settings);
+}
+
+static gboolean parse_argv(Options *options, int argc, char **argv, GError **error)
 {
     const GOptionEntry entries[] = {
-        {"method", 'm', 0, G_OPTION_ARG_STRING, &arguments->method,
+        {"method", 'm', 0, G_OPTION_ARG_STRING, &options->arguments.method,
          "virtio-serial (the default) or unix-listen", "METHOD"},
-        {"path", 'p', 0, G_OPTION_ARG_FILENAME, &arguments->path, "the port or socket", "PATH"},
+        {"path", 'p', 0, G_OPTION_ARG_FILENAME, &options->arguments.path, "the port or socket", "PATH"},
         {"statedir", 't', 0, G_OPTION_ARG_FILENAME, &options->state_dir,
          "where jobs are kept (" SETTINGS_STATE_DIR ")", "DIR"},
         {"config", 'c', 0, G_OPTION_ARG_FILENAME, &options->config_path,
          "the config file (" SETTINGS_CONFIG_PATH ")", "FILE"},
         {"dump-conf", 'D', 0, G_OPTION_ARG_NONE, &options->dump_config,
          "print the settings as a config file, and exit", NULL},
-        {"allow-rpcs", 'a', 0, G_OPTION_ARG_STRING, &arguments->allow_rpcs,
+        {"allow-rpcs", 'a', 0, G_OPTION_ARG_STRING, &options->arguments.allow_rpcs,
          "the only commands to answer", "NAME;…"},
-        {"block-rpcs", 'b', 0, G_OPTION_ARG_STRING, &arguments->block_rpcs,
+        {"block-rpcs", 'b', 0, G_OPTION_ARG_STRING, &options->arguments.block_rpcs,
          "commands not to answer; \"help\" lists them", "NAME;…"},
         {"logfile", 'l', 0, G_OPTION_ARG_FILENAME, &options->log_path,
          "append the log to FILE instead of standard error", "FILE"},
@@ -65,10 +70,9 @@ static gboolean parse_argv(Options *options, SettingArguments *arguments, int ar
     return TRUE;
 }
 
-static gboolean parse(Options *options, SettingArguments *arguments, int argc, char **argv,
-                      GError **error)
+static gboolean parse(Options *options, int argc, char **argv, GError **error)
 {
-    if (!parse_argv(options, arguments, argc, argv, error))
+    if (!parse_argv(options, argc, argv, error))
         return FALSE;
     if (options->uevent_buffer_bytes < 1) {
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
@@ -80,28 +84,20 @@ static gboolean parse(Options *options, SettingArguments *arguments, int argc, c
         options->config_path = g_strdup(SETTINGS_CONFIG_PATH);
     if (!options->state_dir)
         options->state_dir = g_strdup(SETTINGS_STATE_DIR);
-    if (g_strcmp0(arguments->block_rpcs, "help") == 0) {
+    if (g_strcmp0(options->arguments.block_rpcs, "help") == 0) {
         options->list_rpcs = TRUE;
-        g_clear_pointer(&arguments->block_rpcs, g_free);
+        g_clear_pointer(&options->arguments.block_rpcs, g_free);
     }
-    return settings_load(options->settings, options->config_path, options->config_required,
-                         error) &&
-           apply_all(options->settings, arguments, error);
+    options->settings = options_load_settings(options, error);
+    return options->settings != NULL;
 }
 
 Options *options_parse(int argc, char **argv, GError **error)
 {
     g_autoptr(Options) options = g_new0(Options, 1);
-    SettingArguments arguments = {NULL, NULL, NULL, NULL};
 
-    options->settings = settings_new();
     options->uevent_buffer_bytes = MONITOR_BUFFER_BYTES;
-    gboolean ok = parse(options, &arguments, argc, argv, error);
-    g_free(arguments.method);
-    g_free(arguments.path);
-    g_free(arguments.allow_rpcs);
-    g_free(arguments.block_rpcs);
-    return ok ? g_steal_pointer(&options) : NULL;
+    return parse(options, argc, argv, error) ? g_steal_pointer(&options) : NULL;
 }
 
 void options_free(Options *options)
@@ -109,6 +105,10 @@ void options_free(Options *options)
     if (!options)
         return;
     settings_free(options->settings);
+    g_free(options->arguments.method);
+    g_free(options->arguments.path);
+    g_free(options->arguments.allow_rpcs);
+    g_free(options->arguments.block_rpcs);
     g_free(options->config_path);
     g_free(options->state_dir);
     g_free(options->log_path);

@@ -89,9 +89,9 @@ static void on_connection_end(Connection *connection, gpointer user_data)
     port_try(port);
 }
 
-static void retry_by_time(Port *port, int error)
+static void retry_by_time(Port *port, const char *problem)
 {
-    g_warning("cannot open the port %s: %s", port->path, g_strerror(error));
+    g_warning("cannot open the port %s: %s", port->path, problem);
     port->retry = g_timeout_add(port->retry_ms, on_retry, port);
     port->retry_ms = MIN(port->retry_ms * 2, RETRY_MAX_MS);
 }
@@ -105,7 +105,7 @@ static void port_try(Port *port)
     int fd = open(port->path, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
     if (fd < 0) {
         if (errno != ENOENT && errno != ENODEV && errno != ENXIO) {
-            retry_by_time(port, errno);
+            retry_by_time(port, g_strerror(errno));
         } else if (!port->said_missing) {
             port->said_missing = TRUE;
             g_message("there is no port %s; waiting for it", port->path);
@@ -113,13 +113,13 @@ static void port_try(Port *port)
         return;
     }
     stop_waiting(port);
-    port->retry_ms = RETRY_MIN_MS;
     port->connection =
         connection_new(fd, CONNECTION_PORT, port->dispatch, on_connection_end, port, &error);
     if (!port->connection) {
-        g_warning("%s: %s", port->path, error->message);
+        retry_by_time(port, error->message); /* or nobody could talk to us ever again */
         return;
     }
+    port->retry_ms = RETRY_MIN_MS;
     g_message("listening on the port %s", port->path);
 }
 

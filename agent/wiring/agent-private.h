@@ -7,17 +7,20 @@
 #include "ground/attr.h"
 #include "outside/channel.h"
 #include "outside/executor.h"
+#include "outside/service.h"
 #include "outside/state-dir.h"
 #include "qga-protocol/basic-commands.h"
 #include "qga-protocol/dispatch.h"
 #include "wiring/agent.h"
 #include "wiring/block-setter.h"
+#include "wiring/bus-service.h"
+#include "wiring/events.h"
 #include "wiring/model-keeper.h"
 #include "wiring/onliner.h"
 #include "wiring/unplugger.h"
 
 struct Agent {
-    const Options *options;
+    Options *options;
     AttrIo *io;
     StateDir *state_dir;
     char *boot_id;
@@ -31,6 +34,11 @@ struct Agent {
     QgaDispatch *dispatch;
     QgaBasicCommands *basic_commands;
     Channel *channel;
+    BusService *bus_service;
+    EventListeners listeners;
+    Service *service;
+    guint status_idle; /* status-line.c */
+    gboolean is_up;    /* made, and not stopping */
     AgentStoppedFunc on_stopped;
     gpointer on_stopped_data;
     Target target; /* guest-requested */

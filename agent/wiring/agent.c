@@ -5,8 +5,10 @@
 
 #include <string.h>
 
+#include "outside/log.h"
 #include "wiring/agent-private.h"
 #include "wiring/events.h"
+#include "wiring/status-line.h"
 
 extern const char memplug_schema_json[]; /* qga-protocol/memplug-schema.json, by the Makefile */
 
@@ -16,25 +18,34 @@ static void on_model_change(const ModelChange *change, gpointer user_data)
 {
     Agent *agent = user_data;
 
-    events_send_change(agent->channel, change);
+    events_send_change(&agent->listeners, change);
     agent_update_target(agent, change->now);
     /* The jobs first: they know which of the blocks are theirs. */
     unplugger_on_change(agent->unplugger, change);
     onliner_on_change(agent->onliner, change);
+    if (change->n_touched > 0) {
+        bus_service_changed(agent->bus_service);
+        status_line_changed(agent);
+    }
 }
 
 static void on_job_changed(const UnplugJob *job, JobState state, gpointer user_data)
 {
     Agent *agent = user_data;
 
-    events_send_job(agent->channel, job, state);
-    g_message("job %" G_GUINT64_FORMAT ": %s", job->id, job_state_name(state));
+    events_send_job(&agent->listeners, job, state);
+    bus_service_changed(agent->bus_service);
+    status_line_changed(agent);
+    log_event(LOG_JOB_STATE, G_LOG_LEVEL_MESSAGE, &(LogSubject){.job = job->id, .block = -1},
+              "job %" G_GUINT64_FORMAT ": %s", job->id, job_state_name(state));
     if (!job_state_is_ended(state))
         return;
     onliner_review(agent->onliner);
     for (guint i = 0; i < job->reasons->len; i++) {
         const Reason *reason = job->reasons->pdata[i];
-        g_message("job %" G_GUINT64_FORMAT ": %s: %s", job->id, reason_code_name(reason->code),
+        LogSubject subject = {.job = job->id, .device = reason->device, .block = reason->block};
+        log_event(LOG_JOB_REASON, G_LOG_LEVEL_MESSAGE, &subject,
+                  "job %" G_GUINT64_FORMAT ": %s: %s", job->id, reason_code_name(reason->code),
                   reason->desc);
     }
 }
@@ -134,24 +145,39 @@ static gboolean open_channel(Agent *agent, GError **error)
     return agent->channel != NULL;
 }
 
-Agent *agent_new(const Options *options, GError **error)
+/* Not before: until the kernel's settings are right, udev's rule must beat the distribution's. */
+static void on_onliner_started(gpointer user_data)
+{
+    Agent *agent = user_data;
+
+    if (!agent->on_stopped)
+        state_dir_set_active(agent->state_dir, TRUE);
+}
+
+Agent *agent_new(Options *options, GError **error)
 {
     Agent *agent = g_new0(Agent, 1);
 
     agent->options = options;
     agent->start_usec = g_get_real_time();
-    if (!make_dispatch(agent, error) || !open_world(agent, error) || !make_parts(agent, error)) {
+    /* Nothing is said over the channel before the loop runs; but without one there is no daemon, and
+     * then none may be begun. */
+    if (!make_dispatch(agent, error) || !open_world(agent, error) || !make_parts(agent, error) ||
+        !open_channel(agent, error)) {
         agent_free(agent);
         return NULL;
     }
     /* What an earlier daemon left goes before anything new: its blocks are not to be adopted. */
     unplugger_resume(agent->unplugger);
-    onliner_start(agent->onliner);
-    state_dir_set_active(agent->state_dir, TRUE);
-    if (!open_channel(agent, error)) {
-        agent_free(agent);
-        return NULL;
-    }
+    onliner_start(agent->onliner, on_onliner_started, agent);
+    agent->bus_service = bus_service_new(agent);
+    agent->listeners = (EventListeners){.channel = agent->channel, .bus = agent->bus_service};
+    agent->service = service_new();
+    agent->is_up = TRUE;
+    g_autofree char *line = status_line(agent);
+    log_event(LOG_STARTED, G_LOG_LEVEL_MESSAGE, NULL, "memplugd %s is up: %s", MEMPLUG_VERSION,
+              line);
+    service_ready(agent->service, line);
     return agent;
 }
 
@@ -159,6 +185,9 @@ void agent_free(Agent *agent)
 {
     if (!agent)
         return;
+    g_clear_handle_id(&agent->status_idle, g_source_remove);
+    service_free(agent->service);
+    bus_service_free(agent->bus_service);
     channel_free(agent->channel);
     executor_free(agent->executor);
     block_setter_free(agent->block_setter);
@@ -183,10 +212,53 @@ static void on_unplugger_stopped(gpointer user_data)
 
 void agent_stop(Agent *agent, AgentStoppedFunc func, gpointer user_data)
 {
+    agent->is_up = FALSE;
+    service_stopping(agent->service);
     agent->on_stopped = func;
     agent->on_stopped_data = user_data;
     state_dir_set_active(agent->state_dir, FALSE);
     unplugger_stop(agent->unplugger, on_unplugger_stopped, agent);
+}
+
+/* The dispatch table's lists are the only part that may refuse settings that are well-formed. */
+static gboolean take_settings(Agent *agent, Settings *loaded, GError **error)
+{
+    if (!qga_dispatch_set_lists(agent->dispatch, (const char *const *)loaded->allow_rpcs,
+                                (const char *const *)loaded->block_rpcs, error))
+        return FALSE;
+    /* In place: whoever has the pointer sees the new ones. */
+    Settings old = *agent->options->settings;
+    *agent->options->settings = *loaded;
+    *loaded = old;
+    const Settings *now = agent->options->settings;
+    if (now->method != old.method || g_strcmp0(now->path, old.path) != 0)
+        g_message("[channel]: the change takes effect at the next start");
+    if (now->unplug_gate != old.unplug_gate)
+        g_message("[unplug] gate: the change takes effect at the next start");
+    unplugger_set_limits(agent->unplugger, now->timeout_ms, now->reserve_bytes);
+    onliner_set_config(agent->onliner, &now->online);
+    return TRUE;
+}
+
+void agent_reload(Agent *agent)
+{
+    g_autoptr(GError) error = NULL;
+
+    service_reloading(agent->service);
+    g_autoptr(Settings) loaded = options_load_settings(agent->options, &error);
+    if (loaded && take_settings(agent, loaded, &error))
+        log_event(LOG_RELOADED, G_LOG_LEVEL_MESSAGE, NULL, "settings loaded anew");
+    else
+        log_event(LOG_RELOAD_FAILED, G_LOG_LEVEL_WARNING, NULL,
+                  "the settings stay as they were: %s", error->message);
+    bus_service_changed(agent->bus_service);
+    g_autofree char *line = status_line(agent);
+    if (error) {
+        g_autofree char *with_error = g_strdup_printf("settings not loaded: %s", error->message);
+        service_ready(agent->service, with_error);
+    } else {
+        service_ready(agent->service, line);
+    }
 }
 
 static void append_rpc(const char *name, gboolean enabled, gpointer user_data)
@@ -196,7 +268,7 @@ static void append_rpc(const char *name, gboolean enabled, gpointer user_data)
     g_string_append_printf(text, "%s%s\n", name, enabled ? "" : " (blocked)");
 }
 
-char *agent_list_rpcs(const Options *options, GError **error)
+char *agent_list_rpcs(Options *options, GError **error)
 {
     Agent *agent = g_new0(Agent, 1);
     GString *text = g_string_new(NULL);

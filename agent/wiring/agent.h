@@ -12,7 +12,10 @@ typedef struct Agent Agent;
 
 /* OPTIONS are borrowed and must outlive the agent. Scans, takes over what an earlier daemon left, and
  * opens the channel. NULL and ERROR, saying what is wrong, if it cannot start. */
-Agent *agent_new(const Options *options, GError **error);
+Agent *agent_new(Options *options, GError **error);
+/* SIGHUP: loads the settings anew. The new ones hold for what comes from now on; where the channel
+ * is takes a restart. A mistake in them is logged and keeps the old ones. */
+void agent_reload(Agent *agent);
 void agent_free(Agent *agent); /* accepts NULL */
 
 /* Rolls back what is prepared, then calls FUNC (from in here, if there is nothing to do). */
@@ -20,4 +23,4 @@ typedef void (*AgentStoppedFunc)(gpointer user_data);
 void agent_stop(Agent *agent, AgentStoppedFunc func, gpointer user_data);
 
 /* The commands, one a line, and whether they are allowed: for -b help. (transfer full) */
-char *agent_list_rpcs(const Options *options, GError **error);
+char *agent_list_rpcs(Options *options, GError **error);

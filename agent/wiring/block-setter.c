@@ -83,14 +83,16 @@ static const char *verb_for(const Snapshot *snapshot, const Block *block, gboole
     return device && device->kind == DEVICE_BOOT ? "online" : "online_movable";
 }
 
-/* Whether taking one more block away would leave too little, as a prepare's guard would say. */
-static gboolean is_too_little(const BlockSetter *setter, guint64 to_take_bytes)
+/* What may be taken away before too little is left, as a prepare's guard would say. Negative: too
+ * little is left already. */
+static gint64 spare_bytes(const BlockSetter *setter)
 {
     Meminfo meminfo;
 
     if (meminfo_read(setter->io, &meminfo) < 0)
-        return TRUE;
-    return meminfo.available_bytes < to_take_bytes + unplug_reserve_default(meminfo.total_bytes);
+        return -1;
+    return (gint64)meminfo.available_bytes -
+           (gint64)unplug_reserve_default(meminfo.total_bytes);
 }
 
 static void settle(Request *request, const int *errors)
@@ -158,13 +160,15 @@ static gboolean on_tick(gpointer user_data)
     Request *request = user_data;
     gboolean is_late = g_get_monotonic_time() >= request->deadline_usec;
 
-    request->was_low = takes_memory(request) && is_too_little(request->setter, 0);
-    if (!is_late && !request->was_low)
-        return G_SOURCE_CONTINUE;
+    if (!request->was_low && takes_memory(request) && spare_bytes(request->setter) < 0) {
+        request->was_low = TRUE;
+        executor_cancel(request->setter->executor, request->task);
+    }
+    if (!is_late)
+        return G_SOURCE_CONTINUE; /* also where it is cancelled: the answer must come in time */
     request->timer = 0;
     executor_cancel(request->setter->executor, request->task);
-    if (is_late)
-        answer(request, NULL); /* the worker may be stuck in the kernel: not waited for */
+    answer(request, NULL); /* the worker may be stuck in the kernel: not waited for */
     return G_SOURCE_REMOVE;
 }
 
@@ -185,7 +189,7 @@ gboolean block_setter_set(BlockSetter *setter, const BlockSetEntry *entries, gui
 {
     const Snapshot *snapshot = model_keeper_snapshot(setter->keeper);
     g_autoptr(GArray) steps = g_array_new(FALSE, TRUE, sizeof(WorkStep));
-    guint64 to_take_bytes = 0;
+    gint64 left_bytes = spare_bytes(setter); /* once: a request may name thousands of blocks */
 
     if (setter->requests->len >= BLOCK_SETTER_MAX)
         return FALSE;
@@ -202,13 +206,13 @@ gboolean block_setter_set(BlockSetter *setter, const BlockSetEntry *entries, gui
         if (!needs_write(setter, entry))
             continue;
         const Block *block = snapshot_find_block(snapshot, (guint32)entry->phys_index);
-        if (!entry->online && is_too_little(setter, to_take_bytes + snapshot->block_size_bytes)) {
+        if (!entry->online && left_bytes < (gint64)snapshot->block_size_bytes) {
             entry->result = BLOCK_SET_FAILED;
             entry->error = ENOMEM;
             continue;
         }
         if (!entry->online)
-            to_take_bytes += snapshot->block_size_bytes;
+            left_bytes -= (gint64)snapshot->block_size_bytes;
         WorkStep step = {.kind = STEP_BLOCK,
                          .index = block->index,
                          .inode = block->inode,

@@ -23,7 +23,7 @@ void agent_update_target(Agent *agent, const Snapshot *snapshot)
         return;
     Figures figures = figures_of(snapshot);
     if (target_update(&agent->target, figures_current_bytes(&figures), snapshot->block_size_bytes))
-        events_send_target_reached(agent->channel, agent->target.bytes);
+        events_send_target_reached(&agent->listeners, agent->target.bytes);
 }
 
 static void set_target(QgaCall *call, JsonObject *arguments, gpointer user_data)

@@ -115,8 +115,10 @@ EjectGate *eject_gate_new(const EjectGateConfig *config)
 
     gate->config = *config;
     gate->has_switch = attr_read_uint64(config->io, EJECT_DIR "/" EJECT_NAME, 10, &value) == 0;
-    gate->kernel = value != 0;
     gate->original = config->original;
+    /* A worker of the killed daemon may still sleep before its write, behind an eject. A write of ours
+     * then comes after it, so one is made in any case. */
+    gate->kernel = gate->original == UNKNOWN ? value != 0 : UNKNOWN;
     gate->writing = UNKNOWN;
     if (config->is_gated && !gate->has_switch)
         g_warning("[unplug] gate: this kernel has no /" EJECT_DIR "/" EJECT_NAME);
@@ -142,6 +144,12 @@ gboolean eject_gate_is_open(const EjectGate *gate)
 {
     return !gate->has_switch || !is_in_use(gate) ||
            (gate->kernel == 1 && gate->writing == UNKNOWN && gate->n_barriers == 0);
+}
+
+void eject_gate_retry(EjectGate *gate)
+{
+    gate->is_wanted_open = TRUE;
+    apply(gate);
 }
 
 void eject_gate_want_open(EjectGate *gate, gboolean is_open)

@@ -27,14 +27,29 @@ static void send_to(QgaSession *session, gpointer user_data)
     qga_session_end_event(session);
 }
 
-static void send_event(Channel *channel, const char *name, DataFunc write_data, gconstpointer data)
+static void send_signal(BusService *bus, const Event *event)
+{
+    QgaWriter *writer = bus_service_begin_event(bus, event->name);
+
+    if (!writer)
+        return;
+    qga_writer_begin_object(writer);
+    event->write_data(writer, event->data);
+    qga_writer_end_object(writer);
+    bus_service_end_event(bus);
+}
+
+static void send_event(const EventListeners *listeners, const char *name, DataFunc write_data,
+                       gconstpointer data)
 {
     Event event = {.name = name,
                    .write_data = write_data,
                    .data = data,
                    .timestamp_usec = g_get_real_time()};
 
-    channel_foreach_session(channel, send_to, &event);
+    if (listeners->channel)
+        channel_foreach_session(listeners->channel, send_to, &event);
+    send_signal(listeners->bus, &event);
 }
 
 static void write_blocks(QgaWriter *writer, gconstpointer data)
@@ -49,15 +64,15 @@ static void write_blocks(QgaWriter *writer, gconstpointer data)
         qga_writer_member_string(writer, "zone", zone_name(event->zone));
 }
 
-void events_send_change(Channel *channel, const ModelChange *change)
+void events_send_change(const EventListeners *listeners, const ModelChange *change)
 {
-    if (!channel)
+    if (!listeners->channel && !listeners->bus)
         return;
     g_autoptr(GArray) events = block_events_find(change->before, change->now);
 
     for (guint i = 0; i < events->len; i++) {
         const BlockEvent *event = &g_array_index(events, BlockEvent, i);
-        send_event(channel, block_event_name(event->kind), write_blocks, event);
+        send_event(listeners, block_event_name(event->kind), write_blocks, event);
     }
 }
 
@@ -74,12 +89,11 @@ static void write_job(QgaWriter *writer, gconstpointer data)
     qga_writer_member_string(writer, "state", job_state_name(news->state));
 }
 
-void events_send_job(Channel *channel, const UnplugJob *job, JobState state)
+void events_send_job(const EventListeners *listeners, const UnplugJob *job, JobState state)
 {
     JobNews news = {.id = job->id, .state = state};
 
-    if (channel)
-        send_event(channel, "MEMORY_UNPLUG_CHANGED", write_job, &news);
+    send_event(listeners, "MEMORY_UNPLUG_CHANGED", write_job, &news);
 }
 
 static void write_target(QgaWriter *writer, gconstpointer data)
@@ -89,8 +103,7 @@ static void write_target(QgaWriter *writer, gconstpointer data)
     qga_writer_member_uint(writer, "bytes", *bytes);
 }
 
-void events_send_target_reached(Channel *channel, guint64 bytes)
+void events_send_target_reached(const EventListeners *listeners, guint64 bytes)
 {
-    if (channel)
-        send_event(channel, "MEMORY_TARGET_REACHED", write_target, &bytes);
+    send_event(listeners, "MEMORY_TARGET_REACHED", write_target, &bytes);
 }

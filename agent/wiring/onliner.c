@@ -279,36 +279,47 @@ void onliner_on_change(Onliner *onliner, const ModelChange *change)
     rezoner_review(onliner->rezoner, &onliner->online);
 }
 
-void onliner_review(Onliner *onliner)
-{
-    if (onliner->config.is_live && !onliner->is_stopping)
-        rezoner_review(onliner->rezoner, &onliner->online);
-}
-
-void onliner_start(Onliner *onliner)
+/* Offline blocks that were never seen online: nobody chose that. HAS_UNKNOWN: those too of which
+ * nothing is known. */
+static void adopt(Onliner *onliner, gboolean has_unknown)
 {
     const Snapshot *snapshot = snapshot_of(onliner);
     const BlockMarks *marks = placement_marks(onliner->placement);
     g_autoptr(GArray) adopted = g_array_new(FALSE, FALSE, sizeof(guint32));
+
+    for (guint32 i = 0; i < snapshot->block_count; i++) {
+        const Block *block = &snapshot->blocks[i];
+        const BlockMark *mark = block_marks_find(marks, block->index, block->inode);
+        if (block->state == BLOCK_STATE_OFFLINE && (mark ? !mark->is_seen : has_unknown))
+            g_array_append_val(adopted, block->index);
+    }
+    submit_new(onliner, (const guint32 *)adopted->data, adopted->len);
+}
+
+void onliner_review(Onliner *onliner)
+{
+    if (!onliner->config.is_live || onliner->is_stopping)
+        return;
+    adopt(onliner, FALSE); /* what was new when a job took it was passed over */
+    rezoner_review(onliner->rezoner, &onliner->online);
+}
+
+void onliner_start(Onliner *onliner, OnlinerStartedFunc func, gpointer user_data)
+{
+    const Snapshot *snapshot = snapshot_of(onliner);
     g_autoptr(GArray) all = g_array_new(FALSE, FALSE, sizeof(guint32));
     g_autoptr(GArray) zones = zone_stats_read(onliner->config.io);
 
     if (!onliner->config.is_live)
         return;
-    for (guint32 i = 0; i < snapshot->block_count; i++) {
-        const Block *block = &snapshot->blocks[i];
-        const BlockMark *mark = block_marks_find(marks, block->index, block->inode);
-        g_array_append_val(all, block->index);
-        /* One that was seen online, and is offline now: somebody chose that. */
-        if (block->state == BLOCK_STATE_OFFLINE &&
-            (mark ? !mark->is_seen : onliner->config.adopt_existing))
-            g_array_append_val(adopted, block->index);
-    }
+    for (guint32 i = 0; i < snapshot->block_count; i++)
+        g_array_append_val(all, snapshot->blocks[i].index);
     placement_prune(onliner->placement, snapshot);
     placement_learn(onliner->placement, snapshot, (const guint32 *)all->data, all->len);
     kernel_setter_apply(onliner->setter, &onliner->online, floor_has_room(&onliner->online, zones));
-    submit_new(onliner, (const guint32 *)adopted->data, adopted->len);
+    adopt(onliner, onliner->config.adopt_existing);
     rezoner_review(onliner->rezoner, &onliner->online);
+    kernel_setter_settle(onliner->setter, func, user_data);
 }
 
 const OnlineConfig *onliner_config(const Onliner *onliner)

@@ -1,5 +1,5 @@
 /*
- * The marks and their file. A change is written when the loop is idle; before the daemon takes a
+ * The marks and their file. A change is written soon; before the daemon takes a
  * block offline it is written at once, so that a killed daemon's successor knows that nobody chose
  * it to be offline.
  */
@@ -10,13 +10,15 @@
 #include "outside/boot-file.h"
 
 #define MARKS_FILE "blocks"
+/* A DIMM brings many changes at once. */
+#define SAVE_AFTER_MS 200
 
 struct Placement {
     const char *state_dir;
     const char *boot_id;
     OnlinePolicy policy;
     BlockMarks *marks;
-    guint idle;
+    guint timer;
     gboolean has_warned;
 };
 
@@ -55,7 +57,7 @@ gboolean placement_save(Placement *placement)
 {
     g_autoptr(GError) error = NULL;
 
-    g_clear_handle_id(&placement->idle, g_source_remove);
+    g_clear_handle_id(&placement->timer, g_source_remove);
     if (!block_marks_is_dirty(placement->marks))
         return TRUE;
     g_autofree char *marks = block_marks_format(placement->marks);
@@ -71,19 +73,19 @@ gboolean placement_save(Placement *placement)
     return TRUE;
 }
 
-static gboolean on_idle(gpointer user_data)
+static gboolean on_timer(gpointer user_data)
 {
     Placement *placement = user_data;
 
-    placement->idle = 0;
+    placement->timer = 0;
     placement_save(placement);
     return G_SOURCE_REMOVE;
 }
 
 static void touch(Placement *placement)
 {
-    if (!placement->idle && block_marks_is_dirty(placement->marks))
-        placement->idle = g_idle_add_full(G_PRIORITY_LOW, on_idle, placement, NULL);
+    if (!placement->timer && block_marks_is_dirty(placement->marks))
+        placement->timer = g_timeout_add(SAVE_AFTER_MS, on_timer, placement);
 }
 
 void placement_free(Placement *placement)

@@ -28,6 +28,6 @@ void placement_want_kernel(Placement *placement, const Snapshot *snapshot, const
 void placement_set_policy(Placement *placement, OnlinePolicy policy);
 void placement_prune(Placement *placement, const Snapshot *snapshot);
 
-/* Writes the file now, if anything changed; otherwise it is written when the loop has time. FALSE
+/* Writes the file now, if anything changed; otherwise it is written soon. FALSE
  * if that was not possible. */
 gboolean placement_save(Placement *placement);

@@ -10,10 +10,39 @@
 #include "wiring/truth.h"
 #include "wiring/unplugger-private.h"
 
-/* For one block that could not be taken offline: each attempt may come to this. */
-#define FAILED_BLOCK_BUDGET_USEC (20 * USEC_PER_MSEC)
+/* Blocks and reasons of ended jobs that the journal keeps: they are for queries only, clients can end
+ * many large jobs, and the journal is written whole at each change. */
+#define JOURNAL_ENDED_MAX 1024
 
 /* --- journal --- */
+
+static guint weigh(const UnplugJob *job)
+{
+    guint weight = job->blocks->len + job->reasons->len;
+
+    for (guint i = 0; i < job->devices->len; i++)
+        weight += g_array_index(job->devices, JobDevice, i).reasons->len + 1;
+    return weight;
+}
+
+/* Copies of the jobs that a next daemon must know, and of the last ended ones: as many as fit, and
+ * the very last in any case. */
+static void add_jobs(const Unplugger *unplugger, GPtrArray *copies)
+{
+    g_autoptr(GPtrArray) jobs = unplug_machine_list(unplugger->machine);
+    guint weight = 0;
+
+    for (guint i = jobs->len; i-- > 0;) {
+        const UnplugJob *job = jobs->pdata[i];
+        gboolean is_first = weight == 0;
+        if (job_state_is_ended(job->state)) {
+            weight += weigh(job);
+            if (weight > JOURNAL_ENDED_MAX && !is_first)
+                continue;
+        }
+        g_ptr_array_insert(copies, 0, unplug_job_copy(job));
+    }
+}
 
 static int write_journal(Unplugger *unplugger)
 {
@@ -22,12 +51,10 @@ static int write_journal(Unplugger *unplugger)
 
     if (!unplugger->config.state_dir)
         return 0;
-    g_autoptr(GPtrArray) jobs = unplug_machine_list(unplugger->machine);
     state->boot_id = g_strdup(unplugger->config.boot_id);
     state->next_job_id = unplug_machine_next_job_id(unplugger->machine);
     state->eject_enabled = eject_gate_original(unplugger->gate);
-    for (guint i = 0; i < jobs->len; i++)
-        g_ptr_array_add(state->jobs, unplug_job_copy(jobs->pdata[i]));
+    add_jobs(unplugger, state->jobs);
     if (journal_save(unplugger->config.state_dir, state, &error))
         return 0;
     g_warning("cannot write the journal: %s", error->message);
@@ -87,10 +114,12 @@ static void act_verify(Unplugger *unplugger, guint64 job_id)
 {
     const UnplugJob *job = unplug_machine_find(unplugger->machine, job_id);
 
-    if (job->state != JOB_OFFLINING || eject_gate_is_open(unplugger->gate))
+    if (job->state != JOB_OFFLINING || eject_gate_is_open(unplugger->gate)) {
         verify(unplugger, job_id);
-    else
-        g_array_append_val(unplugger->waiting, job_id);
+        return;
+    }
+    g_array_append_val(unplugger->waiting, job_id);
+    eject_gate_retry(unplugger->gate); /* also where another job is ready, and the gate shut */
 }
 
 /* --- gate --- */
@@ -153,7 +182,7 @@ static BlockContents look_into(const Unplugger *unplugger, guint32 index)
     Meminfo meminfo = {.hugepages_free = 0};
 
     g_autofree PageSample *sample = contents_of_blocks(unplugger->config.io, snapshot,
-                                                       &index, 1, FAILED_BLOCK_BUDGET_USEC);
+                                                       &index, 1, CONTENTS_BUDGET_USEC);
     meminfo_read(unplugger->config.io, &meminfo);
     return (BlockContents){
         .pages = page_sample_scale(sample, contents_pages(snapshot->block_size_bytes)),

@@ -145,6 +145,8 @@ static void order_blocks(const Unplugger *unplugger, GArray *blocks)
 
 void unplugger_act_check(Unplugger *unplugger, guint64 job_id)
 {
+    /* A job may have waited long in the queue, and links of blocks come without events. */
+    model_keeper_sync(unplugger->config.keeper);
     const UnplugJob *job = unplug_machine_find(unplugger->machine, job_id);
 
     unplugger->checking_job = job_id;

@@ -10,12 +10,15 @@
  */
 #include "wiring/unplugger-private.h"
 
+/* DEVICE's number in JOB, added if need be; UNPLUG_DEVICES_MAX: JOB has no room for it. */
 static guint add_device(UnplugJob *job, GArray *selectors, const Device *device)
 {
     for (guint i = 0; i < job->devices->len; i++) {
         if (g_str_equal(g_array_index(job->devices, JobDevice, i).id, device->id))
             return i;
     }
+    if (job->devices->len == UNPLUG_DEVICES_MAX)
+        return UNPLUG_DEVICES_MAX;
     JobDevice entry = {.reasons = reason_list_new()};
     DeviceSelector selector = {.kind = SELECT_ID};
     g_strlcpy(entry.id, device->id, sizeof entry.id);
@@ -34,12 +37,14 @@ static void add_blocks(const Unplugger *unplugger, UnplugJob *job, GArray *selec
         const Device *device = snapshot_block_device(snapshot, block);
 
         if (block->state == BLOCK_STATE_ONLINE || device == NULL || device->kind != DEVICE_DIMM ||
-            job->devices->len == UNPLUG_DEVICES_MAX ||
             unplug_machine_owner(unplugger->machine, block->index, block->inode))
+            continue;
+        guint number = add_device(job, selectors, device);
+        if (number == UNPLUG_DEVICES_MAX)
             continue;
         JobBlock entry = {.index = block->index,
                           .inode = block->inode,
-                          .device = (guint16)add_device(job, selectors, device),
+                          .device = (guint16)number,
                           .phase = JOB_BLOCK_OFFLINED};
         g_array_append_val(job->blocks, entry);
     }

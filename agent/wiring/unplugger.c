@@ -141,6 +141,12 @@ Unplugger *unplugger_new(const UnpluggerConfig *config, UnplugChangedFunc func, 
     return unplugger;
 }
 
+void unplugger_set_limits(Unplugger *unplugger, guint64 timeout_ms, guint64 reserve_bytes)
+{
+    unplugger->config.timeout_ms = timeout_ms;
+    unplugger->config.reserve_bytes = reserve_bytes;
+}
+
 void unplugger_resume(Unplugger *unplugger)
 {
     UnplugWorld world = unplugger_world(unplugger);

@@ -31,6 +31,9 @@ typedef void (*UnplugChangedFunc)(const UnplugJob *job, JobState state, gpointer
 Unplugger *unplugger_new(const UnpluggerConfig *config, UnplugChangedFunc func, gpointer user_data);
 void unplugger_free(Unplugger *unplugger); /* accepts NULL */
 
+/* For jobs and checks that come from now on; as in UnpluggerConfig. */
+void unplugger_set_limits(Unplugger *unplugger, guint64 timeout_ms, guint64 reserve_bytes);
+
 void unplugger_resume(Unplugger *unplugger);
 
 /* A new job; see unplug_machine_step(). TIMEOUT_MS 0: the configured one. */

@@ -29,7 +29,9 @@ GPtrArray *warnings_gather(const Agent *agent, const char *auto_online)
     g_autoptr(GArray) zones = zone_stats_read(agent->io);
     WarningInput input = {.snapshot = snapshot,
                           .zones = zones,
-                          .config = onliner_config(agent->onliner),
+                          /* A tree is only looked at, but as its own daemon would see it. */
+                          .config = agent->options->sysroot ? &agent->options->settings->online
+                                                            : onliner_config(agent->onliner),
                           .auto_online_blocks = auto_online,
                           .is_auto_online_ours = onliner_owns_auto_online(agent->onliner),
                           .balloon = balloon_read(agent->io, page_size_bytes),

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <glib/gstdio.h>
+#include <sys/stat.h>
 
 #include "fake-kernel.h"
 #include "ground/units.h"
@@ -25,6 +26,7 @@ typedef struct {
     Onliner *onliner;
     OnlinerConfig config;
     gboolean is_stopped;
+    char *auto_online_at_start; /* owned; NULL until the onliner has started */
 } World;
 
 static gboolean is_nobodys(G_GNUC_UNUSED guint32 index, G_GNUC_UNUSED guint64 inode,
@@ -57,7 +59,18 @@ static World *world_new(void)
     return world;
 }
 
-static void start(World *world)
+/* By then the kernel's own settings are as the policy needs them, if it has any. */
+static void on_started(gpointer user_data)
+{
+    World *world = user_data;
+    char word[32] = "online_movable";
+
+    attr_read_line(world->io, FLAG, word, sizeof word);
+    g_assert_null(world->auto_online_at_start); /* once a start */
+    world->auto_online_at_start = g_strdup(word);
+}
+
+static void start_with(World *world, BlockOwnedFunc is_held)
 {
     world->executor = executor_new(world->io);
     world->keeper = model_keeper_new(world->io, FALSE, on_change, world, NULL);
@@ -67,10 +80,16 @@ static void start(World *world)
     world->config.state_dir = world->tree->root;
     world->config.boot_id = BOOT_ID;
     world->config.is_live = TRUE;
-    world->config.is_held = is_nobodys;
+    world->config.is_held = is_held;
     world->config.is_owned = is_nobodys;
     world->onliner = onliner_new(&world->config);
-    onliner_start(world->onliner);
+    g_clear_pointer(&world->auto_online_at_start, g_free);
+    onliner_start(world->onliner, on_started, world);
+}
+
+static void start(World *world)
+{
+    start_with(world, is_nobodys);
 }
 
 /* As a SIGKILL would, but for the file that is written when the loop is idle. */
@@ -103,6 +122,7 @@ static void world_free(World *world)
     temp_tree_free(world->tree);
     attr_io_free(world->io);
     fake_kernel_free(world->fake);
+    g_free(world->auto_online_at_start);
     g_free(world);
 }
 
@@ -207,15 +227,65 @@ static void test_killed_while_moving(void)
     world_free(world);
 }
 
+/* A pipe in the place of a file of statedir is not waited for. */
+static void test_no_file(void)
+{
+    World *world = world_new();
+    g_autofree char *path = g_build_filename(world->tree->root, "blocks", NULL);
+
+    g_assert_cmpint(mkfifo(path, 0600), ==, 0);
+    g_test_expect_message("memplug", G_LOG_LEVEL_WARNING, "*what was known of blocks is lost*");
+    start(world);
+    g_test_assert_expected_messages();
+    stop(world);
+    world_free(world);
+}
+
+static gboolean is_everybodys(G_GNUC_UNUSED guint32 index, G_GNUC_UNUSED guint64 inode,
+                              gpointer user_data)
+{
+    const gboolean *is_held = user_data;
+
+    return *is_held;
+}
+
+/* A job took the block before it was ever online, and has ended: the block is new memory again. */
+static void test_new_while_held(void)
+{
+    World *world = world_new();
+    gboolean is_held = FALSE;
+
+    fake_kernel_add_dimm(world->fake, 0, 40, 1);
+    fake_kernel_fail(world->fake, 40, "online_movable", EPERM, 1);
+    start(world);
+    while (fake_kernel_count_writes(world->fake, 40, "online_movable") == 0)
+        g_main_context_iteration(NULL, TRUE);
+    executor_free(world->executor);
+    onliner_free(world->onliner);
+    model_keeper_free(world->keeper);
+    is_held = TRUE;
+    world->config.user_data = &is_held;
+    start_with(world, is_everybodys);
+    g_assert_false(executor_is_busy(world->executor));
+    is_held = FALSE;
+    onliner_review(world->onliner);
+    g_assert_true(executor_is_busy(world->executor));
+    wait_zone(world, 40, "Movable");
+    stop(world);
+    world_free(world);
+}
+
 static void test_kernel_settings(void)
 {
     World *world = world_new();
 
     fake_kernel_set_file(world->fake, FLAG, "online\n");
     start(world);
+    g_assert_null(world->auto_online_at_start); /* not before the kernel is set */
     while (executor_is_busy(world->executor))
         g_main_context_iteration(NULL, TRUE);
     assert_flag(world, "online_movable");
+    g_assert_cmpstr(world->auto_online_at_start, ==, "online_movable");
     crash(world);
     assert_flag(world, "online_movable");
     start(world);
@@ -241,6 +311,22 @@ static void test_kernel_settings(void)
     world_free(world);
 }
 
+/* Stopped before what the start asked for is written: that goes first, and then it is undone. */
+static void test_stopped_at_once(void)
+{
+    World *world = world_new();
+
+    fake_kernel_set_file(world->fake, FLAG, "online\n");
+    start(world);
+    g_assert_true(executor_is_busy(world->executor));
+    onliner_stop(world->onliner, on_stopped, world);
+    while (!world->is_stopped || executor_is_busy(world->executor))
+        g_main_context_iteration(NULL, TRUE);
+    assert_flag(world, "online");
+    crash(world);
+    world_free(world);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -249,6 +335,9 @@ int main(int argc, char **argv)
     g_test_add_func("/onliner/choice", test_choice);
     g_test_add_func("/onliner/rezone", test_rezone);
     g_test_add_func("/onliner/killed-while-moving", test_killed_while_moving);
+    g_test_add_func("/onliner/no-file", test_no_file);
+    g_test_add_func("/onliner/new-while-held", test_new_while_held);
     g_test_add_func("/onliner/kernel-settings", test_kernel_settings);
+    g_test_add_func("/onliner/stopped-at-once", test_stopped_at_once);
     return g_test_run();
 }

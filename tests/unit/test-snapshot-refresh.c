@@ -141,6 +141,26 @@ static void test_scan_during_add(SnapshotFixture *f, gconstpointer data)
     g_assert_cmpuint(s->devices[0].block_count, ==, 8);
 }
 
+/* The same, and its events were sent before the daemon listened: the links are looked for. */
+static void test_scan_between_events_and_links(SnapshotFixture *f, gconstpointer data)
+{
+    (void)data;
+    fake_kernel_add_dimm(f->fake, 3, 32, 4);
+    for (guint32 round = 0; round < 2; round++) {
+        for (guint32 i = 32; i < 36; i++) {
+            /* In the second round the first of them is linked already. */
+            fake_kernel_set_firmware_node(f->fake, i, i < 32 + round ? "x/PNP0C80:03" : NULL);
+            fake_kernel_set_state(f->fake, i, i % 2 ? "online" : "offline", NULL);
+        }
+        snapshot_fixture_scan(f);
+        for (guint32 i = 32; i < 36; i++)
+            fake_kernel_set_firmware_node(f->fake, i, "x/PNP0C80:03");
+        const Snapshot *s = snapshot_fixture_refresh(f, NULL, 0);
+        for (guint32 i = 32; i < 36; i++)
+            g_assert_cmpstr(snapshot_device_of(s, i)->id, ==, "slot3");
+    }
+}
+
 /* Boot RAM that an administrator took offline is boot RAM. */
 static void test_offline_boot(SnapshotFixture *f, gconstpointer data)
 {
@@ -216,6 +236,7 @@ int main(int argc, char **argv)
     ADD("/snapshot/refresh/late-link", test_late_link);
     ADD("/snapshot/refresh/rescan", test_rescan);
     ADD("/snapshot/refresh/scan-during-add", test_scan_during_add);
+    ADD("/snapshot/refresh/scan-between-events-and-links", test_scan_between_events_and_links);
     ADD("/snapshot/refresh/offline-boot", test_offline_boot);
     ADD("/snapshot/refresh/virtio-grows", test_virtio_grows);
     ADD("/snapshot/refresh/going-offline", test_going_offline_is_watched);

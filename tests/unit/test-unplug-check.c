@@ -120,6 +120,46 @@ static void test_good(Fixture *f, gconstpointer data)
     g_assert_cmpstr(((const Device *)g_ptr_array_index(verdict->devices, 1))->id, ==, "slot1");
 }
 
+/* A block that the kernel has not linked yet may be the rest of a DIMM: not prepared in part. */
+static void test_half_linked(Fixture *f, gconstpointer data)
+{
+    static const struct {
+        guint32 index;
+        const char *codes;
+    } cases[] = {{38, ""}, {57, ""}, {39, "kernel-busy"}, {56, "kernel-busy"}, {43, "kernel-busy"}};
+
+    (void)data;
+    f->selectors[1] = (DeviceSelector){.kind = SELECT_SLOT, .slot = 1};
+    f->input.n_selectors = 2;
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        guint32 index = cases[i].index;
+
+        if (index == 43)
+            fake_kernel_remove(f->fake, index, 1);
+        fake_kernel_add_block(f->fake, index);
+        g_autoptr(Snapshot) now = snapshot_refresh(f->snapshot, f->io, &index, 1);
+        f->input.snapshot = now;
+        g_autoptr(UnplugVerdict) verdict = check(f, cases[i].codes);
+        if (verdict->reasons->len > 0)
+            g_assert_cmpint(reason_at(verdict, 0)->block, ==, index);
+        fake_kernel_remove(f->fake, index, 1);
+    }
+}
+
+/* The same at the first scan, where nothing tells such blocks from the firmware's RAM. */
+static void test_half_linked_at_start(Fixture *f, gconstpointer data)
+{
+    (void)data;
+    fake_kernel_set_firmware_node(f->fake, 47, NULL);
+    take(f);
+    g_autoptr(UnplugVerdict) verdict = check(f, "kernel-busy");
+    g_assert_cmpint(reason_at(verdict, 0)->block, ==, 47);
+    fake_kernel_add_boot(f->fake, 32, 8); /* right below the DIMM lies RAM of the firmware's */
+    fake_kernel_remove(f->fake, 47, 1);
+    take(f);
+    g_autoptr(UnplugVerdict) below = check(f, "");
+}
+
 static void test_named_twice(Fixture *f, gconstpointer data)
 {
     (void)data;
@@ -356,6 +396,8 @@ int main(int argc, char **argv)
     g_test_add_func("/unplug-check/defaults", test_defaults);
 #define ADD(path, func) g_test_add("/unplug-check/" path, Fixture, NULL, set_up, func, tear_down)
     ADD("good", test_good);
+    ADD("half-linked", test_half_linked);
+    ADD("half-linked-at-start", test_half_linked_at_start);
     ADD("named-twice", test_named_twice);
     ADD("no-such-device", test_no_such_device);
     ADD("partial", test_partial);

@@ -224,6 +224,23 @@ static void test_lost_journal_and_flag(World *world, G_GNUC_UNUSED gconstpointer
     g_assert_cmpint(fake_kernel_hotplug_flag(world->fake), ==, 1);
 }
 
+/* As many devices as a job can have: every block of the last one comes back too. */
+static void test_lost_journal_of_many(World *world, G_GNUC_UNUSED gconstpointer data)
+{
+    world_kill_daemon(world);
+    for (guint i = 1; i < UNPLUG_DEVICES_MAX; i++)
+        fake_kernel_add_dimm(world->fake, (int)i, WORLD_FIRST + WORLD_COUNT + 2 * i, 2);
+    fake_kernel_set_state(world->fake, WORLD_FIRST, "offline", NULL);
+    temp_tree_write(world->tree, JOURNAL_FILE, "x");
+    expect_warning();
+    world_start_daemon(world);
+    g_test_assert_expected_messages();
+    g_autoptr(GPtrArray) jobs = unplug_machine_list(unplugger_machine(world->unplugger));
+    g_assert_cmpuint(jobs->len, ==, 1);
+    g_assert_cmpuint(((const UnplugJob *)jobs->pdata[0])->blocks->len, ==,
+                     1 + 2 * (UNPLUG_DEVICES_MAX - 1));
+}
+
 /* One job of two makes no sense: the other goes on, and the blocks of the first come back. */
 static void test_half_a_journal(World *world, G_GNUC_UNUSED gconstpointer data)
 {
@@ -262,6 +279,46 @@ static void test_journal_of_another_boot(World *world, G_GNUC_UNUSED gconstpoint
     g_assert_cmpuint(count_writes(world), ==, 0);
 }
 
+/* The killed daemon's worker slept behind an eject, and its 0 comes when the next daemon has looked. */
+static void test_late_worker(World *world, G_GNUC_UNUSED gconstpointer data)
+{
+    world_kill_daemon(world);
+    temp_tree_write(world->tree, JOURNAL_FILE,
+                    "{\"format\": 1, \"boot-id\": \"b\", \"next-job-id\": 2, \"eject-enabled\": 1, "
+                    "\"jobs\": []}");
+    world_start_daemon(world);
+    g_assert_cmpint(attr_write(world->io, "sys/firmware/acpi/hotplug/memory", 0, "enabled", "0"), ==,
+                    0);
+    while (executor_is_busy(world->executor))
+        g_main_context_iteration(NULL, TRUE);
+    g_assert_cmpint(fake_kernel_hotplug_flag(world->fake), ==, 1);
+}
+
+/* A gate that cannot be opened keeps no job from becoming ready, whichever is the first. */
+static void test_gate_cannot_open(World *world, G_GNUC_UNUSED gconstpointer data)
+{
+    DeviceSelector second = {.kind = SELECT_SLOT, .slot = 1};
+    UnplugSubmit submit = {.selectors = &second, .n_selectors = 1, .lease_ms = 60000};
+    guint64 other = 0;
+
+    fake_kernel_add_dimm(world->fake, 1, WORLD_FIRST + WORLD_COUNT, 2);
+    world_kill_daemon(world);
+    world->gate = TRUE;
+    world_start_daemon(world);
+    while (executor_is_busy(world->executor))
+        g_main_context_iteration(NULL, TRUE);
+    fake_kernel_hide_hotplug_flag(world->fake);
+    for (guint i = 0; i < 2; i++)
+        g_test_expect_message("memplug", G_LOG_LEVEL_WARNING, "cannot write 1*");
+    guint64 id = world_prepare(world, 0, 60000);
+    world_wait_for(world, id, JOB_READY);
+    g_assert_cmpint(unplugger_submit(world->unplugger, &submit, &other), ==, UNPLUG_OK);
+    while (executor_is_busy(world->executor))
+        g_main_context_iteration(NULL, TRUE);
+    g_assert_cmpint(world_job(world, other)->state, ==, JOB_READY);
+    g_test_assert_expected_messages();
+}
+
 #define ADD(name, func)                                                                            \
     g_test_add("/unplugger-crash/" name, World, NULL, world_set_up, func, world_tear_down)
 
@@ -273,8 +330,11 @@ int main(int argc, char **argv)
     ADD("gate-opens-before-ready", test_gate_opens_before_ready);
     ADD("gate-is-restored-at-stop", test_gate_is_restored_at_stop);
     ADD("cancelled-while-the-gate-opens", test_cancelled_while_the_gate_opens);
+    ADD("late-worker", test_late_worker);
+    ADD("gate-cannot-open", test_gate_cannot_open);
     ADD("lost-journal", test_lost_journal);
     ADD("lost-journal-and-flag", test_lost_journal_and_flag);
+    ADD("lost-journal-of-many", test_lost_journal_of_many);
     ADD("half-a-journal", test_half_a_journal);
     ADD("journal-of-another-boot", test_journal_of_another_boot);
     return g_test_run();

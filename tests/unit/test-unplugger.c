@@ -19,14 +19,28 @@ static void test_ready_and_unplugged(World *world, G_GNUC_UNUSED gconstpointer d
     g_assert_cmpint(fake_kernel_hotplug_flag(world->fake), ==, 1);
 }
 
+/* A prepare that fails at its deadline, after block BAD was tried. On a machine that is busy itself the
+ * deadline may come before that: then there is another, with more time. Returns its id. */
+static guint64 fail_at(World *world, guint32 bad)
+{
+    guint64 id = 0;
+
+    for (guint64 timeout_ms = 200; fake_kernel_count_writes(world->fake, bad, "offline") == 0;
+         timeout_ms *= 2) {
+        id = world_prepare(world, timeout_ms, 60000);
+        world_wait_for(world, id, JOB_FAILED);
+        world_assert_all_movable(world);
+    }
+    return id;
+}
+
 /* The block that fails may be any: what was offlined before it comes back, every time. */
 static void test_rollback_at_every_block(World *world, G_GNUC_UNUSED gconstpointer data)
 {
     for (guint32 bad = WORLD_FIRST; bad < WORLD_FIRST + WORLD_COUNT; bad++) {
+        fake_kernel_clear_writes(world->fake);
         fake_kernel_fail(world->fake, bad, "offline", EBUSY, FAKE_FOR_EVER);
-        guint64 id = world_prepare(world, 200, 60000);
-        world_wait_for(world, id, JOB_FAILED);
-        world_assert_all_movable(world);
+        guint64 id = fail_at(world, bad);
         g_assert_true(job_has_reason(world_job(world, id), REASON_BUSY_PAGES, bad));
         g_assert_cmpint(fake_kernel_hotplug_flag(world->fake), ==, 1);
         fake_kernel_fail(world->fake, bad, "offline", EBUSY, 0);
@@ -172,6 +186,69 @@ static void test_killed_behind_barrier(World *world, G_GNUC_UNUSED gconstpointer
     g_assert_cmpint(world_job(world, id)->state, ==, JOB_READY);
 }
 
+/* A range that no device has is named in full in the reason, longer than any device's id; the journal
+ * that holds it must still be one that the next daemon believes. */
+static void test_long_name_in_journal(World *world, G_GNUC_UNUSED gconstpointer data)
+{
+    DeviceSelector far = {.kind = SELECT_RANGE,
+                          .address = G_MAXINT64 - 2 * GIB + 1,
+                          .size_bytes = 2 * GIB};
+    UnplugSubmit submit = {.selectors = &far, .n_selectors = 1, .lease_ms = 60000};
+    guint64 refused = 0;
+
+    g_assert_cmpint(unplugger_submit(world->unplugger, &submit, &refused), ==, UNPLUG_OK);
+    g_assert_cmpint(world_job(world, refused)->state, ==, JOB_FAILED);
+    guint64 id = world_prepare(world, 0, 60000);
+    world_wait_for(world, id, JOB_READY);
+    world_kill_daemon(world);
+    world_start_daemon(world);
+    g_assert_cmpint(world_job(world, refused)->state, ==, JOB_FAILED);
+    g_assert_cmpint(world_job(world, id)->state, ==, JOB_READY);
+}
+
+/* However much clients have asked for and been refused: the journal stays within what is read, and
+ * what matters of it is there. */
+static void test_refusals_do_not_fill_journal(World *world, G_GNUC_UNUSED gconstpointer data)
+{
+    g_autofree DeviceSelector *selectors = g_new0(DeviceSelector, UNPLUG_DEVICES_MAX);
+    UnplugSubmit submit = {.selectors = selectors,
+                           .n_selectors = UNPLUG_DEVICES_MAX,
+                           .lease_ms = 60000};
+    guint64 id = world_prepare(world, 0, 60000);
+
+    world_wait_for(world, id, JOB_READY);
+    for (guint i = 0; i < UNPLUG_DEVICES_MAX; i++) {
+        selectors[i].kind = SELECT_ID;
+        g_snprintf(selectors[i].id, DEVICE_ID_MAX, "\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01%u", i);
+    }
+    for (guint i = 0; i <= UNPLUG_ENDED_MAX; i++)
+        g_assert_cmpint(unplugger_submit(world->unplugger, &submit, NULL), ==, UNPLUG_OK);
+    world_kill_daemon(world);
+    world_start_daemon(world);
+    g_assert_cmpint(world_job(world, id)->state, ==, JOB_READY);
+}
+
+/* Links of blocks come without an event: a job that waited in the queue looks again. */
+static void test_link_comes_while_queued(World *world, G_GNUC_UNUSED gconstpointer data)
+{
+    DeviceSelector second = {.kind = SELECT_SLOT, .slot = 1};
+    UnplugSubmit submit = {.selectors = &second, .n_selectors = 1, .lease_ms = 60000};
+    char target[ATTR_VALUE_MAX];
+    guint64 queued = 0;
+
+    fake_kernel_add_dimm(world->fake, 1, WORLD_FIRST + WORLD_COUNT, 2);
+    g_assert_cmpint(attr_follow(world->io, BLOCK_DIR "/memory49/firmware_node", target,
+                                sizeof target), >, 0);
+    fake_kernel_set_firmware_node(world->fake, 49, NULL);
+    guint64 id = world_prepare(world, 0, 60000);
+    g_assert_cmpint(unplugger_submit(world->unplugger, &submit, &queued), ==, UNPLUG_OK);
+    g_assert_cmpint(world_job(world, queued)->state, ==, JOB_QUEUED);
+    fake_kernel_set_firmware_node(world->fake, 49, target);
+    world_wait_for(world, id, JOB_READY);
+    world_wait_for(world, queued, JOB_READY);
+    g_assert_cmpuint(world_job(world, queued)->blocks->len, ==, 2);
+}
+
 #define ADD(name, func) g_test_add("/unplugger/" name, World, NULL, world_set_up, func, world_tear_down)
 
 int main(int argc, char **argv)
@@ -188,5 +265,8 @@ int main(int argc, char **argv)
     ADD("killed-after-every-block", test_killed_after_every_block);
     ADD("new-dimm-at-old-address", test_new_dimm_at_old_address);
     ADD("killed-behind-barrier", test_killed_behind_barrier);
+    ADD("link-comes-while-queued", test_link_comes_while_queued);
+    ADD("long-name-in-journal", test_long_name_in_journal);
+    ADD("refusals-do-not-fill-journal", test_refusals_do_not_fill_journal);
     return g_test_run();
 }

@@ -48,8 +48,7 @@ class Shared:
         if self._guest and self.spoiled:
             self.stop()
         if not self._guest:
-            self._guest = Guest(**self._arguments)
-            self._guest.__enter__()
+            self._guest = Guest(**self._arguments).__enter__()
             self.spoiled = False
         return self._guest
 
@@ -72,6 +71,20 @@ def guest(request, shared):
     yield shared.get()
     if getattr(request.node, "failed", False):
         shared.spoiled = True
+
+
+@pytest.fixture
+def boot(memplugd_image):
+    """Boots guests of a test's own making, which end with it."""
+    def start(**arguments):
+        guest = Guest(image=memplugd_image, **arguments)
+        start.guests.append(guest)
+        return guest.__enter__()
+
+    start.guests = []
+    yield start
+    for guest in start.guests:
+        guest.stop()
 
 
 @pytest.fixture

@@ -19,12 +19,13 @@ PARAMETERS = "/sys/module/memory_hotplug/parameters"
 @pytest.fixture
 def hidden(guest):
     """The kernel's parameters reached by the test alone; the daemon sees an empty directory."""
-    guest.shells.output("mkdir -p /tmp/parameters; mountpoint -q /tmp/parameters || "
+    guest.shells.output("mkdir -p /tmp/parameters; [ -e /tmp/parameters/online_policy ] || "
                         "{ mount --bind %s /tmp/parameters; mount -t tmpfs none %s; }"
                         % (PARAMETERS, PARAMETERS))
     guest.shells.output("echo auto-movable >/tmp/parameters/online_policy")
     daemon.configure(guest, policy="auto")
-    daemon.start(guest, "-a", daemon.ALLOW)
+    if not daemon.is_running(guest):
+        daemon.start(guest, "-a", daemon.ALLOW)
     return guest
 
 

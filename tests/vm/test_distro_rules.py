@@ -1,4 +1,5 @@
 """With each distribution's rule in the guest, a burst of DIMMs ends in Movable whatever happens."""
+import os
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,9 @@ def parked():
     return overlay
 
 
-GUEST = {"overlays": [parked()]}
+# RAM above 4 GiB: where the guest has a Normal zone of its own, the kernel does not put what it
+# cannot move into every block that is online there for a moment.
+GUEST = {"memory": "3G", "overlays": [parked()]}
 
 
 def install(guest, *names, override=True):
@@ -40,7 +43,7 @@ def burst(guest):
 
 
 def hot_blocks(guest):
-    return [block for block in guest.blocks().values() if block.index >= 32]
+    return [block for block in guest.blocks().values() if block.slot is not None]
 
 
 def wait_movable(guest):
@@ -87,9 +90,11 @@ def started_after(guest):
 
 
 SCENARIOS = (running, killed_and_restarted, started_after)
+# Each rule alone: in check in the worst of them only.
+FOR_EACH = SCENARIOS if os.environ.get("SOAK") == "1" else (killed_and_restarted,)
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize("scenario", FOR_EACH)
 @pytest.mark.parametrize("rule", [rule.name for rule in RULES])
 def test_each_rule(machine, rule, scenario):
     install(machine, rule)

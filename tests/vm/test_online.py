@@ -1,21 +1,5 @@
 """Memory that appears comes online as movable, and the agent says of it what the kernel shows."""
-import pytest
-
-from guest import GIB, Archive, Guest, wait_until
-
-
-@pytest.fixture
-def boot(memplugd_image):
-    """Boots guests of a test's own making, and ends them."""
-    def start(**arguments):
-        guest = Guest(image=memplugd_image, **arguments)
-        start.guests.append(guest)
-        return guest.__enter__()
-
-    start.guests = []
-    yield start
-    for guest in start.guests:
-        guest.stop()
+from guest import GIB, Archive, wait_until
 
 
 def rules(name, text):

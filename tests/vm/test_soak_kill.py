@@ -19,9 +19,10 @@ def kill_daemon(guest):
 
 def owned(guest, channel, dimm):
     """Every block that is offline belongs to a job that has not ended."""
-    offline = [block for block in guest.dimm_blocks(dimm).values() if block.state != "online"]
+    # The jobs first: one that ends in between has given its blocks back.
     alive = [record for record in channel.call("memory-query-unplug")
              if record["state"] not in ENDED]
+    offline = [block for block in guest.dimm_blocks(dimm).values() if block.state != "online"]
     return not offline or len(alive) == 1
 
 

@@ -42,6 +42,7 @@ class Guest(Memory):
         self._keep = keep
         self._block_size = None
         self._channel = None
+        self._last_words = None
         self._arguments = self._qemu(memory, maxmem, slots, append, devices, cpus)
         archives = [self.image.base] + ([self.image.memplugd] if daemon else [])
         with open(self.folder / "initramfs", "wb") as initramfs:
@@ -74,8 +75,8 @@ class Guest(Memory):
         with open(self.folder / "qemu.log", "wb") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log,
                                             stderr=log, start_new_session=True)
-        wait_until(lambda: self._alive() and self.path("qmp").exists(), "QEMU to start")
-        self.qmp = Qmp(self.path("qmp"))
+        # Once it answers a command, all its other sockets are there too.
+        self.qmp = wait_until(self._try_qmp, "QEMU to start")
         self.shells = Shells([self.path("shell.%d" % n) for n in range(N_SHELLS)])
 
     def wait_booted(self):
@@ -98,6 +99,8 @@ class Guest(Memory):
 
     def stop(self):
         """Ends the guest and removes what it left."""
+        if self.process and not self._last_words:
+            self._last_words = self._logs()
         self.close()
         if self.process:
             self.process.kill()
@@ -129,22 +132,39 @@ class Guest(Memory):
 
     def console(self):
         """What the kernel and the daemon have printed so far."""
-        return (self.folder / "console.log").read_text(errors="replace")
+        log = self.folder / "console.log"
+        return log.read_text(errors="replace") if log.exists() else ""
 
     def describe(self):
-        """For a person who reads a failure: the ends of the logs and the last events."""
-        parts = [("console", self.console()), ("QEMU said", (self.folder / "qemu.log").read_text())]
+        """For a person who reads a failure: the ends of the logs and the last events. Of a guest
+        that is stopped already, what its end left."""
+        parts = self._last_words or self._logs()
+        if self._alive_quietly() and self.shells:
+            parts += [("memplugd", self._try("tail -n 60 /run/memplugd.log")),
+                      ("kernel", self._try("dmesg | tail -n 30")),
+                      ("blocks", self._try("cd /sys/devices/system/memory; "
+                                           "grep . memory*/state | tr '\\n' ' '"))]
+        return "\n".join("--- %s\n%s" % (name, "\n".join(text.splitlines()[-TAIL_LINES:]))
+                         for name, text in parts if text.strip())
+
+    def _logs(self):
+        """What can be told without asking the guest."""
+        parts = [("console", self.console()),
+                 ("QEMU said", (self.folder / "qemu.log").read_text(errors="replace"))]
         if self.qmp:
             parts.append(("QMP events", "\n".join(str(event) for event in self.qmp.events)))
         if not self._alive_quietly():
-            parts.append(("QEMU is gone", "status %s" % (self.process and self.process.returncode)))
-        elif self.shells:
-            parts.append(("memplugd", self._try("tail -n 60 /run/memplugd.log")))
-            parts.append(("kernel", self._try("dmesg | tail -n 30")))
-            parts.append(("blocks", self._try("cd /sys/devices/system/memory; "
-                                              "grep . memory*/state | tr '\\n' ' '")))
-        return "\n".join("--- %s\n%s" % (name, "\n".join(text.splitlines()[-TAIL_LINES:]))
-                         for name, text in parts if text.strip())
+            parts.append(("QEMU is gone", "status %s"
+                          % (self.process and self.process.returncode)))
+        return parts
+
+    def _try_qmp(self):
+        """A QMP connection, or None while QEMU does not listen yet."""
+        self._alive()
+        try:
+            return Qmp(self.path("qmp"))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return None
 
     def _try(self, command):
         try:

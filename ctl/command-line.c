@@ -1,0 +1,116 @@
+#include "ctl/command-line.h"
+
+#include <string.h>
+
+#include "ctl/errors.h"
+
+#define UNIX_PREFIX "unix:"
+
+static const char summary[] =
+    "Verbs:\n"
+    "  status            figures, a map of the memory, warnings, jobs\n"
+    "  devices           what backs the memory, and what keeps it from being unplugged\n"
+    "  blocks            all memory blocks, in runs\n"
+    "  check DEV…        could these devices be prepared now?\n"
+    "  plan SIZE         which devices to take to free SIZE\n"
+    "  prepare DEV…      offline devices and hold them for the host\n"
+    "  cancel JOB        give a job's memory back\n"
+    "  jobs [JOB]        jobs and what became of them\n"
+    "  watch             status, live\n"
+    "  policy [POLICY]   show or set the online policy\n"
+    "  doctor            what decides whether memory here can be taken back\n"
+    "With --host and --qmp, on the host:\n"
+    "  plug SIZE         add a DIMM and wait until the guest has it\n"
+    "  unplug DEV…       prepare, device_del, and wait until it is gone\n"
+    "  resize SIZE       grow or shrink to the nearest size that is not below SIZE\n"
+    "\n"
+    "DEV is slotN, virtioN (check: virtioN=SIZE), an address, or with --qmp QEMU's id. SIZE is 256M\n"
+    "or 1.5G. Exit status: 0 done, 1 refused, 2 usage, 3 no connection.";
+
+static gboolean strip_unix(char **path, const char *option, GError **error)
+{
+    if (!*path)
+        return TRUE;
+    if (!g_str_has_prefix(*path, UNIX_PREFIX) || (*path)[strlen(UNIX_PREFIX)] == '\0') {
+        g_set_error(error, CTL_ERROR, CTL_USAGE, "--%s needs unix:PATH, not '%s'", option, *path);
+        return FALSE;
+    }
+    char *stripped = g_strdup(*path + strlen(UNIX_PREFIX));
+    g_free(*path);
+    *path = stripped;
+    return TRUE;
+}
+
+static gboolean is_sound(CommandLine *line, GError **error)
+{
+    const char *problem = NULL;
+
+    if (!strip_unix(&line->host, "host", error) || !strip_unix(&line->qmp, "qmp", error))
+        return FALSE;
+    if (line->timeout_ms < 0 || line->lease_ms < 0 || line->movable_ratio < 0)
+        problem = "a number of milliseconds or percent cannot be negative";
+    else if (line->qmp && !line->host)
+        problem = "--qmp needs --host: both belong to one guest";
+    else if (line->rezone && strcmp(line->rezone, "yes") != 0 && strcmp(line->rezone, "no") != 0)
+        problem = "--rezone is yes or no";
+    else if (!line->show_version && !line->verb)
+        problem = "a verb is missing; memplugctl --help lists them";
+    if (problem)
+        g_set_error(error, CTL_ERROR, CTL_USAGE, "%s", problem);
+    return problem == NULL;
+}
+
+CommandLine *command_line_parse(int argc, char **argv, GError **error)
+{
+    g_autoptr(CommandLine) line = g_new0(CommandLine, 1);
+    g_autoptr(GError) wrong = NULL;
+    const GOptionEntry entries[] = {
+        {"host", 0, 0, G_OPTION_ARG_FILENAME, &line->host,
+         "a guest's memplug socket on this host, not the local daemon", "unix:SOCKET"},
+        {"qmp", 0, 0, G_OPTION_ARG_FILENAME, &line->qmp, "that guest's QEMU monitor",
+         "unix:SOCKET"},
+        {"json", 0, 0, G_OPTION_ARG_NONE, &line->json,
+         "print what the protocol returned, on one line", NULL},
+        {"timeout-ms", 0, 0, G_OPTION_ARG_INT64, &line->timeout_ms,
+         "prepare, unplug: give up after so long", "MS"},
+        {"lease-ms", 0, 0, G_OPTION_ARG_INT64, &line->lease_ms,
+         "prepare: how long to hold the memory for the host", "MS"},
+        {"key", 0, 0, G_OPTION_ARG_STRING, &line->key,
+         "prepare: the same key again is the same job", "KEY"},
+        {"allow-more", 0, 0, G_OPTION_ARG_NONE, &line->allow_more,
+         "plan: at least SIZE instead of at most", NULL},
+        {"rezone", 0, 0, G_OPTION_ARG_STRING, &line->rezone, "policy: yes or no", "YES|NO"},
+        {"movable-ratio", 0, 0, G_OPTION_ARG_INT64, &line->movable_ratio,
+         "policy: percent MOVABLE:KERNEL", "PERCENT"},
+        {"sysroot", 0, 0, G_OPTION_ARG_FILENAME, &line->sysroot,
+         "doctor: look at the files below DIR", "DIR"},
+        {"version", 'V', 0, G_OPTION_ARG_NONE, &line->show_version, "print the version", NULL},
+        {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_STRING_ARRAY, &line->rest, NULL, "VERB …"},
+        {NULL, 0, 0, 0, NULL, NULL, NULL}};
+    g_autoptr(GOptionContext) context = g_option_context_new(NULL);
+
+    g_option_context_set_summary(context, summary);
+    g_option_context_add_main_entries(context, entries, NULL);
+    if (!g_option_context_parse(context, &argc, &argv, &wrong)) {
+        g_set_error(error, CTL_ERROR, CTL_USAGE, "%s", wrong->message);
+        return NULL;
+    }
+    if (line->rest && line->rest[0]) {
+        line->verb = line->rest[0];
+        line->operands = line->rest + 1;
+    }
+    return is_sound(line, error) ? g_steal_pointer(&line) : NULL;
+}
+
+void command_line_free(CommandLine *line)
+{
+    if (!line)
+        return;
+    g_free(line->host);
+    g_free(line->qmp);
+    g_free(line->sysroot);
+    g_free(line->key);
+    g_free(line->rezone);
+    g_strfreev(line->rest);
+    g_free(line);
+}

@@ -1,0 +1,103 @@
+/*
+ * memplugctl: a person's view of memplugd, from inside a guest over D-Bus or from its host over the
+ * channel.
+ */
+#include <locale.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "ctl/verbs.h"
+
+typedef struct {
+    const char *name;
+    CtlStatus (*run)(Ctl *ctl, GError **error);
+    guint operands_min, operands_max;
+    gboolean needs_client;
+    gboolean needs_qmp;
+} Verb;
+
+#define MANY 256
+
+static const Verb verbs[] = {
+    {"status", verb_status, 0, 0, TRUE, FALSE},
+    {"devices", verb_devices, 0, 0, TRUE, FALSE},
+    {"blocks", verb_blocks, 0, 0, TRUE, FALSE},
+    {"jobs", verb_jobs, 0, 1, TRUE, FALSE},
+    {"policy", verb_policy, 0, 1, TRUE, FALSE},
+    {"check", verb_check, 1, MANY, TRUE, FALSE},
+    {"plan", verb_plan, 1, 1, TRUE, FALSE},
+    {"prepare", verb_prepare, 1, MANY, TRUE, FALSE},
+    {"cancel", verb_cancel, 1, 1, TRUE, FALSE},
+    {"watch", verb_watch, 0, 0, TRUE, FALSE},
+    {"doctor", verb_doctor, 0, 0, FALSE, FALSE},
+    {"plug", verb_plug, 1, 1, TRUE, TRUE},
+    {"unplug", verb_unplug, 1, MANY, TRUE, TRUE},
+    {"resize", verb_resize, 1, 1, TRUE, TRUE},
+};
+
+static const Verb *find_verb(const CommandLine *line, GError **error)
+{
+    guint n = g_strv_length(line->operands);
+
+    for (guint i = 0; i < G_N_ELEMENTS(verbs); i++) {
+        if (strcmp(verbs[i].name, line->verb) != 0)
+            continue;
+        if (n < verbs[i].operands_min || n > verbs[i].operands_max)
+            g_set_error(error, CTL_ERROR, CTL_USAGE, "%s takes %s", line->verb,
+                        verbs[i].operands_max == 0 ? "no operand"
+                        : verbs[i].operands_max == MANY ? "at least one device"
+                        : verbs[i].operands_min == 1 ? "one operand" : "one operand at most");
+        else if (verbs[i].needs_qmp && !line->qmp)
+            g_set_error(error, CTL_ERROR, CTL_USAGE, "%s needs --host and --qmp", line->verb);
+        else
+            return &verbs[i];
+        return NULL;
+    }
+    g_set_error(error, CTL_ERROR, CTL_USAGE, "there is no verb '%s'; memplugctl --help lists them",
+                line->verb);
+    return NULL;
+}
+
+static gboolean connect_to(Ctl *ctl, const Verb *verb, GError **error)
+{
+    const CommandLine *line = ctl->line;
+
+    if (verb->needs_client)
+        ctl->client = line->host ? client_new_socket(line->host, error) : client_new_bus(error);
+    if (verb->needs_client && !ctl->client)
+        return FALSE;
+    if (line->qmp)
+        ctl->qmp = qmp_new(line->qmp, error);
+    return !line->qmp || ctl->qmp;
+}
+
+static CtlStatus run(const CommandLine *line, GError **error)
+{
+    Ctl ctl = {.line = line, .terminal = terminal_open()};
+    const Verb *verb = find_verb(line, error);
+    CtlStatus status = CTL_NO_CONNECTION;
+
+    if (verb && connect_to(&ctl, verb, error))
+        status = verb->run(&ctl, error);
+    client_free(ctl.client);
+    qmp_free(ctl.qmp);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    g_autoptr(GError) error = NULL;
+
+    setlocale(LC_CTYPE, "");
+    g_autoptr(CommandLine) line = command_line_parse(argc, argv, &error);
+    if (line && line->show_version) {
+        puts("memplugctl " MEMPLUG_VERSION);
+        return CTL_DONE;
+    }
+    CtlStatus status = line ? run(line, &error) : CTL_USAGE;
+    if (!error)
+        return (int)status;
+    fflush(stdout);
+    fprintf(stderr, "memplugctl: %s\n", error->message);
+    return error->domain == CTL_ERROR ? error->code : CTL_REFUSED;
+}

@@ -1,0 +1,86 @@
+#include "ctl/text.h"
+
+#include <string.h>
+
+#include "ctl/errors.h"
+#include "ground/units.h"
+
+char *text_safe(const char *text)
+{
+    GString *safe = g_string_new(NULL);
+
+    for (const char *p = text ? text : ""; *p;) {
+        gunichar c = g_utf8_get_char_validated(p, -1);
+        if (c == (gunichar)-1 || c == (gunichar)-2) {
+            g_string_append_printf(safe, "\\x%02x", (guchar)*p++);
+            continue;
+        }
+        /* Formatting characters turn text around (U+202E) or hide: no part of a name or a sentence. */
+        if (g_unichar_isprint(c) && g_unichar_type(c) != G_UNICODE_FORMAT)
+            g_string_append_unichar(safe, c);
+        else
+            g_string_append_printf(safe, c < 0x100 ? "\\x%02x" : "\\u{%x}", c);
+        p = g_utf8_next_char(p);
+    }
+    return g_string_free(safe, FALSE);
+}
+
+guint text_width(const char *text)
+{
+    guint width = 0;
+
+    for (; *text; text = g_utf8_next_char(text)) {
+        gunichar c = g_utf8_get_char(text);
+        width += g_unichar_iszerowidth(c) ? 0 : g_unichar_iswide(c) ? 2 : 1;
+    }
+    return width;
+}
+
+/* The factor of a suffix ("", "M", "MiB", "m"), 0: none. */
+static guint64 factor_of(const char *suffix)
+{
+    static const char letters[] = "KMGT";
+    guint64 factor = 1;
+
+    if (*suffix == '\0' || strcmp(suffix, "B") == 0)
+        return 1;
+    const char *letter = strchr(letters, g_ascii_toupper(*suffix));
+    if (!letter || (suffix[1] != '\0' && strcmp(suffix + 1, "iB") != 0 &&
+                    strcmp(suffix + 1, "B") != 0))
+        return 0;
+    for (const char *p = letters; p <= letter; p++)
+        factor *= KIB;
+    return factor;
+}
+
+gboolean text_parse_size(const char *text, guint64 *bytes, GError **error)
+{
+    char *rest = (char *)text;
+    guint64 whole = 0, fraction = 0, scale = 1, sum = 0;
+
+    if (g_ascii_isdigit(*text))
+        whole = g_ascii_strtoull(text, &rest, 10);
+    const char *digits_end = rest;
+    if (rest != text && *rest == '.') {
+        for (rest++; g_ascii_isdigit(*rest) && scale < 1000000000; rest++) {
+            fraction = fraction * 10 + (guint64)(*rest - '0');
+            scale *= 10;
+        }
+    }
+    guint64 factor = digits_end == text ? 0 : factor_of(rest);
+    if (factor == 0 || whole == G_MAXUINT64 || !g_uint64_checked_mul(&sum, whole, factor) ||
+        (fraction * (factor / scale) + fraction * (factor % scale) / scale) > G_MAXINT64 - sum ||
+        sum > G_MAXINT64) {
+        g_set_error(error, CTL_ERROR, CTL_USAGE, "'%s' is no size such as 256M or 1.5G", text);
+        return FALSE;
+    }
+    *bytes = sum + fraction * (factor / scale) + fraction * (factor % scale) / scale;
+    return TRUE;
+}
+
+char *text_size(guint64 bytes)
+{
+    char buf[UNITS_BYTES_MAX];
+
+    return g_strdup(units_format_bytes(bytes, buf));
+}

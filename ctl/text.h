@@ -1,0 +1,21 @@
+/*
+ * Text for terminals and from the command line. Whatever a guest sent passes text_safe() before it
+ * is printed: it may hold control bytes that a terminal would obey.
+ */
+#pragma once
+
+#include <glib.h>
+
+/* TEXT with everything that is not a printable character as \xNN or \u{N}; NULL as "". (transfer
+ * full) */
+char *text_safe(const char *text);
+
+/* Columns that TEXT (of text_safe()) takes. */
+guint text_width(const char *text);
+
+/* "256M", "1.5G", "512MiB", "134217728": bytes, by powers of 1024, a part of a byte
+ * left out. FALSE and CTL_USAGE otherwise. */
+gboolean text_parse_size(const char *text, guint64 *bytes, GError **error);
+
+/* BYTES for a person ("1.5 GiB"). (transfer full) */
+char *text_size(guint64 bytes);

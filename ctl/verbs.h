@@ -1,0 +1,38 @@
+/*
+ * The verbs. Each gets its operands checked in number, returns the exit status, and where that is not
+ * CTL_DONE either sets ERROR or has printed why.
+ */
+#pragma once
+
+#include "ctl/client.h"
+#include "ctl/command-line.h"
+#include "ctl/errors.h"
+#include "ctl/qmp.h"
+#include "ctl/terminal.h"
+
+typedef struct {
+    const CommandLine *line;
+    Terminal terminal;
+    Client *client; /* NULL for verbs that need none */
+    Qmp *qmp;       /* NULL: --qmp was not given */
+} Ctl;
+
+/* verbs-report.c */
+CtlStatus verb_status(Ctl *ctl, GError **error);
+CtlStatus verb_devices(Ctl *ctl, GError **error);
+CtlStatus verb_blocks(Ctl *ctl, GError **error);
+CtlStatus verb_jobs(Ctl *ctl, GError **error);
+CtlStatus verb_policy(Ctl *ctl, GError **error);
+/* verbs-unplug.c */
+CtlStatus verb_check(Ctl *ctl, GError **error);
+CtlStatus verb_plan(Ctl *ctl, GError **error);
+CtlStatus verb_prepare(Ctl *ctl, GError **error);
+CtlStatus verb_cancel(Ctl *ctl, GError **error);
+/* verb-watch.c */
+CtlStatus verb_watch(Ctl *ctl, GError **error);
+/* doctor.c */
+CtlStatus verb_doctor(Ctl *ctl, GError **error);
+/* verbs-host.c */
+CtlStatus verb_plug(Ctl *ctl, GError **error);
+CtlStatus verb_unplug(Ctl *ctl, GError **error);
+CtlStatus verb_resize(Ctl *ctl, GError **error);

@@ -1,0 +1,254 @@
+"""memplugctl, over D-Bus and over a socket, and against a guest that means harm."""
+import json
+import os
+import pty
+import re
+import socket
+import subprocess
+import threading
+
+import pytest
+
+from daemon import BUILD, PATIENCE_S, Daemon, wait_until
+
+DONE, REFUSED, USAGE, NO_CONNECTION = 0, 1, 2, 3
+
+
+def run(*words, environment=None, **options):
+    """Returns (exit status, standard output, standard error)."""
+    done = subprocess.run([str(BUILD / "memplugctl"), *words], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          errors="replace", env=environment, timeout=PATIENCE_S, check=False,
+                          **options)
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture(scope="module")
+def daemon():
+    with Daemon(bus=True) as made:
+        wait_until(lambda: run("jobs", environment=made.environment)[0] == DONE,
+                   "memplugd to be on the bus")
+        yield made
+
+
+@pytest.fixture(params=["bus", "socket"])
+def ctl(request, daemon):
+    """memplugctl by one way or the other, as a function of its words."""
+    target = [] if request.param == "bus" else ["--host", "unix:%s" % daemon.socket]
+    return lambda *words: run(*target, *words, environment=daemon.environment)
+
+
+# --- what it prints is what the protocol says ---
+
+@pytest.mark.parametrize("words, command, arguments", [
+    (["status"], "memory-get-status", {}),
+    (["devices"], "memory-get-devices", {}),
+    (["check", "slot0"], "memory-check-unplug", {"devices": [{"id": "slot0"}]}),
+    (["plan", "512M"], "memory-plan-unplug", {"bytes": 512 << 20}),
+    (["jobs"], "memory-query-unplug", {}),
+])
+def test_json_is_the_protocols_document(ctl, daemon, words, command, arguments):
+    status, output, _ = ctl("--json", *words)
+    assert status == DONE
+    assert json.loads(output) == daemon.ask(command, **arguments)["return"]
+
+
+def test_status(ctl):
+    status, output, _ = ctl("status")
+    assert status == DONE
+    assert re.search(r"online +1 GiB", output) and re.search(r"movable +512 MiB", output)
+    assert re.search(r"slot0 +dimm +512 MiB +512 MiB", output)
+
+
+def test_a_refused_check_says_why(ctl):
+    status, output, _ = ctl("check", "boot")
+    assert status == REFUSED
+    assert "boot-memory: " in output
+
+
+def test_prepare_that_fails_says_why(ctl):
+    status, output, _ = ctl("prepare", "slot0")  # a --sysroot is read-only
+    assert status == REFUSED
+    assert "Read-only file system" in output
+
+
+def test_an_address_names_a_device(ctl):
+    assert ctl("check", "0x100000000")[0] == DONE
+    status, _, error = ctl("check", "0x123")
+    assert status == REFUSED and "no device begins at 0x123" in error
+
+
+@pytest.mark.parametrize("words", [
+    [], ["nonsense"], ["check"], ["plan"], ["plan", "1X"], ["plan", "-5M"], ["cancel", "x"],
+    ["status", "more"], ["check", "nosuch"], ["prepare", "slot0=5M"], ["plug", "1G"],
+    ["--no-such-option", "status"], ["--rezone=perhaps", "policy"],
+])
+def test_usage(ctl, words):
+    status, output, error = ctl(*words)
+    assert (status, output) == (USAGE, "")
+    assert error.startswith("memplugctl: ")
+
+
+def test_no_such_job(ctl):
+    status, _, error = ctl("cancel", "4711")
+    assert status == REFUSED and "no job 4711" in error
+
+
+def test_others_see_the_properties_only(daemon):
+    if os.geteuid() != 0:
+        other = {}  # we are such a user ourselves
+    else:
+        other = {"user": 65534, "group": 65534}
+    status, output, _ = run("status", environment=daemon.environment, **other)
+    assert status == DONE
+    assert re.search(r"online +1 GiB", output) and "slot0" not in output
+    status, _, error = run("check", "slot0", environment=daemon.environment, **other)
+    assert status == REFUSED and "only root" in error
+
+
+# --- connections ---
+
+def test_nobody_there(tmp_path):
+    status, _, error = run("--host", "unix:%s" % (tmp_path / "nothing"), "status")
+    assert status == NO_CONNECTION and "nothing" in error
+    status, _, error = run("status", environment=dict(
+        os.environ, DBUS_SYSTEM_BUS_ADDRESS="unix:path=%s" % (tmp_path / "nothing")))
+    assert status == NO_CONNECTION
+
+
+# --- a terminal ---
+
+def on_terminal(environment, *words):
+    """What memplugctl writes to a terminal."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen([str(BUILD / "memplugctl"), *words], stdin=theirs, stdout=theirs,
+                               stderr=theirs, env=environment)
+    os.close(theirs)
+    output = b""
+    try:
+        while True:
+            output += os.read(ours, 4096)
+    except OSError:
+        pass  # the other end is closed
+    os.close(ours)
+    process.wait(PATIENCE_S)
+    return output.decode()
+
+
+def test_colours_on_a_terminal_only(daemon):
+    environment = dict(daemon.environment, TERM="xterm")
+    environment.pop("NO_COLOR", None)
+    assert "\033[" not in run("status", environment=environment)[1]
+    assert "\033[1m" in on_terminal(environment, "status")
+    assert "\033[" not in on_terminal(dict(environment, NO_COLOR="1"), "status")
+
+
+def test_tables_fit_the_terminal(daemon):
+    environment = dict(daemon.environment, TERM="xterm", NO_COLOR="1")
+    lines = on_terminal(environment, "devices").splitlines()
+    assert all(len(line) <= 80 for line in lines if not line.startswith("  "))
+
+
+# --- a guest that means harm ---
+
+class Guest:
+    """Answers the synchronisation properly and then whatever the test says."""
+
+    def __init__(self, path, answers):
+        self.path = str(path)
+        self._answers = list(answers)
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(self.path)
+        self._listener.listen()
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        client, _ = self._listener.accept()
+        stream = client.makefile("rb")
+        try:
+            for line in stream:
+                request = json.loads(line.lstrip(b"\xff"))
+                if request["execute"] == "guest-sync-delimited":
+                    client.sendall(b"\xff" + json.dumps(
+                        {"return": request["arguments"]["id"]}).encode() + b"\n")
+                elif self._answers:
+                    client.sendall(self._answers.pop(0))
+                else:
+                    client.sendall(b'{"return": []}\n')
+        except OSError:
+            pass  # it has seen enough of us
+
+
+HARM = {
+    "nesting": b"[" * 100000 + b"\n",
+    "no-json": b"var x = {}\n",
+    "comment": b'{"return": /*"*/ 1}\n',
+    "two": b'{"return": {}}{"return": {}}\n',
+    "half": b'{"return": {"a"\n',
+    "twice": b'{"return": {"a": 1, "a": 2}}\n',
+    "no-return": b'{"nothing": 1}\n',
+    "list": b"[1]\n",
+    "many": b'{"return": [' + b"1," * 600000 + b"1]}\n",
+    "endless": b'{"return": "' + b"x" * (17 << 20),
+}
+
+
+@pytest.mark.parametrize("kind", sorted(HARM))
+def test_nonsense_is_no_connection(tmp_path, kind):
+    guest = Guest(tmp_path / "agent", [HARM[kind]])
+    status, output, error = run("--host", "unix:" + guest.path, "devices")
+    assert (status, output) == (NO_CONNECTION, "")
+    assert error.startswith("memplugctl: ")
+
+
+EVIL = "\033]0;owned\007\u202edrow\x9b2J\r\n\x7f"
+
+
+def test_control_bytes_are_escaped(tmp_path):
+    device = {"id": EVIL, "kind": EVIL, "size": 5, "state": EVIL,
+              "blockers": [{"code": EVIL, "desc": EVIL}]}
+    guest = Guest(tmp_path / "agent",
+                  [json.dumps({"return": [device]}, ensure_ascii=False).encode() + b"\n"])
+    status, output, _ = run("--host", "unix:" + guest.path, "devices")
+    assert status == DONE
+    assert "\\x1b]0;owned" in output
+    assert not set("\033\007\r\x7f\x9b\u202e") & set(output)
+
+
+def test_control_bytes_in_errors_and_json(tmp_path):
+    error_line = json.dumps({"error": {"class": "GenericError", "desc": EVIL}},
+                            ensure_ascii=False).encode() + b"\n"
+    guest = Guest(tmp_path / "agent", [error_line])
+    status, _, error = run("--host", "unix:" + guest.path, "devices")
+    assert status == REFUSED
+    assert not set("\033\007\r\x7f\x9b\u202e") & set(error)
+    guest = Guest(tmp_path / "agent2",
+                  [json.dumps({"return": [EVIL]}, ensure_ascii=False).encode() + b"\n"])
+    status, output, _ = run("--host", "unix:" + guest.path, "devices", "--json")
+    assert json.loads(output) == [EVIL]
+    assert output.isascii() and output.rstrip("\n").isprintable()
+
+
+@pytest.mark.parametrize("answer", [
+    {"return": {}}, {"return": 5}, {"return": [1, None, "x"]},
+    {"return": [{"id": 5, "size": "many", "blockers": {}, "state": None}]},
+])
+def test_wrong_types_read_as_nothing(tmp_path, answer):
+    guest = Guest(tmp_path / "agent", [json.dumps(answer).encode() + b"\n"])
+    assert run("--host", "unix:" + guest.path, "devices")[0] == DONE
+
+
+def test_huge_figures(tmp_path):
+    huge = {"return": [{"first-block": 0, "block-count": (1 << 63) - 1, "state": "online",
+                        "zone": "Movable", "device": "x"}] * 3}
+    answers = [b'{"return": {"policy": "movable"}}\n', b'{"return": []}\n',
+               json.dumps(huge).encode() + b"\n"]
+    guest = Guest(tmp_path / "agent", answers)
+    assert run("--host", "unix:" + guest.path, "status")[0] == DONE
+
+
+def test_old_answers_are_not_taken_for_new(tmp_path, daemon):
+    """What another client left in the socket is in front of the synchronisation."""
+    guest = Guest(tmp_path / "agent", [b'{"event": "X", "data": {}}\n{"return": [{"id": "new"}]}\n'])
+    status, output, _ = run("--host", "unix:" + guest.path, "devices")
+    assert status == DONE and "new" in output

@@ -1,0 +1,136 @@
+"""memplugctl doctor, on made-up systems."""
+import json
+import subprocess
+
+import pytest
+
+from daemon import BUILD, PATIENCE_S, Tree
+
+OWN = "usr/lib/udev/rules.d/39-memplug-online.rules"
+RED_HAT = """# Memory hotadd request
+SUBSYSTEM!="memory", GOTO="memory_hotplug_end"
+ACTION!="add", GOTO="memory_hotplug_end"
+
+ENV{.state}="online"
+ATTR{state}=="offline", \\
+  ATTR{state}="$env{.state}"
+LABEL="memory_hotplug_end"
+"""
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """A guest in good health."""
+    made = Tree(tmp_path)
+    made.write(OWN, 'SUBSYSTEM=="memory", ATTR{state}="online_movable"\n')
+    made.write("proc/cmdline", "quiet memhp_default_state=online_movable\n")
+    made.write("sys/class/virtio-ports/vport0p1/name", "org.memplug.agent.0\n")
+    folder = tmp_path / "sys/bus/acpi/devices"
+    folder.mkdir(parents=True)
+    (folder / "PNP0C80:00").symlink_to("../../../devices/LNXSYSTM:00/PNP0C80:00")
+    return made
+
+
+def doctor(tree):
+    """Returns (exit status, findings)."""
+    done = subprocess.run([str(BUILD / "memplugctl"), "doctor", "--json", "--sysroot",
+                           str(tree.root)], stdout=subprocess.PIPE, timeout=PATIENCE_S,
+                          check=False)
+    return done.returncode, json.loads(done.stdout)
+
+
+def bad(tree):
+    status, findings = doctor(tree)
+    found = [finding for finding in findings if finding["verdict"] == "bad"]
+    assert status == (1 if found else 0)
+    return found
+
+
+def only_bad(tree, subject):
+    found = bad(tree)
+    assert [finding["subject"] for finding in found] == [subject]
+    return found[0]
+
+
+def test_healthy(tree):
+    status, findings = doctor(tree)
+    assert status == 0
+    assert {finding["verdict"] for finding in findings} == {"good"}
+
+
+def test_old_kernel(tree):
+    tree.write("proc/sys/kernel/osrelease", "5.7.19\n")
+    assert "5.7.19" in only_bad(tree, "kernel")["desc"]
+
+
+def test_kernel_options(tree):
+    tree.write("boot/config-6.1.0-test", "CONFIG_MEMORY_HOTPLUG=y\nCONFIG_ACPI_HOTPLUG_MEMORY=y\n"
+                                         "CONFIG_MIGRATION=y\n")
+    assert only_bad(tree, "kernel options")["desc"] == "CONFIG_MEMORY_HOTREMOVE is not set"
+
+
+def test_kernel_onlines_by_itself(tree):
+    tree.write("sys/devices/system/memory/auto_online_blocks", "online\n")
+    assert "echo online_movable" in only_bad(tree, "auto_online_blocks")["fix"]
+
+
+def test_own_rule_beats_later_ones(tree):
+    tree.write("usr/lib/udev/rules.d/40-redhat.rules", RED_HAT)
+    assert bad(tree) == []
+
+
+def test_an_earlier_rule(tree):
+    tree.write("etc/udev/rules.d/10-first.rules", RED_HAT)
+    finding = only_bad(tree, "udev rule")
+    assert "/etc/udev/rules.d/10-first.rules:6 " in finding["desc"]
+    assert "ln -s /dev/null /etc/udev/rules.d/10-first.rules" in finding["fix"]
+
+
+def test_a_masked_rule_is_not_in_force(tree):
+    tree.write("usr/lib/udev/rules.d/10-first.rules", RED_HAT)
+    folder = tree.root / "etc/udev/rules.d"
+    folder.mkdir(parents=True)
+    (folder / "10-first.rules").symlink_to("/dev/null")
+    assert bad(tree) == []
+
+
+def test_own_rule_missing(tree):
+    (tree.root / OWN).unlink()
+    tree.write("usr/lib/udev/rules.d/40-redhat.rules", RED_HAT)
+    found = bad(tree)
+    assert [finding["subject"] for finding in found] == ["udev rule"] * 2
+    assert "40-redhat.rules:6 " in found[1]["desc"]
+
+
+def test_commented_rules_do_nothing(tree):
+    tree.write("etc/udev/rules.d/10-first.rules",
+               '#SUBSYSTEM=="memory", ATTR{state}="online"\n')
+    assert bad(tree) == []
+
+
+def test_dimm_in_a_kernel_zone(tree):
+    tree.block(33, "Normal")
+    assert "1 of its 4 blocks" in only_bad(tree, "DIMM")["desc"]
+
+
+def test_dimm_without_blocks(tree):
+    tree.write("sys/bus/acpi/devices/PNP0C80:01/status", "15\n")
+    tree.write("sys/bus/acpi/devices/PNP0C80:02/status", "0\n")  # an empty slot
+    finding = only_bad(tree, "DIMM")
+    assert "PNP0C80:01" in finding["desc"] and "128 MiB" in finding["fix"]
+
+
+def test_too_much_movable(tree):
+    zones = "Node 0, zone %s\n  pages free 5\n        managed  %d\n"
+    tree.write("proc/zoneinfo", zones % ("Normal", 1000) + zones % ("Movable", 9000))
+    assert "9.0 times" in only_bad(tree, "zones")["desc"]
+
+
+def test_notes_do_not_fail(tree):
+    tree.write("sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", "8\n")
+    tree.write("sys/bus/virtio/drivers/virtio_balloon/virtio1/x", "")
+    tree.write("sys/class/virtio-ports/vport0p1/name", "something.else\n")
+    status, findings = doctor(tree)
+    notes = {finding["subject"] for finding in findings if finding["verdict"] == "note"}
+    assert status == 0
+    assert notes == {"huge pages", "virtio_balloon", "port"}

@@ -1,0 +1,145 @@
+"""Captured guests: what memplugd says of a tree is what the tree's own files say.
+
+What is expected is read out of the files by other code than memplugd's, or stands here.
+"""
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from sysroot import MEMORY, ROOT, memplugd, unpack
+
+from guest import GIB, MIB, Channel
+from guest.truth import check_listed, expand
+
+SYSROOTS = ROOT / "tests" / "sysroots"
+# name -> (kind, id) of the devices, in order of their addresses; codes of the warnings.
+EXPECTED = {
+    "dimm": ([("boot", "boot", GIB), ("dimm", "slot0", 512 * MIB), ("dimm", "slot1", 256 * MIB)],
+             ["unusable-dimm"]),
+    "virtio-mem": ([("boot", "boot", GIB), ("virtio-mem", "virtio1", GIB)], ["balloon-driver"]),
+    "numa": ([("boot", "boot", GIB), ("dimm", "slot0", 256 * MIB), ("dimm", "slot1", 256 * MIB)],
+             []),
+    "normal": ([("boot", "boot", GIB), ("dimm", "slot0", 256 * MIB), ("dimm", "slot1", 512 * MIB)],
+               ["kernel-zone-blocks", "offline-blocks", "udev-rule"]),
+}
+
+
+class Looked:
+    """A captured tree, unpacked, with a memplugd that looks at it."""
+
+    def __init__(self, name, tree, channel):
+        self.name, self.tree, self.channel = name, tree, channel
+        self.blocks = {}
+        for folder in sorted((tree / MEMORY).iterdir()):
+            match = re.fullmatch(r"memory(\d+)", folder.name)
+            if match:
+                self.blocks[int(match[1])] = folder
+
+    def word(self, index, attribute):
+        path = self.blocks[index] / attribute
+        return (path.read_text().split() or [""])[0] if path.exists() else ""
+
+
+@pytest.fixture(scope="module", params=sorted(EXPECTED))
+def looked(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp(request.param)
+    unpack((SYSROOTS / (request.param + ".txt")).read_text(), folder / "tree")
+    with memplugd(folder / "run", "--sysroot=%s" % (folder / "tree")) as (sock, _), \
+            Channel(sock) as channel:
+        yield Looked(request.param, folder / "tree", channel)
+
+
+def test_every_capture_is_expected():
+    assert {path.stem for path in SYSROOTS.glob("*.txt")} == set(EXPECTED)
+
+
+def test_blocks(looked):
+    listed = looked.channel.call("guest-get-memory-blocks")
+    assert check_listed(listed) == {index: looked.word(index, "state") == "online"
+                                    for index in looked.blocks}
+    for entry in listed:
+        zones = (looked.blocks[entry["phys-index"]] / "valid_zones").read_text().split()
+        assert entry["can-offline"] == ("Movable" in zones)
+
+
+def test_map(looked):
+    told = expand(looked.channel.call("memory-get-map"))
+    assert set(told) == set(looked.blocks)
+    for index, entry in told.items():
+        assert entry.state == looked.word(index, "state")
+        assert entry.zone == (looked.word(index, "valid_zones") if entry.state == "online"
+                              else "none")
+        node, = [link.name for link in looked.blocks[index].glob("node*")]
+        assert node == "node%d" % entry.node
+        acpi = (looked.blocks[index] / "firmware_node/uid")
+        if acpi.exists():
+            assert entry.device == "slot%d" % int(acpi.read_text(), 16)
+
+
+def test_runs_are_as_long_as_they_can_be(looked):
+    runs = looked.channel.call("memory-get-map")
+    for one, other in zip(runs, runs[1:]):
+        if one["first-block"] + one["block-count"] == other["first-block"]:
+            assert any(one[key] != other[key] for key in ("state", "zone", "node", "device"))
+
+
+def test_devices(looked):
+    devices = looked.channel.call("memory-get-devices")
+    assert [(device["kind"], device["id"], device["size"]) for device in devices] == \
+        EXPECTED[looked.name][0]
+    told = expand(looked.channel.call("memory-get-map"))
+    for device in devices:
+        own = [entry for entry in told.values() if entry.device == device["id"]]
+        assert device["block-count"] == len(own)
+        assert device["online-movable"] + device["online-kernel"] == 128 * MIB * sum(
+            entry.state == "online" for entry in own)
+        assert device["address"] == device["first-block"] * 128 * MIB
+
+
+def test_status(looked):
+    status = looked.channel.call("memory-get-status")
+    online = [index for index in looked.blocks if looked.word(index, "state") == "online"]
+    assert status["block-size"] == 128 * MIB
+    assert status["guest-at-boot"] == GIB
+    assert status["guest-current"] == 128 * MIB * len(online)
+    assert status["present"] == 128 * MIB * len(looked.blocks)
+    assert status["online-movable"] == 128 * MIB * sum(
+        looked.word(index, "valid_zones") == "Movable" for index in online)
+    assert sorted({warning["code"] for warning in status["warnings"]}) == \
+        sorted(EXPECTED[looked.name][1])
+    assert "guest-requested" not in status
+
+
+def test_target(looked):
+    channel = looked.channel
+    channel.call("memory-set-events", enabled=True)
+    current = channel.call("memory-get-status")["guest-current"]
+    channel.call("memory-set-target", bytes=current + GIB)
+    assert channel.call("memory-get-status")["guest-requested"] == current + GIB
+    assert channel.events == []
+    channel.call("memory-set-target", bytes=current)
+    channel.call("guest-ping")
+    event, = channel.events
+    assert (event["event"], event["data"]) == ("MEMORY_TARGET_REACHED", {"bytes": current})
+    channel.events.clear()
+
+
+def test_a_target_is_a_size(looked):
+    channel = looked.channel
+    for wrong in (-1, "1G", 1.5, None):
+        channel.send("memory-set-target", bytes=wrong)
+        assert "'bytes'" in channel.receive_message()["error"]["desc"]
+
+
+def test_no_events_without_asking_nor_after_a_sync(looked):
+    channel = looked.channel
+    current = channel.call("memory-get-status")["guest-current"]
+    channel.call("memory-set-events", enabled=True)
+    channel.synchronise()
+    channel.call("memory-set-target", bytes=current)
+    channel.call("guest-ping")
+    assert channel.events == []

@@ -1,0 +1,81 @@
+/*
+ * guest-set-memory-blocks' setter: what a large request costs, and its guard.
+ */
+#include "wiring/block-setter.h"
+
+#include <errno.h>
+
+#include "unplugger-fixture.h"
+
+#define MANY 1000
+
+typedef struct {
+    guint n_answers;
+    guint n_entries;
+    BlockSetEntry first;
+} Answer;
+
+static void on_set(const BlockSetEntry *entries, guint n, gpointer user_data)
+{
+    Answer *answer = user_data;
+
+    answer->n_answers++;
+    answer->n_entries = n;
+    answer->first = entries[0];
+}
+
+/* The loop reads next to nothing for a request, however often it names a block. */
+static void test_large_request(World *world, G_GNUC_UNUSED gconstpointer data)
+{
+    g_autofree BlockSetEntry *entries = g_new0(BlockSetEntry, MANY);
+    BlockSetter *setter =
+        block_setter_new(world->io, world->keeper, world->executor, world->unplugger);
+    Answer answer = {.n_answers = 0};
+
+    for (guint i = 0; i < MANY; i++)
+        entries[i].phys_index = WORLD_FIRST;
+    guint64 before = fake_kernel_operations(world->fake);
+    g_assert_true(block_setter_set(setter, entries, MANY, on_set, &answer));
+    g_assert_cmpuint(fake_kernel_operations(world->fake) - before, <, 10);
+    while (answer.n_answers == 0)
+        g_main_context_iteration(NULL, TRUE);
+    g_assert_cmpuint(answer.n_entries, ==, MANY);
+    g_assert_cmpint(answer.first.result, ==, BLOCK_SET_SUCCESS);
+    executor_free(world->executor);
+    block_setter_free(setter);
+    world->executor = NULL;
+}
+
+/* Memory that runs low ends the offline, and the answer says why. */
+static void test_guard(World *world, G_GNUC_UNUSED gconstpointer data)
+{
+    const BlockSetEntry entry = {.phys_index = WORLD_FIRST};
+    BlockSetter *setter =
+        block_setter_new(world->io, world->keeper, world->executor, world->unplugger);
+    Answer answer = {.n_answers = 0};
+
+    fake_kernel_set_offline_ms(world->fake, WORLD_FIRST, FAKE_FOR_EVER);
+    g_assert_true(block_setter_set(setter, &entry, 1, on_set, &answer));
+    while (g_strcmp0(fake_kernel_state(world->fake, WORLD_FIRST), "going-offline") != 0)
+        g_main_context_iteration(NULL, FALSE);
+    fake_kernel_set_available(world->fake, 1 * MIB);
+    while (answer.n_answers == 0)
+        g_main_context_iteration(NULL, TRUE);
+    g_assert_cmpint(answer.first.result, ==, BLOCK_SET_FAILED);
+    g_assert_cmpint(answer.first.error, ==, ENOMEM);
+    world_assert_all_movable(world);
+    executor_free(world->executor);
+    block_setter_free(setter);
+    world->executor = NULL;
+}
+
+#define ADD(name, func)                                                                            \
+    g_test_add("/block-setter/" name, World, NULL, world_set_up, func, world_tear_down)
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    ADD("large-request", test_large_request);
+    ADD("guard", test_guard);
+    return g_test_run();
+}
