@@ -61,6 +61,8 @@ MAN_PAGES := $(sort $(wildcard docs/man/*.[1-8]))
 LIB_OBJECTS := $(LIB_SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/memplug-schema.o
 SUPPORT_OBJECTS := $(UNIT_SUPPORT:%.c=$(BUILD)/%.o)
 UNIT_BINARIES := $(UNIT_TESTS:%.c=$(BUILD)/%)
+FUZZ_TARGETS := framer session
+FUZZ_BINARIES := $(FUZZ_TARGETS:%=$(BUILD)/tests/fuzz/fuzz-%)
 C_FILES := $(shell find agent qga-protocol ctl tests -name '*.[ch]' 2>/dev/null | sort)
 
 .DELETE_ON_ERROR:
