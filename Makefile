@@ -165,7 +165,9 @@ $(UNIT_BINARIES): $(BUILD)/%: $(BUILD)/%.o $(SUPPORT_OBJECTS) $(BUILD)/libmemplu
 
 # --- tests: everything speaks TAP, prove adds it up ---
 
-PROVE := prove --failures --comments --exec tests/run-test
+# Guests take most of the time, and each has its own: two tests at once, on two cores.
+JOBS ?= 2
+PROVE := prove --failures -j$(JOBS) --exec tests/run-test
 export MEMPLUG_BUILD := $(BUILD)
 export PYTHON
 
