@@ -61,6 +61,8 @@ MAN_PAGES := $(sort $(wildcard docs/man/*.[1-8]))
 LIB_OBJECTS := $(LIB_SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/memplug-schema.o
 SUPPORT_OBJECTS := $(UNIT_SUPPORT:%.c=$(BUILD)/%.o)
 UNIT_BINARIES := $(UNIT_TESTS:%.c=$(BUILD)/%)
+FUZZ_TARGETS := framer session
+FUZZ_BINARIES := $(FUZZ_TARGETS:%=$(BUILD)/tests/fuzz/fuzz-%)
 C_FILES := $(shell find agent qga-protocol ctl tests -name '*.[ch]' 2>/dev/null | sort)
 
 .DELETE_ON_ERROR:
@@ -163,7 +165,9 @@ $(UNIT_BINARIES): $(BUILD)/%: $(BUILD)/%.o $(SUPPORT_OBJECTS) $(BUILD)/libmemplu
 
 # --- tests: everything speaks TAP, prove adds it up ---
 
-PROVE := prove --failures --comments --exec tests/run-test
+# Guests take most of the time, and each has its own: two tests at once, on two cores.
+JOBS ?= 2
+PROVE := prove --failures -j$(JOBS) --exec tests/run-test
 export MEMPLUG_BUILD := $(BUILD)
 export PYTHON
 

@@ -110,9 +110,9 @@ void page_sample_blocks(const PageSampler *sampler, const guint32 *indices, guin
     guint64 n_rounds = round_up(n_chunks);
     gint64 end_usec = sampler->clock() + sampler->budget_usec;
 
-    memset(samples, 0, n * sizeof *samples);
     if (n == 0)
         return;
+    memset(samples, 0, n * sizeof *samples);
     guint64 stride = find_stride(n);
     for (guint64 round = 0; round < n_rounds; round++) {
         guint64 chunk = reverse_bits(round, n_rounds);

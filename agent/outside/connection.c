@@ -1,18 +1,37 @@
 /*
  * One host connection. connection_pump() is all there is to it: it moves bytes as long as anything
- * moves. Everything else only decides when to call it.
+ * moves. Everything else only decides when to call it, and for a port, which host the bytes belong to.
+ *
+ * The kernel learns from one queue that a host has opened the port and gets its bytes from another
+ * (control_work_handler() and in_intr(), drivers/char/virtio_console.c), so the bytes of a host that
+ * sends at once may be there while poll() and read() still say that nobody is. What a host sent before
+ * it closed, in turn, is always there before the closing is known. So bytes that come after a read has
+ * said "no host, no bytes" are the next host's, and are kept for as long as it may take the kernel to
+ * see it.
  */
 #include "outside/connection.h"
 
 #include <errno.h>
 #include <gio/gio.h>
 #include <glib-unix.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
 #define INPUT_BYTES 16384
 #define TURNS_MAX 64 /* reads in one go, so that a flood does not keep others from their turn */
+/* How long bytes may be there before their host is: many times what the kernel needs. One that is not
+ * seen by then was gone before it could be. */
+#define COMING_MS 2000
+
+/* Of a CONNECTION_PORT. */
+typedef enum {
+    HOST_NONE,   /* a read said so; the session is fresh */
+    HOST_COMING, /* its bytes are here, and the kernel does not know it yet */
+    HOST_HERE,
+    HOST_LEAVING, /* it has closed; what it sent before is still carried out */
+} Host;
 
 struct Connection {
     int fd;
@@ -24,7 +43,8 @@ struct Connection {
     guint watch;
     guint idle; /* pump again, from the loop */
     gboolean input_ended;
-    gboolean host_here; /* CONNECTION_PORT: the session is not fresh */
+    Host host;
+    guint coming; /* in HOST_COMING: has it come? */
     gsize input_start;  /* bytes that were read and the session has not taken yet */
     gsize input_end;
     guint8 input[INPUT_BYTES];
@@ -56,8 +76,50 @@ static void on_session_wakeup(G_GNUC_UNUSED QgaSession *session, gpointer user_d
 static void forget_host(Connection *connection)
 {
     connection->input_start = connection->input_end = 0;
-    connection->host_here = FALSE;
+    connection->host = HOST_NONE;
+    g_clear_handle_id(&connection->coming, g_source_remove);
     qga_session_reset(connection->session);
+}
+
+static gboolean is_hung_up(const Connection *connection)
+{
+    struct pollfd state = {.fd = connection->fd};
+
+    return poll(&state, 1, 0) == 1 && state.revents & POLLHUP;
+}
+
+static void see_host(Connection *connection)
+{
+    connection->host = HOST_HERE;
+    g_clear_handle_id(&connection->coming, g_source_remove);
+}
+
+static gboolean on_coming(gpointer user_data)
+{
+    Connection *connection = user_data;
+
+    connection->coming = 0;
+    if (is_hung_up(connection)) {
+        forget_host(connection);
+    } else {
+        see_host(connection);
+        connection_pump(connection);
+    }
+    return G_SOURCE_REMOVE;
+}
+
+/* Bytes have come: whose? */
+static void note_bytes(Connection *connection)
+{
+    if (connection->host == HOST_HERE || connection->host == HOST_LEAVING)
+        return;
+    if (!is_hung_up(connection)) {
+        see_host(connection);
+        return;
+    }
+    connection->host = HOST_COMING;
+    if (!connection->coming)
+        connection->coming = g_timeout_add(COMING_MS, on_coming, connection);
 }
 
 typedef enum { MOVED_NOTHING, MOVED_SOME, MOVED_TO_END } Moved;
@@ -90,7 +152,7 @@ static Moved read_input(Connection *connection)
         return errno == EAGAIN || errno == EINTR ? MOVED_NOTHING : MOVED_TO_END;
     if (n == 0 && connection->kind == CONNECTION_PORT) {
         /* No host. Another edge comes when one does (drivers/char/virtio_console.c). */
-        if (connection->host_here)
+        if (connection->host == HOST_HERE || connection->host == HOST_LEAVING)
             forget_host(connection);
         return MOVED_NOTHING;
     }
@@ -98,7 +160,8 @@ static Moved read_input(Connection *connection)
         connection->input_ended = TRUE;
         return MOVED_SOME;
     }
-    connection->host_here = TRUE;
+    if (connection->kind == CONNECTION_PORT)
+        note_bytes(connection);
     connection->input_start = 0;
     connection->input_end = (gsize)n;
     return MOVED_SOME;
@@ -106,8 +169,11 @@ static Moved read_input(Connection *connection)
 
 static Moved move_input(Connection *connection)
 {
-    if (!qga_session_wants_input(connection->session))
-        return MOVED_NOTHING;
+    if (!qga_session_wants_input(connection->session)) {
+        if (connection->host != HOST_LEAVING)
+            return MOVED_NOTHING;
+        qga_session_reset(connection->session); /* nobody waits for these answers */
+    }
     if (connection->input_start == connection->input_end)
         return connection->input_ended ? MOVED_NOTHING : read_input(connection);
     gsize taken = qga_session_feed(connection->session, connection->input + connection->input_start,
@@ -139,6 +205,29 @@ static void connection_pump(Connection *connection)
     pump_later(connection);
 }
 
+/* What an edge of a port says of its host. */
+static void note_edge(Connection *connection, gboolean hung_up)
+{
+    switch (connection->host) {
+    case HOST_NONE:
+        break; /* its bytes will say */
+    case HOST_COMING:
+        if (!hung_up)
+            see_host(connection);
+        break;
+    case HOST_HERE:
+        if (hung_up)
+            connection->host = HOST_LEAVING;
+        break;
+    case HOST_LEAVING:
+        if (!hung_up) {
+            forget_host(connection); /* the next one is here before all of the last one is read */
+            see_host(connection);
+        }
+        break;
+    }
+}
+
 static gboolean on_edge(gint fd, G_GNUC_UNUSED GIOCondition condition, gpointer user_data)
 {
     Connection *connection = user_data;
@@ -150,8 +239,7 @@ static gboolean on_edge(gint fd, G_GNUC_UNUSED GIOCondition condition, gpointer 
         connection->on_end(connection, connection->user_data); /* nobody reads the answers */
         return G_SOURCE_CONTINUE;
     }
-    if (connection->kind == CONNECTION_PORT && event.events & EPOLLHUP && connection->host_here)
-        forget_host(connection); /* also where unread output kept us from reading the 0 */
+    note_edge(connection, (event.events & EPOLLHUP) != 0);
     connection_pump(connection);
     return G_SOURCE_CONTINUE;
 }
@@ -189,6 +277,7 @@ void connection_free(Connection *connection)
         return;
     g_source_remove(connection->watch);
     g_clear_handle_id(&connection->idle, g_source_remove);
+    g_clear_handle_id(&connection->coming, g_source_remove);
     qga_session_free(connection->session);
     close(connection->epoll_fd);
     close(connection->fd);

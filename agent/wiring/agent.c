@@ -145,6 +145,15 @@ static gboolean open_channel(Agent *agent, GError **error)
     return agent->channel != NULL;
 }
 
+/* Not before: until the kernel's settings are right, udev's rule must beat the distribution's. */
+static void on_onliner_started(gpointer user_data)
+{
+    Agent *agent = user_data;
+
+    if (!agent->on_stopped)
+        state_dir_set_active(agent->state_dir, TRUE);
+}
+
 Agent *agent_new(Options *options, GError **error)
 {
     Agent *agent = g_new0(Agent, 1);
@@ -160,8 +169,7 @@ Agent *agent_new(Options *options, GError **error)
     }
     /* What an earlier daemon left goes before anything new: its blocks are not to be adopted. */
     unplugger_resume(agent->unplugger);
-    onliner_start(agent->onliner);
-    state_dir_set_active(agent->state_dir, TRUE);
+    onliner_start(agent->onliner, on_onliner_started, agent);
     agent->bus_service = bus_service_new(agent);
     agent->listeners = (EventListeners){.channel = agent->channel, .bus = agent->bus_service};
     agent->service = service_new();

@@ -34,6 +34,8 @@ struct KernelSetter {
     gboolean is_journaled;   /* the originals are in statedir */
     gboolean has_warned;
     GHashTable *tasks; /* of Task: those that have not called back */
+    KernelSetterFunc on_settled; /* or NULL */
+    gpointer on_settled_data;
 };
 
 /* One set of writes. Its words live as long as the worker may read them. */
@@ -163,6 +165,10 @@ static void on_done(const int *errors, guint n_steps, gpointer user_data)
     if (task->func)
         task->func(task->user_data);
     g_hash_table_remove(setter->tasks, task);
+    if (setter->on_settled && g_hash_table_size(setter->tasks) == 0) {
+        KernelSetterFunc func = g_steal_pointer(&setter->on_settled);
+        func(setter->on_settled_data);
+    }
 }
 
 /* Writes those of WANTED that differ from what is there. TRUE if that was anything. */
@@ -227,6 +233,16 @@ gboolean kernel_setter_is_enough(const KernelSetter *setter, const OnlineConfig 
 gboolean kernel_setter_is_ours(const KernelSetter *setter)
 {
     return strcmp(setter->set.auto_online_blocks, setter->original.auto_online_blocks) != 0;
+}
+
+void kernel_setter_settle(KernelSetter *setter, KernelSetterFunc func, gpointer user_data)
+{
+    if (g_hash_table_size(setter->tasks) == 0) {
+        func(user_data);
+        return;
+    }
+    setter->on_settled = func;
+    setter->on_settled_data = user_data;
 }
 
 void kernel_setter_restore(KernelSetter *setter, KernelSetterFunc func, gpointer user_data)

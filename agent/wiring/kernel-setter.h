@@ -24,6 +24,9 @@ gboolean kernel_setter_is_enough(const KernelSetter *setter, const OnlineConfig 
 /* Whether the daemon has changed auto_online_blocks. */
 gboolean kernel_setter_is_ours(const KernelSetter *setter);
 
-/* Puts everything back; FUNC is called, perhaps from in here, when that is done. */
 typedef void (*KernelSetterFunc)(gpointer user_data);
+/* FUNC is called, perhaps from in here, when no write is under way. One may wait at a time. */
+void kernel_setter_settle(KernelSetter *setter, KernelSetterFunc func, gpointer user_data);
+
+/* Puts everything back; FUNC is called, perhaps from in here, when that is done. */
 void kernel_setter_restore(KernelSetter *setter, KernelSetterFunc func, gpointer user_data);

@@ -304,7 +304,7 @@ void onliner_review(Onliner *onliner)
     rezoner_review(onliner->rezoner, &onliner->online);
 }
 
-void onliner_start(Onliner *onliner)
+void onliner_start(Onliner *onliner, OnlinerStartedFunc func, gpointer user_data)
 {
     const Snapshot *snapshot = snapshot_of(onliner);
     g_autoptr(GArray) all = g_array_new(FALSE, FALSE, sizeof(guint32));
@@ -319,6 +319,7 @@ void onliner_start(Onliner *onliner)
     kernel_setter_apply(onliner->setter, &onliner->online, floor_has_room(&onliner->online, zones));
     adopt(onliner, onliner->config.adopt_existing);
     rezoner_review(onliner->rezoner, &onliner->online);
+    kernel_setter_settle(onliner->setter, func, user_data);
 }
 
 const OnlineConfig *onliner_config(const Onliner *onliner)

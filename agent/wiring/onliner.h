@@ -30,8 +30,11 @@ Onliner *onliner_new(const OnlinerConfig *config);
 /* After the executor is gone. */
 void onliner_free(Onliner *onliner); /* accepts NULL */
 
-/* At start: blocks that are offline and that nobody chose to be so, and misplaced ones. */
-void onliner_start(Onliner *onliner);
+/* At start: blocks that are offline and that nobody chose to be so, and misplaced ones. FUNC is called
+ * (perhaps from in here) once the kernel's settings are as the policy needs them, so that nothing
+ * else has to see to new memory any more; never below a sysroot. */
+typedef void (*OnlinerStartedFunc)(gpointer user_data);
+void onliner_start(Onliner *onliner, OnlinerStartedFunc func, gpointer user_data);
 /* The model has changed. */
 void onliner_on_change(Onliner *onliner, const ModelChange *change);
 /* What jobs own has changed. */

@@ -26,6 +26,7 @@ typedef struct {
     Onliner *onliner;
     OnlinerConfig config;
     gboolean is_stopped;
+    char *auto_online_at_start; /* owned; NULL until the onliner has started */
 } World;
 
 static gboolean is_nobodys(G_GNUC_UNUSED guint32 index, G_GNUC_UNUSED guint64 inode,
@@ -58,6 +59,17 @@ static World *world_new(void)
     return world;
 }
 
+/* By then the kernel's own settings are as the policy needs them, if it has any. */
+static void on_started(gpointer user_data)
+{
+    World *world = user_data;
+    char word[32] = "online_movable";
+
+    attr_read_line(world->io, FLAG, word, sizeof word);
+    g_assert_null(world->auto_online_at_start); /* once a start */
+    world->auto_online_at_start = g_strdup(word);
+}
+
 static void start_with(World *world, BlockOwnedFunc is_held)
 {
     world->executor = executor_new(world->io);
@@ -71,7 +83,8 @@ static void start_with(World *world, BlockOwnedFunc is_held)
     world->config.is_held = is_held;
     world->config.is_owned = is_nobodys;
     world->onliner = onliner_new(&world->config);
-    onliner_start(world->onliner);
+    g_clear_pointer(&world->auto_online_at_start, g_free);
+    onliner_start(world->onliner, on_started, world);
 }
 
 static void start(World *world)
@@ -109,6 +122,7 @@ static void world_free(World *world)
     temp_tree_free(world->tree);
     attr_io_free(world->io);
     fake_kernel_free(world->fake);
+    g_free(world->auto_online_at_start);
     g_free(world);
 }
 
@@ -267,9 +281,11 @@ static void test_kernel_settings(void)
 
     fake_kernel_set_file(world->fake, FLAG, "online\n");
     start(world);
+    g_assert_null(world->auto_online_at_start); /* not before the kernel is set */
     while (executor_is_busy(world->executor))
         g_main_context_iteration(NULL, TRUE);
     assert_flag(world, "online_movable");
+    g_assert_cmpstr(world->auto_online_at_start, ==, "online_movable");
     crash(world);
     assert_flag(world, "online_movable");
     start(world);

@@ -32,7 +32,8 @@ class Show:
         self._write("  " + text)
 
     def paint(self, colour, text):
-        return "\033[%sm%s\033[0m" % (COLOURS[colour], text) if self._coloured else text
+        coloured = self._coloured and text
+        return "\033[%sm%s\033[0m" % (COLOURS[colour], text) if coloured else text
 
     def good(self, text):
         self.line(self.paint("green", text))

@@ -58,9 +58,11 @@ class Image:
         """Installs memplugd into a tree of its own and packs that with its libraries."""
         with self._locked():
             shutil.rmtree(self._destdir, ignore_errors=True)
-            # A make above this one must not hand its flags and job server down.
+            # A make above this one must not hand its flags and job server down, nor its variant:
+            # the guest has no room for a sanitizer's memory.
             environment = {name: value for name, value in os.environ.items()
-                           if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "DESTDIR", "prefix")}
+                           if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "DESTDIR", "prefix",
+                                           "BUILD", "SANITIZE", "COVERAGE")}
             subprocess.run(["make", "-s", "-C", str(ROOT), "install",
                             "DESTDIR=%s" % self._destdir], env=environment, check=True,
                            stdout=subprocess.DEVNULL)

@@ -56,6 +56,9 @@ class Virsh:
         with open(self.folder / "initrd", "wb") as initrd:
             for archive in archives:
                 initrd.write(archive)
+        # Else a virtlogd would be started, and stay.
+        (self.folder / "root/etc").mkdir(parents=True)
+        (self.folder / "root/etc/qemu.conf").write_text('stdio_handler = "file"\n')
         (self.folder / "domain.xml").write_text(
             DOMAIN.format(name=NAME, arch=image.arch, folder=self.folder, port=PORT))
 
@@ -126,7 +129,7 @@ class Virsh:
     def _start(self):
         command = ["virsh", "-c", "qemu:///embed?root=%s/root" % self.folder]
         if os.getuid() == 0:
-            for path in [self.folder, *self.folder.iterdir()]:
+            for path in [self.folder, *self.folder.rglob("*")]:
                 os.chown(path, NOBODY, NOBODY)
             command = ["setpriv", "--reuid=%d" % NOBODY, "--regid=%d" % NOBODY, "--clear-groups",
                        "--pdeathsig", "KILL"] + command
