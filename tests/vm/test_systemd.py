@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 
+from guest.channel import Channel
 from guest.image import ROOT
 from guest.jobs import codes, prepare, query, wait_job
 from guest.systemd_guest import USER, SystemdGuest, SystemdImage
@@ -98,6 +99,14 @@ def test_polkit_decides(guest):
     wait_until(lambda: as_user(guest, "busctl call %s GetDevices 'a{sv}' 0" % OBJECT)[0] == 0,
                "polkit to follow its new rule")
     guest.shells.output("rm /etc/polkit-1/rules.d/50-test.rules")
+
+
+def test_the_first_word_after_a_silence_is_answered(guest):
+    """A host's first bytes can be faster than the kernel's word that there is a host."""
+    for _ in range(2):
+        guest.shells.output("sleep 10")
+        with Channel(guest.path("agent"), sync=False) as channel:
+            assert channel.call("guest-ping") == {}
 
 
 def test_watch_sees_a_dimm_arrive_and_leave(guest):
