@@ -10,7 +10,9 @@
 #include "ctl/json.h"
 #include "ctl/text.h"
 
+/* Where nothing goes on, events tell when to look; how far a job is, none tells. */
 #define LOOK_MS 1000
+#define LOOK_IDLE_MS 10000
 #define LINES_KEPT 8
 
 /* What was seen last: "slot0" -> "in-use, 1 GiB movable", "job 3" -> "ready". */
@@ -113,6 +115,17 @@ static void show(Ctl *ctl, Watch *watch, const Screen *screen)
     }
 }
 
+static gboolean is_busy(const Screen *screen)
+{
+    JsonArray *jobs = ctl_json_as_array(screen->jobs);
+
+    for (guint i = 0; i < ctl_json_length(jobs); i++) {
+        if (!job_has_ended(ctl_json_object_at(jobs, i)))
+            return TRUE;
+    }
+    return FALSE;
+}
+
 static CtlStatus run(Ctl *ctl, Watch *watch, int interrupt, GError **error)
 {
     for (;;) {
@@ -121,8 +134,9 @@ static CtlStatus run(Ctl *ctl, Watch *watch, int interrupt, GError **error)
             return CTL_REFUSED;
         if (compare(watch, &screen))
             show(ctl, watch, &screen);
+        guint pause_ms = is_busy(&screen) ? LOOK_MS : LOOK_IDLE_MS;
         screen_clear(&screen);
-        Wake wake = client_wait(ctl->client, interrupt, LOOK_MS);
+        Wake wake = client_wait(ctl->client, interrupt, pause_ms);
         if (wake == WAKE_INTERRUPTED)
             return CTL_DONE;
         if (wake == WAKE_LOST) {
