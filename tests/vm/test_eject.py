@@ -16,6 +16,15 @@ def hung_eject(guest, agent, dimm):
     guest.unpin(pin)
 
 
+# While a process writes 0 to this, no eject is under way: the write waits for the one that is.
+BARRIER = "/sys/firmware/acpi/hotplug/memory/enabled"
+
+
+def at_barrier(guest):
+    """True while the rollback waits behind the eject, before it brings any block online."""
+    return guest.shell("ls -l /proc/[0-9]*/fd 2>/dev/null | grep -q %s" % BARRIER)[0] == 0
+
+
 def whole_or_gone(guest, dimm, since):
     """"back" once the eject is refused and all blocks are back, "gone" once QEMU has the DIMM."""
     if guest.dimm(dimm) is None:
@@ -36,6 +45,7 @@ def test_a_lease_ends_behind_a_hung_eject(guest, agent, dimm, hung_eject):
     mark = guest.device_del(dimm)  # queued in the kernel, behind the other
 
     wait_job(agent, job, "rolling-back")
+    wait_until(lambda: at_barrier(guest), "the rollback to wait at the barrier")
     for _ in range(20):
         assert agent.call("guest-ping") == {}
         states = {block.state for block in guest.dimm_blocks(dimm).values()}
@@ -68,6 +78,7 @@ def test_its_own_eject_hangs_while_the_lease_ends(guest, agent, dimm):
     guest.shells.output("sleep 3; kill -CONT $(cat /run/memplugd.pid)")
 
     wait_job(agent, job, "rolling-back")
+    wait_until(lambda: at_barrier(guest), "the rollback to wait at the barrier")
     for _ in range(20):
         assert agent.call("guest-ping") == {}
         states = [block.state for index, block in guest.dimm_blocks(dimm).items() if index != last]

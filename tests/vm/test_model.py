@@ -152,6 +152,8 @@ class Churn:
 
 
 def test_answers_hold_while_dimms_come_and_go(guest, agent):
+    # Of an earlier test's, where a kernel zone in use kept a DIMM.
+    others = set(guest.blocks())
     with Churn(guest) as churn:
         sizes = set()
         asked = 0
@@ -160,8 +162,8 @@ def test_answers_hold_while_dimms_come_and_go(guest, agent):
             listed = agent.call("guest-get-memory-blocks")
             until = time.monotonic()
             indices = list(check_listed(listed))
-            assert indices[:8] == list(range(8))
-            for index in indices[8:]:
+            assert others <= set(indices)
+            for index in set(indices) - others:
                 assert churn.may_exist(index, since, until), "block %d was not there" % index
             sizes.add(len(indices))
             asked += 1

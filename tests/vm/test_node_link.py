@@ -68,9 +68,9 @@ def test_virtio_mem_boot(traced, boot):
     image, overlays = traced
     with Guest(image=image, overlays=overlays, devices=VIRTIO_MEM, maxmem="32G") as guest:
         blocks = all_online(guest, GIB // guest.block_size())
-        assert check_trace(guest) >= set(blocks)
+        wait_until(lambda: check_trace(guest) >= set(blocks), "the daemon to read all zones")
         if boot == 0:
             for number in range(4):
                 guest.add_dimm("dimm%d" % number, 512 * MIB)
             blocks = all_online(guest, 3 * GIB // guest.block_size())
-            assert check_trace(guest) >= set(blocks)
+            wait_until(lambda: check_trace(guest) >= set(blocks), "the daemon to read all zones")

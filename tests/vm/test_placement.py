@@ -84,6 +84,9 @@ def test_after_a_failed_device_del_all_is_movable_again_within_5_s(fresh):
 def test_what_an_administrator_took_offline_stays_so_over_restarts(fresh):
     fresh.plug_dimm("dimm", 512 * MIB)
     blocks = sorted(fresh.wait_states("dimm", "online", "Movable"))
+    # A choice is one only where the daemon has seen the block online: its file says so ("1").
+    seen = "grep -q '^%d [0-9]* 1 ' /run/memplug/blocks" % blocks[1]
+    wait_until(lambda: fresh.shell(seen)[0] == 0, "the daemon to see the block online")
     assert fresh.set_block(blocks[1], "offline") == (0, "")
     with_daemon(fresh)
     daemon.kill(fresh)

@@ -66,8 +66,8 @@ class Virsh:
         try:
             self._start()
             self.run("create %s/domain.xml" % self.folder)
-            wait_until(lambda: "state=\"connected\"" in self.run("dumpxml " + NAME),
-                       "libvirt to see the agent's port opened", 300, 0.5)
+            wait_until(lambda: re.search("state=.connected", self.run("dumpxml " + NAME)),
+                       "libvirt to see the agent's port opened", 300, 1)
         except BaseException as problem:
             self.stop()
             raise AssertionError("%s\n%s" % (problem, self.describe())) from problem
