@@ -122,6 +122,7 @@ gboolean log_open(const char *path, gboolean verbose, GError **error)
 void log_event(LogKind kind, GLogLevelFlags level, const LogSubject *subject, const char *format,
                ...)
 {
+    static const LogSubject none = {.block = -1};
     GLogField fields[FIELDS_MAX];
     gsize n = 0;
     va_list args;
@@ -130,7 +131,7 @@ void log_event(LogKind kind, GLogLevelFlags level, const LogSubject *subject, co
     g_autofree char *message = g_strdup_vprintf(format, args);
     va_end(args);
     if (!subject)
-        subject = &LOG_NO_SUBJECT;
+        subject = &none;
     g_autofree char *job = g_strdup_printf("%" G_GUINT64_FORMAT, subject->job);
     g_autofree char *block = g_strdup_printf("%" G_GINT64_FORMAT, subject->block);
     fields[n++] = (GLogField){"GLIB_DOMAIN", G_LOG_DOMAIN, -1};

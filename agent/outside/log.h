@@ -29,8 +29,6 @@ typedef struct {
     gint64 block;       /* -1: none */
 } LogSubject;
 
-#define LOG_NO_SUBJECT ((const LogSubject){.block = -1})
-
 /* LEVEL: G_LOG_LEVEL_WARNING, _MESSAGE or _INFO. SUBJECT may be NULL. */
 void log_event(LogKind kind, GLogLevelFlags level, const LogSubject *subject, const char *format,
                ...) G_GNUC_PRINTF(4, 5);

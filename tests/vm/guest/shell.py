@@ -138,4 +138,4 @@ class Job:
 
     def kill(self, name="TERM"):
         """Signals the whole group; a job that has ended is no error."""
-        self._shells.run("kill -%s -- -%d" % (name, self.group))
+        self._shells.run("kill -%s -%d" % (name, self.group))
