@@ -5,6 +5,7 @@ Nothing here asks memplugd: these are the facts that its answers are held agains
 import re
 from collections import namedtuple
 
+from .qmp import QmpError
 from .waiting import PATIENCE_S, wait_until
 
 MIB = 1 << 20
@@ -103,8 +104,18 @@ class Memory:
     def wait_deleted(self, dimm, since=0, timeout=PATIENCE_S):
         """Waits for DEVICE_DELETED and gives the DIMM's memory back to the host."""
         event = self.qmp.wait_event("DEVICE_DELETED", {"device": dimm}, since, timeout)
-        self.qmp.command("object-del", id=dimm + "-ram")
+        wait_until(lambda: self._remove_backend(dimm), "the memory of %s to be free" % dimm)
         return event
+
+    def _remove_backend(self, dimm):
+        """True once it is done. QEMU says DEVICE_DELETED a moment before it lets go of it."""
+        try:
+            self.qmp.command("object-del", id=dimm + "-ram")
+        except QmpError as problem:
+            if "in use" not in problem.desc:
+                raise
+            return False
+        return True
 
     def eject_refusal(self, dimm, since):
         """The status of the guest's refusal to give the DIMM back, or None where there is none."""
