@@ -245,6 +245,19 @@ static void submit_new(Onliner *onliner, const guint32 *indices, guint n)
             cast_net(onliner, g_array_index(undecided, guint32, i));
 }
 
+/* New and offline, and nobody's choice: a later policy may bring them online. */
+static void remember_new(Onliner *onliner, const guint32 *indices, guint n, gboolean has_net)
+{
+    for (guint i = 0; i < n; i++) {
+        const Block *block = snapshot_find_block(snapshot_of(onliner), indices[i]);
+        if (!block || block->state == BLOCK_STATE_ONLINE)
+            continue;
+        placement_expect(onliner->placement, block->index, block->inode, MARK_WANT_POLICY);
+        if (has_net)
+            cast_net(onliner, block->index);
+    }
+}
+
 static void take_new(Onliner *onliner, const guint32 *indices, guint n)
 {
     g_autoptr(GArray) zones = zone_stats_read(onliner->config.io);
@@ -253,17 +266,10 @@ static void take_new(Onliner *onliner, const guint32 *indices, guint n)
     onliner->resolve_round = 0;
     floor_check_online(&onliner->online, zones, snapshot_of(onliner), onliner->placement, indices,
                        n);
-    if (!kernel_setter_is_enough(onliner->setter, &onliner->online)) {
+    if (kernel_setter_is_enough(onliner->setter, &onliner->online))
+        remember_new(onliner, indices, n, TRUE);
+    else
         submit_new(onliner, indices, n);
-    } else {
-        for (guint i = 0; i < n; i++) {
-            const Block *block = snapshot_find_block(snapshot_of(onliner), indices[i]);
-            if (!block || block->state == BLOCK_STATE_ONLINE)
-                continue;
-            placement_expect(onliner->placement, block->index, block->inode, MARK_WANT_POLICY);
-            cast_net(onliner, block->index);
-        }
-    }
     kernel_setter_apply(onliner->setter, &onliner->online, floor_has_room(&onliner->online, zones));
 }
 
@@ -272,7 +278,9 @@ void onliner_on_change(Onliner *onliner, const ModelChange *change)
     if (!onliner->config.is_live || onliner->is_stopping)
         return;
     placement_learn(onliner->placement, change->now, change->touched, change->n_touched);
-    if (change->n_added > 0 && onliner->online.policy != ONLINE_POLICY_NONE)
+    if (change->n_added > 0 && onliner->online.policy == ONLINE_POLICY_NONE)
+        remember_new(onliner, change->added, change->n_added, FALSE);
+    else if (change->n_added > 0)
         take_new(onliner, change->added, change->n_added);
     if (change->now->block_count < change->before->block_count)
         placement_prune(onliner->placement, change->now);
@@ -336,7 +344,7 @@ void onliner_set_config(Onliner *onliner, const OnlineConfig *config)
         return;
     placement_set_policy(onliner->placement, config->policy);
     kernel_setter_apply(onliner->setter, config, floor_has_room(&onliner->online, zones));
-    rezoner_review(onliner->rezoner, config);
+    onliner_review(onliner); /* the last policy may have left new blocks offline, or elsewhere */
 }
 
 gboolean onliner_owns_auto_online(const Onliner *onliner)

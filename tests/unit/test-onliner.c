@@ -275,6 +275,33 @@ static void test_new_while_held(void)
     world_free(world);
 }
 
+/* What came while nobody was to touch it is new memory to the next policy; a choice stays one. */
+static void test_policy_none_and_then_another(void)
+{
+    World *world = world_new();
+    const guint32 added[] = {40, 41};
+
+    fake_kernel_add_dimm(world->fake, 1, 50, 1);
+    start(world);
+    wait_zone(world, 50, "Movable");
+    OnlineConfig online = world->config.online;
+    online.policy = ONLINE_POLICY_NONE;
+    onliner_set_config(world->onliner, &online);
+    fake_kernel_set_state(world->fake, 50, "offline", NULL);
+    fake_kernel_add_dimm(world->fake, 0, 40, 2);
+    model_keeper_look(world->keeper, added, G_N_ELEMENTS(added));
+    while (executor_is_busy(world->executor))
+        g_main_context_iteration(NULL, TRUE);
+    g_assert_cmpstr(fake_kernel_state(world->fake, 40), ==, "offline");
+    online.policy = ONLINE_POLICY_MOVABLE;
+    onliner_set_config(world->onliner, &online);
+    wait_zone(world, 40, "Movable");
+    wait_zone(world, 41, "Movable");
+    g_assert_cmpstr(fake_kernel_state(world->fake, 50), ==, "offline");
+    stop(world);
+    world_free(world);
+}
+
 static void test_kernel_settings(void)
 {
     World *world = world_new();
@@ -337,6 +364,7 @@ int main(int argc, char **argv)
     g_test_add_func("/onliner/killed-while-moving", test_killed_while_moving);
     g_test_add_func("/onliner/no-file", test_no_file);
     g_test_add_func("/onliner/new-while-held", test_new_while_held);
+    g_test_add_func("/onliner/policy-none", test_policy_none_and_then_another);
     g_test_add_func("/onliner/kernel-settings", test_kernel_settings);
     g_test_add_func("/onliner/stopped-at-once", test_stopped_at_once);
     return g_test_run();
