@@ -87,6 +87,12 @@ void qga_framer_reset(QgaFramer *framer)
     framer->lex = QGA_LEX_START;
 }
 
+gboolean qga_framer_is_open(const QgaFramer *framer)
+{
+    return framer->lex != QGA_LEX_START || framer->mode != MODE_GOOD ||
+           (framer->n_tokens > 0 && !framer->handed_out);
+}
+
 gsize qga_framer_memory_bytes(const QgaFramer *framer)
 {
     return sizeof *framer + framer->capacity + (framer->wrong ? strlen(framer->wrong) + 1 : 0) +
