@@ -289,8 +289,8 @@ clean:
 help:
 	@echo "make demo            show it: a guest boots, gets memory and gives it back (KEEP=1 leaves it up)"
 	@echo "make check           every test, ending in prove's summary"
-	@echo "make                 build memplugd in build/"
-	@echo "make install         install below prefix=$(prefix) (DESTDIR, sysconfdir, udevdir, unitdir)"
+	@echo "make                 build memplugd and memplugctl in build/"
+	@echo "make install         install below prefix=$(prefix) (DESTDIR and directories: see README.md)"
 	@echo "make deb             the Debian package, in build/deb/"
 	@echo "make uninstall       remove what install put there, but not the configuration"
 	@echo "make check-unit      the tests that need no guest"
@@ -304,4 +304,4 @@ help:
 	@echo "make lint, format    the tree's rules; clang-format"
 	@echo "make deps            install what building and testing need (Debian)"
 	@echo "make clean           remove build/"
-	@echo "Variables: V=1, DEVELOPER=1, SANITIZE=address,undefined, COVERAGE=1, BUILD=dir, CFLAGS, ACCEL=kvm"
+	@echo "Variables: V=1, DEVELOPER=1, SANITIZE=address,undefined, COVERAGE=1, BUILD=dir, CFLAGS, JOBS=2, ACCEL=kvm"
