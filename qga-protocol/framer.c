@@ -89,8 +89,9 @@ void qga_framer_reset(QgaFramer *framer)
 
 gboolean qga_framer_is_open(const QgaFramer *framer)
 {
-    return framer->lex != QGA_LEX_START || framer->mode != MODE_GOOD ||
-           (framer->n_tokens > 0 && !framer->handed_out);
+    /* In recovery nothing is open: what is skipped ends by itself. */
+    return framer->n_tokens > 0 || framer->mode != MODE_GOOD ||
+           (framer->lex != QGA_LEX_START && framer->lex != QGA_LEX_RECOVERY);
 }
 
 gsize qga_framer_memory_bytes(const QgaFramer *framer)
