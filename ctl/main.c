@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ctl/ask.h"
 #include "ctl/text.h"
-#include "ctl/verbs.h"
 
 typedef struct {
     const char *name;
@@ -66,9 +66,7 @@ static gboolean connect_to(Ctl *ctl, const Verb *verb, GError **error)
 {
     const CommandLine *line = ctl->line;
 
-    if (verb->needs_client)
-        ctl->client = line->host ? client_new_socket(line->host, error) : client_new_bus(error);
-    if (verb->needs_client && !ctl->client)
+    if (verb->needs_client && !ask_connect(ctl, error))
         return FALSE;
     if (line->qmp)
         ctl->qmp = qmp_new(line->qmp, error);

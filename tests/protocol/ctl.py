@@ -1,4 +1,5 @@
 """memplugctl as a test runs it: plainly, in a terminal, and against a guest that a test makes up."""
+import atexit
 import fcntl
 import json
 import os
@@ -28,8 +29,18 @@ def run(*words, environment=None, **options):
 
 def start(*words, environment=None, stdout=subprocess.PIPE, **options):
     """memplugctl without waiting for its end."""
-    return subprocess.Popen([str(BUILD / "memplugctl"), *words], stdin=subprocess.DEVNULL,
-                            stdout=stdout, stderr=subprocess.DEVNULL, env=environment, **options)
+    process = subprocess.Popen([str(BUILD / "memplugctl"), *words], stdin=subprocess.DEVNULL,
+                               stdout=stdout, stderr=subprocess.DEVNULL, env=environment,
+                               bufsize=0, **options)
+    atexit.register(process.kill)  # a test that fails leaves none behind
+    return process
+
+
+def next_line(process):
+    """The next line of what start() started, within a generous while."""
+    ready, _, _ = select.select([process.stdout], [], [], PATIENCE_S)
+    assert ready, "memplugctl says nothing"
+    return process.stdout.readline()
 
 
 class Screen:

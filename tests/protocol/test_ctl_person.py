@@ -3,11 +3,12 @@ import os
 import re
 import signal
 import subprocess
+import time
 
 import pytest
 
-from ctl import DONE, REFUSED, Guest, GuestWithJob, Screen, start
-from daemon import BUILD, PATIENCE_S
+from ctl import DONE, NO_CONNECTION, REFUSED, Guest, GuestWithJob, Screen, next_line, run, start
+from daemon import BUILD, PATIENCE_S, Daemon, wait_until
 
 PLAIN = dict(os.environ, NO_COLOR="1", TERM="xterm")
 QUESTION = "(Enter)?"
@@ -52,13 +53,39 @@ class FloodingGuest(Guest):
         return b'{"event": "MEMORY_ADDED", "data": {}}\n' * 9 + b'{"return": {}}\n'
 
 
-@pytest.mark.parametrize("kind", [Guest, FloodingGuest])
-def test_ctrl_c_ends_watch(tmp_path, kind):
-    guest = kind(tmp_path / "agent", [b'{"return": {}}\n'] * 1000)
+def test_ctrl_c_ends_watch(tmp_path):
+    guest = Guest(tmp_path / "agent", [b'{"return": {}}\n'] * 1000)
     watch = start("--host", "unix:" + guest.path, "--json", "watch")
-    watch.stdout.readline()
+    next_line(watch)
+    time.sleep(0.5)  # nothing goes on: it waits
     watch.send_signal(signal.SIGINT)
     assert watch.wait(PATIENCE_S) == DONE
+
+
+def test_ctrl_c_ends_watch_in_a_flood(tmp_path):
+    guest = FloodingGuest(tmp_path / "agent")
+    watch = start("--host", "unix:" + guest.path, "--json", "watch")
+    next_line(watch)
+    watch.send_signal(signal.SIGINT)
+    assert watch.wait(PATIENCE_S) in (DONE, -signal.SIGINT)
+
+
+class SilentGuest(Guest):
+    """Says something once, and then nothing for a long time."""
+
+    def answer(self, request):
+        time.sleep(PATIENCE_S if request["execute"] == "memory-query-unplug" else 0)
+        return b'{"return": {}}\n'
+
+
+def test_ctrl_c_ends_watch_while_nobody_answers(tmp_path):
+    guest = SilentGuest(tmp_path / "agent")
+    watch = start("--host", "unix:" + guest.path, "--json", "watch")
+    time.sleep(0.5)
+    begin = time.monotonic()
+    watch.send_signal(signal.SIGINT)
+    watch.wait(PATIENCE_S)
+    assert time.monotonic() - begin < 5
 
 
 @pytest.mark.parametrize("columns", [40, 60, 80, 120])
@@ -83,3 +110,58 @@ def test_no_question_where_nobody_reads_it(tmp_path):
     assert b"goes on" in process.stdout.read()
     os.close(ours)
     os.close(theirs)
+
+
+# --- watch, and a daemon that is not always there ---
+
+@pytest.fixture
+def daemon():
+    with Daemon(bus=True) as made:
+        wait_until(lambda: run("jobs", environment=made.environment)[0] == DONE, "the bus")
+        yield made
+
+
+def stop(daemon):
+    daemon.process.kill()
+    daemon.process.wait()
+    daemon.socket.unlink()
+
+
+@pytest.mark.parametrize("by", ["bus", "socket"])
+def test_watch_outlives_the_daemon(daemon, by):
+    target = [] if by == "bus" else ["--host", "unix:%s" % daemon.socket]
+    screen = Screen(dict(daemon.environment, NO_COLOR="1"), *target, "watch")
+    screen.until("slot0")
+    stop(daemon)
+    screen.until("memplugd does not answer")
+    daemon.tree.block(32, "Normal")
+    daemon.start()
+    screen.until("384 MiB movable")
+    screen.process.send_signal(signal.SIGINT)
+    screen.end()
+
+
+def test_watch_needs_a_daemon_to_begin_with(daemon):
+    stop(daemon)
+    assert run("watch", environment=daemon.environment)[0] == NO_CONNECTION
+
+
+def test_watch_sees_what_only_the_status_says(daemon):
+    watch = start("--json", "watch", environment=daemon.environment)
+    assert b"guest-requested" not in next_line(watch)
+    daemon.ask("memory-set-target", bytes=1 << 30)
+    assert b"guest-requested" in next_line(watch)
+    watch.kill()
+    watch.wait()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs a second user")
+def test_watch_asks_polkit_once(daemon):
+    """It may be a person who is asked for a password."""
+    watch = start("--json", "watch", environment=daemon.environment, user=65534, group=65534)
+    for step in range(3):
+        assert next_line(watch)
+        daemon.ask("memory-set-target", bytes=(1 + step) << 30)
+    assert daemon.log().count("is refused GetStatus") == 1
+    watch.kill()
+    watch.wait()
