@@ -57,6 +57,8 @@ CTL_SOURCES := $(sort $(wildcard ctl/*.c)) agent/ground/units.c \
 	$(addprefix qga-protocol/,bus-value.c errors.c json-grammar.c json-lexer.c json-text.c json-writer.c out-queue.c)
 CTL_OBJECTS := $(CTL_SOURCES:%.c=$(BUILD)/%.o)
 MAN_PAGES := $(sort $(wildcard docs/man/*.[1-8]))
+# For users; installed side by side, so their links are shortened.
+DOC_PAGES := README.md docs/operating.md docs/protocol.md docs/udev.md
 
 LIB_OBJECTS := $(LIB_SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/memplug-schema.o
 SUPPORT_OBJECTS := $(UNIT_SUPPORT:%.c=$(BUILD)/%.o)
@@ -252,9 +254,10 @@ install: $(BUILD)/memplugd $(BUILD)/memplugctl
 	install -D -m 0644 packaging/completion/memplugctl $(DESTDIR)$(completionsdir)/memplugctl
 	for page in $(MAN_PAGES); do \
 		install -D -m 0644 $$page $(DESTDIR)$(mandir)/man$${page##*.}/$${page##*/} || exit 1; done
-	install -D -m 0644 README.md $(DESTDIR)$(docdir)/README.md
-	install -D -m 0644 docs/udev.md $(DESTDIR)$(docdir)/udev.md
-	install -D -m 0644 docs/protocol.md $(DESTDIR)$(docdir)/protocol.md
+	install -d -m 0755 $(DESTDIR)$(docdir)
+	for page in $(DOC_PAGES); do \
+		sed -e 's,](docs/,](,g' -e 's,](\.\./qga-protocol/,](,g' $$page >$(DESTDIR)$(docdir)/$${page##*/} && \
+		chmod 0644 $(DESTDIR)$(docdir)/$${page##*/} || exit 1; done
 	install -D -m 0644 qga-protocol/memplug-schema.json $(DESTDIR)$(docdir)/memplug-schema.json
 	install -D -m 0644 docs/memhp-movable.cfg $(DESTDIR)$(docdir)/memhp-movable.cfg
 
@@ -269,9 +272,7 @@ uninstall:
 		$(DESTDIR)$(polkitdir)/org.memplug.policy \
 		$(DESTDIR)$(completionsdir)/memplugctl \
 		$(foreach page,$(MAN_PAGES),$(DESTDIR)$(mandir)/man$(subst .,,$(suffix $(page)))/$(notdir $(page))) \
-		$(DESTDIR)$(docdir)/README.md \
-		$(DESTDIR)$(docdir)/udev.md \
-		$(DESTDIR)$(docdir)/protocol.md \
+		$(addprefix $(DESTDIR)$(docdir)/,$(notdir $(DOC_PAGES))) \
 		$(DESTDIR)$(docdir)/memplug-schema.json \
 		$(DESTDIR)$(docdir)/memhp-movable.cfg
 	@echo "left in place: $(DESTDIR)$(sysconfdir)/memplug"
@@ -289,8 +290,8 @@ clean:
 help:
 	@echo "make demo            show it: a guest boots, gets memory and gives it back (KEEP=1 leaves it up)"
 	@echo "make check           every test, ending in prove's summary"
-	@echo "make                 build memplugd in build/"
-	@echo "make install         install below prefix=$(prefix) (DESTDIR, sysconfdir, udevdir, unitdir)"
+	@echo "make                 build memplugd and memplugctl in build/"
+	@echo "make install         install below prefix=$(prefix) (DESTDIR and directories: see README.md)"
 	@echo "make deb             the Debian package, in build/deb/"
 	@echo "make uninstall       remove what install put there, but not the configuration"
 	@echo "make check-unit      the tests that need no guest"
@@ -304,4 +305,4 @@ help:
 	@echo "make lint, format    the tree's rules; clang-format"
 	@echo "make deps            install what building and testing need (Debian)"
 	@echo "make clean           remove build/"
-	@echo "Variables: V=1, DEVELOPER=1, SANITIZE=address,undefined, COVERAGE=1, BUILD=dir, CFLAGS, ACCEL=kvm"
+	@echo "Variables: V=1, DEVELOPER=1, SANITIZE=address,undefined, COVERAGE=1, BUILD=dir, CFLAGS, JOBS=2, ACCEL=kvm"

@@ -21,7 +21,11 @@ static void return_id(QgaCall *call, JsonObject *arguments)
 
 static void handle_sync(QgaCall *call, JsonObject *arguments, gpointer user_data)
 {
+    QgaSession *session = qga_call_session(call);
+
     (void)user_data;
+    if (session != NULL)
+        qga_session_note_sync(session);
     return_id(call, arguments);
 }
 
@@ -30,8 +34,10 @@ static void handle_sync_delimited(QgaCall *call, JsonObject *arguments, gpointer
     QgaSession *session = qga_call_session(call);
 
     (void)user_data;
-    if (session != NULL)
+    if (session != NULL) {
+        qga_session_note_sync(session);
         qga_session_delimit(session);
+    }
     return_id(call, arguments);
 }
 

@@ -87,6 +87,13 @@ void qga_framer_reset(QgaFramer *framer)
     framer->lex = QGA_LEX_START;
 }
 
+gboolean qga_framer_is_open(const QgaFramer *framer)
+{
+    /* In recovery nothing is open: what is skipped ends by itself. */
+    return framer->n_tokens > 0 || framer->mode != MODE_GOOD ||
+           (framer->lex != QGA_LEX_START && framer->lex != QGA_LEX_RECOVERY);
+}
+
 gsize qga_framer_memory_bytes(const QgaFramer *framer)
 {
     return sizeof *framer + framer->capacity + (framer->wrong ? strlen(framer->wrong) + 1 : 0) +

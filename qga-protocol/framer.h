@@ -47,5 +47,8 @@ gsize qga_framer_feed(QgaFramer *framer, const guint8 *bytes, gsize n_bytes, Qga
 /* Forgets everything, as for a new connection. */
 void qga_framer_reset(QgaFramer *framer);
 
+/* Is a message or a token begun and not ended? */
+gboolean qga_framer_is_open(const QgaFramer *framer);
+
 /* Bytes that the framer holds now: for tests. */
 gsize qga_framer_memory_bytes(const QgaFramer *framer);

@@ -20,6 +20,7 @@ struct QgaSession {
 
     QgaFramer *framer;
     gboolean feeding;
+    guint64 n_syncs;
     gsize n_stale; /* unsent bytes that were queued before the bytes now being fed */
 
     /* The call that is being carried out, or NULL. */
@@ -67,6 +68,22 @@ void qga_session_reset(QgaSession *session)
     qga_out_queue_clear(session->queue);
     session->mid_line = FALSE;
     session->events_enabled = FALSE;
+}
+
+gboolean qga_session_is_fresh(const QgaSession *session)
+{
+    return session->call == NULL && qga_out_queue_size(session->queue) == 0 &&
+           !qga_framer_is_open(session->framer) && !session->events_enabled;
+}
+
+guint64 qga_session_syncs(const QgaSession *session)
+{
+    return session->n_syncs;
+}
+
+void qga_session_note_sync(QgaSession *session)
+{
+    session->n_syncs++;
 }
 
 void qga_session_free(QgaSession *session)

@@ -43,6 +43,11 @@ gboolean qga_session_wants_input(const QgaSession *session);
  * pending call. Not from inside a handler of this session. */
 void qga_session_reset(QgaSession *session);
 
+/* Would a reset forget nothing? */
+gboolean qga_session_is_fresh(const QgaSession *session);
+/* How often a host has begun anew, with guest-sync or guest-sync-delimited. */
+guint64 qga_session_syncs(const QgaSession *session);
+
 /* ---- output ---- */
 
 gsize qga_session_pending_output(const QgaSession *session); /* bytes */
@@ -68,6 +73,8 @@ guint64 qga_session_events_dropped(const QgaSession *session);
 
 /* ---- for basic-commands.c ---- */
 
+/* guest-sync, of either kind: a host begins. */
+void qga_session_note_sync(QgaSession *session);
 /* guest-sync-delimited: puts 0xFF before the reply of the running call, turns events off, and drops
  * what was queued before the bytes now being fed came in, i.e. what an earlier host may have left
  * (unless the session has a single host).

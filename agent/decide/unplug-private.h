@@ -45,6 +45,7 @@ typedef struct {
     gboolean is_killed; /* OFFLINE: ACTION_KILL was asked */
     gint64 attempt_end_usec;
     gint64 guard_usec; /* when the guard looks next */
+    gint64 tell_usec;  /* ROLLBACK: when the job says what it waits for; 0: it has */
 } Worker;
 
 struct UnplugMachine {

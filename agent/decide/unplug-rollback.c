@@ -46,7 +46,21 @@ static void start_rollback(Step *step, Job *job)
         if (job_block(job, i)->phase == JOB_BLOCK_OFFLINED)
             action->blocks[action->n_blocks++] = *job_block(job, i);
     }
-    step->machine->worker = (Worker){ .kind = WORKER_ROLLBACK, .job = job->pub.id };
+    step->machine->worker =
+        (Worker){ .kind = WORKER_ROLLBACK,
+                  .job = job->pub.id,
+                  .tell_usec = step->world.now_usec + UNPLUG_ROLLBACK_TELL_USEC };
+}
+
+/* A rollback may stand behind an eject, or in the kernel, for any time. */
+static void tell_if_slow(Step *step, Job *job)
+{
+    Worker *worker = &step->machine->worker;
+
+    if (worker->tell_usec == 0 || step->world.now_usec < worker->tell_usec)
+        return;
+    worker->tell_usec = 0;
+    reasons_set_held(job, 0);
 }
 
 /* What is due for JOB, which is rolling back. TRUE if something was done. */
@@ -54,6 +68,8 @@ gboolean rollback_run(Step *step, Job *job)
 {
     Worker *worker = &step->machine->worker;
 
+    if (machine_worker_is(step->machine, WORKER_ROLLBACK, job))
+        tell_if_slow(step, job);
     if (job->verify != VERIFY_NONE || (worker->kind != WORKER_IDLE && worker->job == job->pub.id))
         return FALSE;
     if (job_count(job, JOB_BLOCK_OFFLINED) == 0) {

@@ -137,6 +137,8 @@ static gint64 job_next_timer(const UnplugMachine *machine, const Job *job)
     case JOB_READY:
         return job->pub.lease_end_usec;
     case JOB_ROLLING_BACK:
+        if (machine_worker_is(machine, WORKER_ROLLBACK, job))
+            return machine->worker.tell_usec;
         if (machine->worker.kind == WORKER_IDLE && job->verify == VERIFY_NONE)
             return job->retry_usec;
         return 0;

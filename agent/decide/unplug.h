@@ -45,6 +45,8 @@
 #define UNPLUG_PAUSE_MIN_USEC (50 * G_GINT64_CONSTANT(1000))
 #define UNPLUG_PAUSE_MAX_USEC (2 * G_GINT64_CONSTANT(1000000))
 #define UNPLUG_ROLLBACK_PAUSE_MAX_USEC (5 * G_GINT64_CONSTANT(1000000))
+/* A rollback that takes longer than this says what it waits for. */
+#define UNPLUG_ROLLBACK_TELL_USEC (2 * G_GINT64_CONSTANT(1000000))
 #define UNPLUG_REOFFLINE_USEC (5 * G_GINT64_CONSTANT(1000000)) /* ready -> offlining, once */
 #define UNPLUG_REASONS_MAX 1024 /* a job's; what comes after is dropped */
 

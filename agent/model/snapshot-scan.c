@@ -193,7 +193,10 @@ typedef struct {
     const Snapshot *old;
     const AttrIo *io;
     GArray *blocks;
-    gboolean has_nodes; /* see is_in_flux() */
+    guint32 waiting;       /* the block before the next one still waits for its links: its index */
+    gboolean has_waiting;  /* whether there is such a block */
+    gboolean is_thorough;  /* every block that waits is looked at; else the first of each run */
+    gboolean has_nodes;    /* see is_in_flux() */
     gboolean is_changed;
     gboolean is_added;
 } Refresh;
@@ -211,6 +214,43 @@ static gboolean is_boot(const Snapshot *snapshot, const Block *block)
     const Device *device = snapshot_block_device(snapshot, block);
 
     return device != NULL && device->kind == DEVICE_BOOT;
+}
+
+/* Whether BLOCK's directory has to be read whole. HAS_NODES: the kernel knows NUMA, so a block without
+ * a node will get one. */
+static gboolean is_in_flux(const Block *block, gboolean has_nodes)
+{
+    if (block->node < 0 && has_nodes && block->state != BLOCK_STATE_ONLINE)
+        return TRUE;
+    return block->state == BLOCK_STATE_UNKNOWN || block->state == BLOCK_STATE_GOING_OFFLINE;
+}
+
+/* Whether its firmware_node may still come. */
+static gboolean is_unlinked(const Block *block)
+{
+    return block->device < 0 || block->look_again;
+}
+
+static gboolean waits(const Refresh *r, const Block *block)
+{
+    return (is_unlinked(block) && block->backing == BLOCK_BACKING_UNRESOLVED) ||
+           is_in_flux(block, r->has_nodes);
+}
+
+/* BLOCK is kept, as the next in order. */
+static void keep(Refresh *r, const Block *block)
+{
+    r->has_waiting = waits(r, block);
+    r->waiting = block->index;
+    g_array_append_val(r->blocks, *block);
+}
+
+/* The kernel links blocks in ascending order, a device at a time: where the one before still waits,
+ * so does this one. With an event a block, looking at each would cost the square of their number. */
+static gboolean waits_behind(const Refresh *r, const Block *block)
+{
+    return !r->is_thorough && r->has_waiting && r->waiting + 1 == block->index &&
+           block->state != BLOCK_STATE_UNKNOWN && block->state != BLOCK_STATE_GOING_OFFLINE;
 }
 
 /* Reads block INDEX again; BEFORE is what OLD knew of it, or NULL. */
@@ -238,22 +278,7 @@ static void take_again(Refresh *r, guint32 index, const Block *before, gboolean 
     block.device = is_same ? before->device : -1;
     r->is_added |= !is_same;
     r->is_changed |= !is_same || !block_equal(&block, before);
-    g_array_append_val(r->blocks, block);
-}
-
-/* Whether BLOCK's directory has to be read whole. HAS_NODES: the kernel knows NUMA, so a block without
- * a node will get one. */
-static gboolean is_in_flux(const Block *block, gboolean has_nodes)
-{
-    if (block->node < 0 && has_nodes && block->state != BLOCK_STATE_ONLINE)
-        return TRUE;
-    return block->state == BLOCK_STATE_UNKNOWN || block->state == BLOCK_STATE_GOING_OFFLINE;
-}
-
-/* Whether its firmware_node may still come. */
-static gboolean is_unlinked(const Block *block)
-{
-    return block->device < 0 || block->look_again;
+    keep(r, &block);
 }
 
 static gboolean has_nodes(const Block *blocks, guint n)
@@ -281,6 +306,8 @@ static gboolean is_worth_a_look(const Refresh *r, const Block *block)
 {
     guint32 acpi_number;
 
+    if (waits_behind(r, block))
+        return FALSE;
     if (is_in_flux(block, r->has_nodes))
         return TRUE;
     if (!is_unlinked(block))
@@ -293,13 +320,16 @@ static void take(Refresh *r, const Block *before)
     if (is_worth_a_look(r, before))
         take_again(r, before->index, before, FALSE);
     else
-        g_array_append_val(r->blocks, *before);
+        keep(r, before);
 }
 
 Snapshot *snapshot_refresh(Snapshot *old, const AttrIo *io, const guint32 *indices, guint n)
 {
     g_autoptr(GArray) named = new_indices();
-    Refresh r = {.old = old, .io = io, .blocks = new_blocks(old->block_count + n)};
+    Refresh r = {.old = old,
+                 .io = io,
+                 .blocks = new_blocks(old->block_count + n),
+                 .is_thorough = n == 0};
     guint at = 0;
 
     g_array_append_vals(named, indices, n);

@@ -34,10 +34,11 @@ Snapshot *snapshot_rescan(const Snapshot *old, const AttrIo *io, GError **error)
 /**
  * snapshot_refresh: @old with some blocks read again.
  * @indices: the blocks to read again, in any order, repeats allowed; ones that @old does not know
- *   are added, ones that are gone are dropped. Beside these, blocks whose device @old could not
- *   tell yet (the kernel links firmware_node after the last uevent) are looked at again, and
- *   /proc/iomem is read again if a block was added. A block that is there and cannot be read gets
- *   BLOCK_STATE_UNKNOWN.
+ *   are added, ones that are gone are dropped. Beside these, blocks whose node or device @old could
+ *   not tell yet (the kernel links both after the last uevent, a device at a time and in ascending
+ *   order) are looked at again: of adjacent ones the first, and the next once that is linked; with
+ *   @n 0 all of them. /proc/iomem is read again if a block was added. A block that is there and
+ *   cannot be read gets BLOCK_STATE_UNKNOWN.
  *
  * Return: (transfer full): a new snapshot, or a new reference to @old if nothing differs.
  */

@@ -8,6 +8,10 @@
  * it closed, in turn, is always there before the closing is known. So bytes that come after a read has
  * said "no host, no bytes" are the next host's, and are kept for as long as it may take the kernel to
  * see it.
+ *
+ * Those that come before may be the next host's too: where the last one closed just now, the kernel
+ * learns of both late, of the closing first. Nothing tells whose they are but what they say: a host
+ * begins with a sync. So a hang-up soon after a sync is believed only when it lasts.
  */
 #include "outside/connection.h"
 
@@ -28,7 +32,7 @@
 /* Of a CONNECTION_PORT. */
 typedef enum {
     HOST_NONE,   /* a read said so; the session is fresh */
-    HOST_COMING, /* its bytes are here, and the kernel does not know it yet */
+    HOST_COMING, /* its bytes are or were here, and the kernel does not know it yet */
     HOST_HERE,
     HOST_LEAVING, /* it has closed; what it sent before is still carried out */
 } Host;
@@ -45,6 +49,8 @@ struct Connection {
     gboolean input_ended;
     Host host;
     guint coming; /* in HOST_COMING: has it come? */
+    guint64 n_syncs;
+    gint64 sync_usec; /* when the session's last sync was carried out; monotonic */
     gsize input_start;  /* bytes that were read and the session has not taken yet */
     gsize input_end;
     guint8 input[INPUT_BYTES];
@@ -88,6 +94,23 @@ static gboolean is_hung_up(const Connection *connection)
     return poll(&state, 1, 0) == 1 && state.revents & POLLHUP;
 }
 
+/* Whether a host has begun so lately that the kernel may not have seen it open the port yet. */
+static gboolean has_just_begun(const Connection *connection)
+{
+    return connection->n_syncs > 0 &&
+           g_get_monotonic_time() - connection->sync_usec < COMING_MS * G_TIME_SPAN_MILLISECOND;
+}
+
+static void note_syncs(Connection *connection)
+{
+    guint64 n_syncs = qga_session_syncs(connection->session);
+
+    if (n_syncs == connection->n_syncs)
+        return;
+    connection->n_syncs = n_syncs;
+    connection->sync_usec = g_get_monotonic_time();
+}
+
 static void see_host(Connection *connection)
 {
     connection->host = HOST_HERE;
@@ -99,13 +122,31 @@ static gboolean on_coming(gpointer user_data)
     Connection *connection = user_data;
 
     connection->coming = 0;
-    if (is_hung_up(connection)) {
+    if (is_hung_up(connection))
         forget_host(connection);
-    } else {
+    else
         see_host(connection);
-        connection_pump(connection);
-    }
+    connection_pump(connection);
     return G_SOURCE_REMOVE;
+}
+
+/* It has to be seen within the time, or it was gone before it could be. */
+static void expect_host(Connection *connection)
+{
+    connection->host = HOST_COMING;
+    if (!connection->coming)
+        connection->coming = g_timeout_add(COMING_MS, on_coming, connection);
+}
+
+/* No host, no bytes. */
+static void note_absence(Connection *connection)
+{
+    if (connection->host != HOST_HERE && connection->host != HOST_LEAVING)
+        return;
+    if (has_just_begun(connection) && !qga_session_is_fresh(connection->session))
+        expect_host(connection);
+    else
+        forget_host(connection);
 }
 
 /* Bytes have come: whose? */
@@ -117,9 +158,7 @@ static void note_bytes(Connection *connection)
         see_host(connection);
         return;
     }
-    connection->host = HOST_COMING;
-    if (!connection->coming)
-        connection->coming = g_timeout_add(COMING_MS, on_coming, connection);
+    expect_host(connection);
 }
 
 typedef enum { MOVED_NOTHING, MOVED_SOME, MOVED_TO_END } Moved;
@@ -152,8 +191,7 @@ static Moved read_input(Connection *connection)
         return errno == EAGAIN || errno == EINTR ? MOVED_NOTHING : MOVED_TO_END;
     if (n == 0 && connection->kind == CONNECTION_PORT) {
         /* No host. Another edge comes when one does (drivers/char/virtio_console.c). */
-        if (connection->host == HOST_HERE || connection->host == HOST_LEAVING)
-            forget_host(connection);
+        note_absence(connection);
         return MOVED_NOTHING;
     }
     if (n == 0) {
@@ -172,6 +210,10 @@ static Moved move_input(Connection *connection)
     if (!qga_session_wants_input(connection->session)) {
         if (connection->host != HOST_LEAVING)
             return MOVED_NOTHING;
+        if (has_just_begun(connection)) {
+            expect_host(connection);
+            return MOVED_NOTHING;
+        }
         qga_session_reset(connection->session); /* nobody waits for these answers */
     }
     if (connection->input_start == connection->input_end)
@@ -179,6 +221,7 @@ static Moved move_input(Connection *connection)
     gsize taken = qga_session_feed(connection->session, connection->input + connection->input_start,
                                    connection->input_end - connection->input_start);
     connection->input_start += taken;
+    note_syncs(connection);
     return taken > 0 ? MOVED_SOME : MOVED_NOTHING;
 }
 
@@ -220,10 +263,11 @@ static void note_edge(Connection *connection, gboolean hung_up)
             connection->host = HOST_LEAVING;
         break;
     case HOST_LEAVING:
-        if (!hung_up) {
+        if (hung_up)
+            break;
+        if (!has_just_begun(connection))
             forget_host(connection); /* the next one is here before all of the last one is read */
-            see_host(connection);
-        }
+        see_host(connection);
         break;
     }
 }

@@ -15,10 +15,14 @@
 
 #include "outside/connection.h"
 
+/* How long it does not listen after the system had no descriptor or memory for a client. */
+#define PAUSE_S 1
+
 struct Listener {
     char *path;
     int fd;
-    guint watch;
+    guint watch; /* 0 while it pauses */
+    guint pause;
     QgaDispatch *dispatch;
     GPtrArray *connections; /* of Connection */
 };
@@ -39,6 +43,29 @@ static gboolean peer_may_talk(int fd)
            (peer.uid == 0 || peer.uid == geteuid());
 }
 
+static gboolean on_client(gint listen_fd, GIOCondition condition, gpointer user_data);
+
+static gboolean on_pause_over(gpointer user_data)
+{
+    Listener *listener = user_data;
+
+    listener->pause = 0;
+    listener->watch = g_unix_fd_add(listener->fd, G_IO_IN, on_client, listener);
+    return G_SOURCE_REMOVE;
+}
+
+static gboolean on_no_client(Listener *listener, int error)
+{
+    if (error == EAGAIN || error == EINTR || error == ECONNABORTED)
+        return G_SOURCE_CONTINUE; /* it has gone again */
+    /* The client stays in the queue and the socket readable: listening on would be a busy loop. */
+    g_warning("%s: cannot take a client: %s; trying again in %d s", listener->path,
+              g_strerror(error), PAUSE_S);
+    listener->watch = 0;
+    listener->pause = g_timeout_add_seconds(PAUSE_S, on_pause_over, listener);
+    return G_SOURCE_REMOVE;
+}
+
 static gboolean on_client(gint listen_fd, G_GNUC_UNUSED GIOCondition condition, gpointer user_data)
 {
     Listener *listener = user_data;
@@ -46,7 +73,7 @@ static gboolean on_client(gint listen_fd, G_GNUC_UNUSED GIOCondition condition, 
 
     int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0)
-        return G_SOURCE_CONTINUE;
+        return on_no_client(listener, errno);
     if (!peer_may_talk(fd) || listener->connections->len >= CHANNEL_CLIENTS_MAX) {
         g_warning("%s: turned a client away: %s", listener->path,
                   peer_may_talk(fd) ? "too many clients" : "not root");
@@ -124,7 +151,8 @@ void listener_free(Listener *listener)
 {
     if (!listener)
         return;
-    g_source_remove(listener->watch);
+    g_clear_handle_id(&listener->watch, g_source_remove);
+    g_clear_handle_id(&listener->pause, g_source_remove);
     g_ptr_array_unref(listener->connections);
     close(listener->fd);
     unlink(listener->path);

@@ -50,6 +50,11 @@ static void on_job_changed(const UnplugJob *job, JobState state, gpointer user_d
     }
 }
 
+static GArray *plan_blocks(const guint32 *indices, guint n, gpointer user_data)
+{
+    return onliner_plan(((Agent *)user_data)->onliner, indices, n);
+}
+
 Snapshot *agent_sync(Agent *agent)
 {
     model_keeper_sync(agent->keeper);
@@ -129,8 +134,8 @@ static gboolean make_parts(Agent *agent, GError **error)
                              .is_owned = is_owned,
                              .user_data = agent->unplugger};
     agent->onliner = onliner_new(&onliner);
-    agent->block_setter =
-        block_setter_new(agent->io, agent->keeper, agent->executor, agent->unplugger);
+    agent->block_setter = block_setter_new(agent->io, agent->keeper, agent->executor,
+                                           agent->unplugger, plan_blocks, agent);
     return TRUE;
 }
 

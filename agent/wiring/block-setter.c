@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "decide/online-policy.h"
 #include "ground/units.h"
 #include "model/meminfo.h"
 #include "wiring/truth.h"
@@ -16,6 +17,8 @@ struct BlockSetter {
     ModelKeeper *keeper;
     Executor *executor;
     Unplugger *unplugger;
+    BlockPlanFunc plan;
+    gpointer user_data;
     GPtrArray *requests; /* of Request: those that the executor still knows */
 };
 
@@ -73,14 +76,33 @@ static gboolean needs_write(const BlockSetter *setter, BlockSetEntry *entry)
     return TRUE;
 }
 
-/* Boot memory goes back to where the kernel puts it; everything else as the policy would. */
-static const char *verb_for(const Snapshot *snapshot, const Block *block, gboolean online)
+static gboolean is_boot(const Snapshot *snapshot, const Block *block)
 {
     const Device *device = snapshot_block_device(snapshot, block);
 
-    if (!online)
-        return "offline";
-    return device && device->kind == DEVICE_BOOT ? "online" : "online_movable";
+    return device && device->kind == DEVICE_BOOT;
+}
+
+static gint compare_steps(gconstpointer a, gconstpointer b)
+{
+    guint32 left = ((const OnlineStep *)a)->index, right = ((const OnlineStep *)b)->index;
+
+    return left < right ? -1 : left > right;
+}
+
+/* Boot memory goes back to where the kernel puts it; everything else where PLAN says. That has no
+ * step for a block which the policy leaves to others: then the host's word counts, and movable is
+ * what can be given back. */
+static const char *online_verb(const Snapshot *snapshot, const Block *block, const GArray *plan)
+{
+    OnlineStep key = {.index = block->index};
+    guint position;
+
+    if (is_boot(snapshot, block))
+        return "online";
+    if (g_array_binary_search((GArray *)plan, &key, compare_steps, &position))
+        return g_array_index(plan, OnlineStep, position).verb;
+    return "online_movable";
 }
 
 /* What may be taken away before too little is left, as a prepare's guard would say. Negative: too
@@ -184,24 +206,15 @@ static void start(Request *request, GArray *steps)
     request->timer = g_timeout_add(UNPLUG_GUARD_USEC / USEC_PER_MSEC, on_tick, request);
 }
 
-gboolean block_setter_set(BlockSetter *setter, const BlockSetEntry *entries, guint n,
-                          BlockSetFunc func, gpointer user_data)
+/* Finds what can be told at once. What the others need goes to STEPS, with the verb of those that
+ * are to come online left open, and to the request's positions. */
+static void sort_out(Request *request, GArray *steps)
 {
+    const BlockSetter *setter = request->setter;
     const Snapshot *snapshot = model_keeper_snapshot(setter->keeper);
-    g_autoptr(GArray) steps = g_array_new(FALSE, TRUE, sizeof(WorkStep));
     gint64 left_bytes = spare_bytes(setter); /* once: a request may name thousands of blocks */
 
-    if (setter->requests->len >= BLOCK_SETTER_MAX)
-        return FALSE;
-    Request *request = g_new0(Request, 1);
-    request->setter = setter;
-    request->entries = g_new(BlockSetEntry, MAX(n, 1));
-    memcpy(request->entries, entries, n * sizeof *entries);
-    request->n_entries = n;
-    request->positions = g_array_new(FALSE, FALSE, sizeof(guint));
-    request->func = func;
-    request->user_data = user_data;
-    for (guint i = 0; i < n; i++) {
+    for (guint i = 0; i < request->n_entries; i++) {
         BlockSetEntry *entry = &request->entries[i];
         if (!needs_write(setter, entry))
             continue;
@@ -216,10 +229,49 @@ gboolean block_setter_set(BlockSetter *setter, const BlockSetEntry *entries, gui
         WorkStep step = {.kind = STEP_BLOCK,
                          .index = block->index,
                          .inode = block->inode,
-                         .verb = verb_for(snapshot, block, entry->online)};
+                         .verb = entry->online ? NULL : "offline"};
         g_array_append_val(steps, step);
         g_array_append_val(request->positions, i);
     }
+}
+
+static void plan_online(const BlockSetter *setter, GArray *steps)
+{
+    const Snapshot *snapshot = model_keeper_snapshot(setter->keeper);
+    g_autoptr(GArray) indices = g_array_new(FALSE, FALSE, sizeof(guint32));
+
+    for (guint i = 0; i < steps->len; i++) {
+        if (!g_array_index(steps, WorkStep, i).verb)
+            g_array_append_val(indices, g_array_index(steps, WorkStep, i).index);
+    }
+    if (indices->len == 0)
+        return;
+    g_autoptr(GArray) plan =
+        setter->plan((const guint32 *)indices->data, indices->len, setter->user_data);
+    for (guint i = 0; i < steps->len; i++) {
+        WorkStep *step = &g_array_index(steps, WorkStep, i);
+        if (!step->verb)
+            step->verb = online_verb(snapshot, snapshot_find_block(snapshot, step->index), plan);
+    }
+}
+
+gboolean block_setter_set(BlockSetter *setter, const BlockSetEntry *entries, guint n,
+                          BlockSetFunc func, gpointer user_data)
+{
+    g_autoptr(GArray) steps = g_array_new(FALSE, TRUE, sizeof(WorkStep));
+
+    if (setter->requests->len >= BLOCK_SETTER_MAX)
+        return FALSE;
+    Request *request = g_new0(Request, 1);
+    request->setter = setter;
+    request->entries = g_new(BlockSetEntry, MAX(n, 1));
+    memcpy(request->entries, entries, n * sizeof *entries);
+    request->n_entries = n;
+    request->positions = g_array_new(FALSE, FALSE, sizeof(guint));
+    request->func = func;
+    request->user_data = user_data;
+    sort_out(request, steps);
+    plan_online(setter, steps);
     if (steps->len > 0) {
         start(request, steps);
     } else {
@@ -230,7 +282,7 @@ gboolean block_setter_set(BlockSetter *setter, const BlockSetEntry *entries, gui
 }
 
 BlockSetter *block_setter_new(const AttrIo *io, ModelKeeper *keeper, Executor *executor,
-                              Unplugger *unplugger)
+                              Unplugger *unplugger, BlockPlanFunc plan, gpointer user_data)
 {
     BlockSetter *setter = g_new0(BlockSetter, 1);
 
@@ -238,6 +290,8 @@ BlockSetter *block_setter_new(const AttrIo *io, ModelKeeper *keeper, Executor *e
     setter->keeper = keeper;
     setter->executor = executor;
     setter->unplugger = unplugger;
+    setter->plan = plan;
+    setter->user_data = user_data;
     setter->requests = g_ptr_array_new_with_free_func((GDestroyNotify)request_free);
     return setter;
 }

@@ -34,9 +34,12 @@ typedef void (*BlockSetFunc)(const BlockSetEntry *entries, guint n, gpointer use
 
 typedef struct BlockSetter BlockSetter;
 
+/* Where the policy wants blocks that are to come online: see onliner_plan(). */
+typedef GArray *(*BlockPlanFunc)(const guint32 *indices, guint n, gpointer user_data);
+
 /* All borrowed. */
 BlockSetter *block_setter_new(const AttrIo *io, ModelKeeper *keeper, Executor *executor,
-                              Unplugger *unplugger);
+                              Unplugger *unplugger, BlockPlanFunc plan, gpointer user_data);
 /* After the executor is gone, before the keeper is. Requests that are under way are answered as failed. */
 void block_setter_free(BlockSetter *setter); /* accepts NULL */
 

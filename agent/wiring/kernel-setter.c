@@ -230,9 +230,13 @@ gboolean kernel_setter_is_enough(const KernelSetter *setter, const OnlineConfig 
     return kernel_onlining_is_enough(config, &setter->set);
 }
 
-gboolean kernel_setter_is_ours(const KernelSetter *setter)
+gboolean kernel_setter_is_ours(const KernelSetter *setter, const OnlineConfig *config,
+                               const char *word)
 {
-    return strcmp(setter->set.auto_online_blocks, setter->original.auto_online_blocks) != 0;
+    if (strcmp(setter->set.auto_online_blocks, word) != 0)
+        return FALSE;
+    return strcmp(setter->set.auto_online_blocks, setter->original.auto_online_blocks) != 0 ||
+           kernel_setter_is_enough(setter, config);
 }
 
 void kernel_setter_settle(KernelSetter *setter, KernelSetterFunc func, gpointer user_data)

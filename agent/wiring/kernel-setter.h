@@ -21,8 +21,10 @@ void kernel_setter_free(KernelSetter *setter); /* accepts NULL */
 void kernel_setter_apply(KernelSetter *setter, const OnlineConfig *config, gboolean has_room);
 /* Whether the kernel brings new blocks online as CONFIG says. */
 gboolean kernel_setter_is_enough(const KernelSetter *setter, const OnlineConfig *config);
-/* Whether the daemon has changed auto_online_blocks. */
-gboolean kernel_setter_is_ours(const KernelSetter *setter);
+/* Whether auto_online_blocks, which reads WORD, is what the daemon made of it or found to do what
+ * CONFIG says. */
+gboolean kernel_setter_is_ours(const KernelSetter *setter, const OnlineConfig *config,
+                               const char *word);
 
 typedef void (*KernelSetterFunc)(gpointer user_data);
 /* FUNC is called, perhaps from in here, when no write is under way. One may wait at a time. */

@@ -10,6 +10,7 @@ struct ModelKeeper {
     const AttrIo *io;
     Monitor *monitor; /* NULL below a sysroot */
     Snapshot *snapshot;
+    gboolean is_stale; /* events were lost, and the scan that had to follow failed */
     ModelChangeFunc func;
     gpointer user_data;
 };
@@ -67,6 +68,7 @@ static void rescan(ModelKeeper *keeper)
     /* Below a sysroot there is no "before" that an event could have announced. */
     Snapshot *now = keeper->monitor ? snapshot_rescan(keeper->snapshot, keeper->io, &error)
                                     : snapshot_scan(keeper->io, &error);
+    keeper->is_stale = !now;
     if (!now) {
         g_warning("cannot scan the memory blocks: %s", error->message);
         return;
@@ -79,8 +81,9 @@ static void on_batch(const MonitorBatch *batch, gpointer user_data)
 {
     ModelKeeper *keeper = user_data;
 
-    if (batch->overflowed) {
+    if (batch->overflowed)
         g_message("more memory events came than the socket holds: scanning again");
+    if (batch->overflowed || keeper->is_stale) {
         rescan(keeper);
         return;
     }
@@ -140,6 +143,8 @@ void model_keeper_sync(ModelKeeper *keeper)
         return;
     }
     monitor_drain(keeper->monitor);
+    if (keeper->is_stale)
+        rescan(keeper);
     tie_loose_ends(keeper);
 }
 

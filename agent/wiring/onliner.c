@@ -221,6 +221,18 @@ static MarkWant want_of(const Onliner *onliner, const OnlineStep *step)
     return g_str_equal(step->verb, "online_movable") ? MARK_WANT_MOVABLE : MARK_WANT_KERNEL;
 }
 
+GArray *onliner_plan(Onliner *onliner, const guint32 *indices, guint n)
+{
+    g_autoptr(GArray) zones = zone_stats_read(onliner->config.io);
+    GArray *plan = decide(onliner, zones, indices, n, NULL);
+
+    for (guint i = 0; i < plan->len; i++) {
+        const OnlineStep *step = &g_array_index(plan, OnlineStep, i);
+        placement_expect(onliner->placement, step->index, step->inode, want_of(onliner, step));
+    }
+    return plan;
+}
+
 /* Brings those of the blocks that are offline online, whatever the kernel does. */
 static void submit_new(Onliner *onliner, const guint32 *indices, guint n)
 {
@@ -347,9 +359,9 @@ void onliner_set_config(Onliner *onliner, const OnlineConfig *config)
     onliner_review(onliner); /* the last policy may have left new blocks offline, or elsewhere */
 }
 
-gboolean onliner_owns_auto_online(const Onliner *onliner)
+gboolean onliner_owns_auto_online(const Onliner *onliner, const char *word)
 {
-    return kernel_setter_is_ours(onliner->setter);
+    return kernel_setter_is_ours(onliner->setter, &onliner->online, word);
 }
 
 /* --- the end --- */

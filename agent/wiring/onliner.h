@@ -44,8 +44,12 @@ void onliner_review(Onliner *onliner);
  * blocks. */
 const OnlineConfig *onliner_config(const Onliner *onliner);
 void onliner_set_config(Onliner *onliner, const OnlineConfig *config);
-/* Whether the kernel's auto_online_blocks is as it is because the daemon set it. */
-gboolean onliner_owns_auto_online(const Onliner *onliner);
+/* Whether the kernel's auto_online_blocks, which reads WORD, is as the policy needs it, or as the
+ * daemon set it. */
+gboolean onliner_owns_auto_online(const Onliner *onliner, const char *word);
+/* (transfer full): where the policy wants those of the blocks that somebody is about to bring
+ * online, as online_policy_decide() says it; remembered. */
+GArray *onliner_plan(Onliner *onliner, const guint32 *indices, guint n);
 
 /* Brings back what is being moved, and puts the kernel's settings back; then calls FUNC (perhaps
  * from in here). */

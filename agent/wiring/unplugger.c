@@ -10,6 +10,7 @@
 
 #include "model/meminfo.h"
 #include "outside/journal.h"
+#include "outside/log.h"
 #include "wiring/truth.h"
 #include "wiring/unplugger-private.h"
 
@@ -110,7 +111,9 @@ static gboolean take_over(Unplugger *unplugger, JournalState *state)
             g_warning("the journal's job %" G_GUINT64_FORMAT " makes no sense; left out", job->id);
             is_whole = FALSE;
         } else if (!job_state_is_ended(job->state)) {
-            g_message("taking job %" G_GUINT64_FORMAT " over (%s)", job->id,
+            log_event(LOG_JOB_STATE, G_LOG_LEVEL_MESSAGE,
+                      &(LogSubject){.job = job->id, .block = -1},
+                      "taking job %" G_GUINT64_FORMAT " over (%s)", job->id,
                       job_state_name(job->state));
         }
     }

@@ -33,7 +33,7 @@ GPtrArray *warnings_gather(const Agent *agent, const char *auto_online)
                           .config = agent->options->sysroot ? &agent->options->settings->online
                                                             : onliner_config(agent->onliner),
                           .auto_online_blocks = auto_online,
-                          .is_auto_online_ours = onliner_owns_auto_online(agent->onliner),
+                          .is_auto_online_ours = onliner_owns_auto_online(agent->onliner, auto_online),
                           .balloon = balloon_read(agent->io, page_size_bytes),
                           .udev_rules = rules,
                           .blockless = blockless,

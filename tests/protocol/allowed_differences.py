@@ -36,8 +36,8 @@ NOT_SHOWN = {
         "A uint64 argument (phys-index) below 0 or above 2^63 - 1 is an error; qemu-ga wraps the "
         "negative ones round and then finds no such block.",
     "guest-set-memory-blocks":
-        "It follows the online policy, answers within 4 s, and leaves a block alone that already "
-        "is as asked.",
+        "It brings memory online where the policy says, answers within 4 s, and leaves a block alone that "
+        "already is as asked.",
     "guest-get-memory-blocks":
         "It is sorted, leaves a block out that vanishes meanwhile, and tells of can-offline what "
         "the block's zone allows.",

@@ -18,6 +18,7 @@ BUILD = ROOT / os.environ.get("MEMPLUG_BUILD", "build")
 HARMLESS = {"guest-sync", "guest-sync-delimited", "guest-ping", "guest-info",
             "guest-get-memory-block-info"}
 MARK = 8675309
+PATIENCE_S = 120  # ends only what is hopeless; nothing measures time
 # Ends what is open, and marks the end of the answers. Not a delimited sync: that one may drop what
 # is unsent.
 MARK_REQUEST = b'\xff{"execute": "guest-sync", "arguments": {"id": %d}}\n' % MARK
@@ -75,7 +76,7 @@ class Daemon:
         self._log = open(log, "wb")
         self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=self._log,
                                         stderr=self._log)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE_S
         while True:
             try:
                 self.connect().close()
@@ -90,7 +91,7 @@ class Daemon:
     def connect(self):
         """A new connection."""
         peer = socket.socket(socket.AF_UNIX)
-        peer.settimeout(30)
+        peer.settimeout(PATIENCE_S)
         peer.connect(self.path)
         return peer
 
@@ -106,7 +107,7 @@ class Daemon:
         if self.process.poll() is None:
             self.process.terminate()
         try:
-            return self.process.wait(10)
+            return self.process.wait(PATIENCE_S)
         finally:
             if self.process.poll() is None:
                 self.process.kill()
@@ -119,9 +120,9 @@ def exchange(peer, chunks, end):
     data = bytearray()
     unsent = [memoryview(chunk) for chunk in reversed(chunks)]
     while not data.endswith(end):
-        readable, writable, _ = select.select([peer], [peer] if unsent else [], [], 30)
+        readable, writable, _ = select.select([peer], [peer] if unsent else [], [], PATIENCE_S)
         if not readable and not writable:
-            raise AssertionError("nothing for 30 s after %r" % bytes(data[-200:]))
+            raise AssertionError("nothing for %d s after %r" % (PATIENCE_S, bytes(data[-200:])))
         if writable:
             rest = unsent.pop()
             rest = rest[peer.send(rest, socket.MSG_DONTWAIT):]

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 
+#include "decide/online-policy.h"
 #include "unplugger-fixture.h"
 
 #define MANY 1000
@@ -24,12 +25,55 @@ static void on_set(const BlockSetEntry *entries, guint n, gpointer user_data)
     answer->first = entries[0];
 }
 
+static GArray *plan_none(G_GNUC_UNUSED const guint32 *indices, G_GNUC_UNUSED guint n,
+                         G_GNUC_UNUSED gpointer user_data)
+{
+    return g_array_new(FALSE, FALSE, sizeof(OnlineStep));
+}
+
+/* A policy that wants every block but the first in a kernel zone. */
+static GArray *plan_kernel(const guint32 *indices, guint n, G_GNUC_UNUSED gpointer user_data)
+{
+    GArray *plan = g_array_new(FALSE, FALSE, sizeof(OnlineStep));
+
+    for (guint i = 0; i < n; i++) {
+        OnlineStep step = {.index = indices[i], .verb = "online_kernel"};
+        if (indices[i] != WORLD_FIRST)
+            g_array_append_val(plan, step);
+    }
+    return plan;
+}
+
+/* Online as the policy says, and where it says nothing, so that it can be given back. */
+static void test_policy(World *world, G_GNUC_UNUSED gconstpointer data)
+{
+    const BlockSetEntry entries[] = {{.phys_index = WORLD_FIRST + 1, .online = TRUE},
+                                     {.phys_index = WORLD_FIRST, .online = TRUE}};
+    BlockSetter *setter = block_setter_new(world->io, world->keeper, world->executor,
+                                           world->unplugger, plan_kernel, NULL);
+    Answer answer = {.n_answers = 0};
+
+    for (guint i = 0; i < 2; i++)
+        fake_kernel_set_state(world->fake, WORLD_FIRST + i, "offline", NULL);
+    model_keeper_sync(world->keeper);
+    g_assert_true(block_setter_set(setter, entries, 2, on_set, &answer));
+    while (answer.n_answers == 0)
+        g_main_context_iteration(NULL, TRUE);
+    g_assert_cmpint(answer.first.result, ==, BLOCK_SET_SUCCESS);
+    g_assert_cmpstr(fake_kernel_zone(world->fake, WORLD_FIRST), ==, "Movable");
+    g_assert_cmpstr(fake_kernel_zone(world->fake, WORLD_FIRST + 1), ==, "Normal");
+    executor_free(world->executor);
+    block_setter_free(setter);
+    world->executor = NULL;
+}
+
 /* The loop reads next to nothing for a request, however often it names a block. */
 static void test_large_request(World *world, G_GNUC_UNUSED gconstpointer data)
 {
     g_autofree BlockSetEntry *entries = g_new0(BlockSetEntry, MANY);
     BlockSetter *setter =
-        block_setter_new(world->io, world->keeper, world->executor, world->unplugger);
+        block_setter_new(world->io, world->keeper, world->executor, world->unplugger, plan_none,
+                         NULL);
     Answer answer = {.n_answers = 0};
 
     for (guint i = 0; i < MANY; i++)
@@ -51,7 +95,8 @@ static void test_guard(World *world, G_GNUC_UNUSED gconstpointer data)
 {
     const BlockSetEntry entry = {.phys_index = WORLD_FIRST};
     BlockSetter *setter =
-        block_setter_new(world->io, world->keeper, world->executor, world->unplugger);
+        block_setter_new(world->io, world->keeper, world->executor, world->unplugger, plan_none,
+                         NULL);
     Answer answer = {.n_answers = 0};
 
     fake_kernel_set_offline_ms(world->fake, WORLD_FIRST, FAKE_FOR_EVER);
@@ -75,6 +120,7 @@ static void test_guard(World *world, G_GNUC_UNUSED gconstpointer data)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
+    ADD("policy", test_policy);
     ADD("large-request", test_large_request);
     ADD("guard", test_guard);
     return g_test_run();

@@ -14,6 +14,7 @@
 #define BLOCK_BYTES (128 * MIB)
 #define BOOT_ID "0b4c8f0e"
 #define FLAG "sys/devices/system/memory/auto_online_blocks"
+#define PARAMETERS "sys/module/memory_hotplug/parameters/"
 #define ZONEINFO "Node 0, zone   Normal\n  pages free     200000\n        high     100\n" \
                  "        present  262144\n"
 
@@ -316,7 +317,8 @@ static void test_kernel_settings(void)
     crash(world);
     assert_flag(world, "online_movable");
     start(world);
-    g_assert_true(onliner_owns_auto_online(world->onliner));
+    g_assert_true(onliner_owns_auto_online(world->onliner, "online_movable"));
+    g_assert_false(onliner_owns_auto_online(world->onliner, "online")); /* somebody changed it */
     stop(world);
     assert_flag(world, "online");
     /* Nothing to restore any more. */
@@ -335,6 +337,24 @@ static void test_kernel_settings(void)
     assert_flag(world, "offline");
     stop(world);
     g_test_assert_expected_messages();
+    world_free(world);
+}
+
+/* What the kernel did before is right for policy auto, once the kernel's own policy is. */
+static void test_auto_onlining_that_was_there(void)
+{
+    World *world = world_new();
+
+    world->config.online.policy = ONLINE_POLICY_AUTO;
+    fake_kernel_set_file(world->fake, FLAG, "online\n");
+    fake_kernel_set_file(world->fake, PARAMETERS "online_policy", "contig-zones\n");
+    fake_kernel_set_file(world->fake, PARAMETERS "auto_movable_ratio", "301\n");
+    start(world);
+    while (executor_is_busy(world->executor))
+        g_main_context_iteration(NULL, TRUE);
+    assert_flag(world, "online");
+    g_assert_true(onliner_owns_auto_online(world->onliner, "online"));
+    stop(world);
     world_free(world);
 }
 
@@ -366,6 +386,7 @@ int main(int argc, char **argv)
     g_test_add_func("/onliner/new-while-held", test_new_while_held);
     g_test_add_func("/onliner/policy-none", test_policy_none_and_then_another);
     g_test_add_func("/onliner/kernel-settings", test_kernel_settings);
+    g_test_add_func("/onliner/auto", test_auto_onlining_that_was_there);
     g_test_add_func("/onliner/stopped-at-once", test_stopped_at_once);
     return g_test_run();
 }

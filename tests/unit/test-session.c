@@ -154,6 +154,37 @@ static void test_reset(SessionFixture *f, gconstpointer data)
     session_assert_output(f, OK);
 }
 
+/* What there is to forget, and where a host has begun. */
+static void test_fresh(SessionFixture *f, gconstpointer data)
+{
+    static const char *const open[] = {"{", "[1", "\"", "tr", "1", "'a", "{\"a\":1}} {"};
+
+    (void)data;
+    g_assert_true(qga_session_is_fresh(f->session));
+    session_feed(f, " \n" PING "\n");
+    g_assert_false(qga_session_is_fresh(f->session)); /* a reply is unsent */
+    session_assert_output(f, OK);
+    g_assert_true(qga_session_is_fresh(f->session));
+    for (guint i = 0; i < G_N_ELEMENTS(open); i++) {
+        session_feed(f, open[i]);
+        g_free(session_take(f, G_MAXSIZE));
+        g_assert_false(qga_session_is_fresh(f->session));
+        session_feed(f, "\xff\n"); /* which also ends the lexer's recovery */
+        g_free(session_take(f, G_MAXSIZE));
+        g_assert_true(qga_session_is_fresh(f->session));
+    }
+    session_feed(f, "{\"execute\":\"memory-set-events\",\"arguments\":{\"enabled\":true}}");
+    g_free(session_take(f, G_MAXSIZE));
+    g_assert_false(qga_session_is_fresh(f->session));
+    g_assert_cmpuint(qga_session_syncs(f->session), ==, 0);
+    session_feed(f, SYNC("1"));
+    g_assert_cmpuint(qga_session_syncs(f->session), ==, 1);
+    session_feed(f, "{\"execute\":\"guest-sync-delimited\",\"arguments\":{\"id\":2}}");
+    g_assert_cmpuint(qga_session_syncs(f->session), ==, 2);
+    qga_session_reset(f->session);
+    g_assert_true(qga_session_is_fresh(f->session));
+}
+
 /* An error text that quotes the peer is cut, at a character. */
 static void test_long_desc(SessionFixture *f, gconstpointer data)
 {
@@ -198,6 +229,7 @@ int main(int argc, char **argv)
     SESSION_TEST("rows-at-every-split", test_rows);
     SESSION_TEST("info-and-lists", test_info_and_lists);
     SESSION_TEST("reset", test_reset);
+    SESSION_TEST("fresh", test_fresh);
     SESSION_TEST("long-desc", test_long_desc);
     SESSION_TEST("long-id", test_long_id);
     return g_test_run();

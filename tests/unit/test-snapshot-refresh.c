@@ -224,6 +224,38 @@ static void test_refresh_cost(SnapshotFixture *f, gconstpointer data)
     g_assert_cmpuint(costs[0], <=, 5);
 }
 
+/* Events come a block at a time, nodes and links after the last: what a block costs does not grow
+ * with those that wait before it. */
+static void test_cost_of_a_dimm_that_comes(SnapshotFixture *f, gconstpointer data)
+{
+    const guint32 first = 32, n = 256;
+    guint64 costs[2];
+
+    (void)data;
+    snapshot_fixture_scan(f);
+    for (guint32 b = 0; b < n; b++) {
+        guint64 before = fake_kernel_operations(f->fake);
+        fake_kernel_add_block(f->fake, first + b);
+        snapshot_fixture_refresh_one(f, first + b);
+        costs[b > 1] = fake_kernel_operations(f->fake) - before;
+    }
+    g_assert_cmpuint(costs[1], <=, costs[0] + 1);
+
+    /* Linked up to the middle when an event comes: it is seen up to there. */
+    for (guint32 b = 0; b < n / 2; b++) {
+        fake_kernel_set_node(f->fake, first + b, 0);
+        fake_kernel_set_firmware_node(f->fake, first + b, "x/PNP0C80:07");
+    }
+    const Snapshot *s = snapshot_fixture_refresh_one(f, 0);
+    g_assert_cmpstr(snapshot_device_of(s, first + n / 2 - 1)->id, ==, "slot7");
+    g_assert_null(snapshot_device_of(s, first + n / 2));
+    /* And an unusual order is seen when somebody asks. */
+    fake_kernel_set_node(f->fake, first + n - 1, 0);
+    fake_kernel_set_firmware_node(f->fake, first + n - 1, "x/PNP0C80:07");
+    s = snapshot_fixture_refresh(f, NULL, 0);
+    g_assert_cmpstr(snapshot_device_of(s, first + n - 1)->id, ==, "slot7");
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -241,5 +273,6 @@ int main(int argc, char **argv)
     ADD("/snapshot/refresh/virtio-grows", test_virtio_grows);
     ADD("/snapshot/refresh/going-offline", test_going_offline_is_watched);
     ADD("/snapshot/refresh/cost", test_refresh_cost);
+    ADD("/snapshot/refresh/cost-of-a-dimm", test_cost_of_a_dimm_that_comes);
     return g_test_run();
 }

@@ -93,7 +93,7 @@ static void test_offlining(void)
     expect_state(bench, 5, "ready");
     forget(bench);
     cancel(bench, 5);
-    expect(bench, "journal; 5 rolling-back; rollback 5:8,9; timer off"); /* not block 10 */
+    expect(bench, "journal; 5 rolling-back; rollback 5:8,9; timer 2000"); /* not block 10 */
 }
 
 static void test_offlining_is_done(void)
@@ -114,7 +114,7 @@ static void test_offlining_too_late(void)
     resume(bench);
     expect(bench, "verify 5");
     verified(bench, 5, 8, "c-o"); /* what cannot be told may be ours */
-    expect(bench, "journal; 5 rolling-back; rollback 5:8,9");
+    expect(bench, "journal; 5 rolling-back; rollback 5:8,9; timer 2000");
     expect_codes(bench, 5, "timeout going-offline:8:0 going-offline:9:0");
 }
 
@@ -126,9 +126,9 @@ static void test_cancel_before_the_look(void)
     cancel(bench, 5);
     expect(bench, "verify 5; journal; 5 rolling-back");
     verified(bench, 5, 8, "ooo");
-    expect(bench, "rollback 5:8,9");
+    expect(bench, "rollback 5:8,9; timer 2000");
     worker_done(bench, 5, 8, "mm", 0);
-    expect(bench, "journal; 5 cancelled");
+    expect(bench, "journal; 5 cancelled; timer off");
 }
 
 static void test_ready(void)
@@ -171,7 +171,7 @@ static void test_ready_expired(void)
     resume(bench);
     expect(bench, "journal; verify 5; 5 rolling-back");
     verified(bench, 5, 8, "ooo");
-    expect(bench, "rollback 5:8,9");
+    expect(bench, "rollback 5:8,9; timer 2000");
 }
 
 static void test_rolling_back(void)
@@ -180,9 +180,9 @@ static void test_rolling_back(void)
 
     expect(bench, "verify 5");
     verified(bench, 5, 8, "moo");
-    expect(bench, "rollback 5:9");
+    expect(bench, "rollback 5:9; timer 2000");
     worker_done(bench, 5, 9, "m", 0);
-    expect(bench, "journal; 5 expired");
+    expect(bench, "journal; 5 expired; timer off");
 }
 
 static void test_rolling_back_is_done(void)

@@ -105,9 +105,9 @@ static void test_memory_before(void)
     bring_to_offlining(bench, 7, 8, "mm");
     bench->world.available_bytes = RESERVE_BYTES + BLOCK_BYTES - 1;
     worker_done(bench, 1, 8, "o", 0);
-    expect(bench, "journal; 1 rolling-back; rollback 1:8; timer off");
+    expect(bench, "journal; 1 rolling-back; rollback 1:8; timer 2000");
     worker_done(bench, 1, 8, "m", 0);
-    expect(bench, "journal; 1 failed");
+    expect(bench, "journal; 1 failed; timer off");
     expect_codes(bench, 1, "low-memory:9:0");
 
     bench->world.available_bytes = RESERVE_BYTES + BLOCK_BYTES;
@@ -131,9 +131,9 @@ static void test_memory_during(void)
     tick(bench);
     expect(bench, "");
     worker_done(bench, 1, 8, "o", 0); /* it won the race */
-    expect(bench, "rollback 1:8");
+    expect(bench, "rollback 1:8; timer 2000");
     worker_done(bench, 1, 8, "m", 0);
-    expect(bench, "journal; 1 failed");
+    expect(bench, "journal; 1 failed; timer off");
     expect_codes(bench, 1, "low-memory:8:0");
 }
 
@@ -222,7 +222,7 @@ static void test_deadline_in_attempt(void)
     tick(bench);
     expect(bench, ""); /* asked already: the attempt was too long, too */
     worker_done(bench, 1, 9, "m", EINTR);
-    expect(bench, "journal; 1 rolling-back; rollback 1:8");
+    expect(bench, "journal; 1 rolling-back; rollback 1:8; timer 2000");
     expect_codes(bench, 1, "timeout busy-pages:9:4");
 }
 
@@ -234,7 +234,7 @@ static void test_final_error(void)
     worker_done(bench, 1, 8, "o", 0);
     forget(bench);
     worker_done(bench, 1, 9, "m", EPERM);
-    expect(bench, "journal; 1 rolling-back; rollback 1:8; timer off");
+    expect(bench, "journal; 1 rolling-back; rollback 1:8; timer 2000");
     expect_codes(bench, 1, "error:9:1");
 }
 

@@ -114,7 +114,7 @@ def test_ten_thousand_queries_during_one_job(guest, agent, dimm):
 
 
 def test_the_host_goes_away_after_ready(guest, agent, dimm):
-    job = prepare(agent, slot(guest, dimm), lease_ms=1500)
+    job = prepare(agent, slot(guest, dimm), lease_ms=6000)
     wait_job(agent, job, "ready")
     agent.close()
     guest.wait_states(dimm, "online", "Movable")

@@ -60,11 +60,11 @@ def test_kill_while_ready(guest, agent, dimm):
 
 
 def test_the_lease_ended_while_the_daemon_was_dead(guest, agent, dimm):
-    job = prepare(agent, {"slot": guest.dimm(dimm)["slot"]}, lease_ms=2000)
+    job = prepare(agent, {"slot": guest.dimm(dimm)["slot"]}, lease_ms=8000)
     wait_job(agent, job, "ready")
     agent.close()
     kill_daemon(guest)
-    guest.shells.output("sleep 3")
+    guest.shells.output("sleep 9")
     guest.start_daemon()
     with guest.channel() as channel:
         wait_job(channel, job, "expired")

@@ -37,7 +37,7 @@ def whole_or_gone(guest, dimm, since):
 
 def test_a_lease_ends_behind_a_hung_eject(guest, agent, dimm, hung_eject):
     pin = hung_eject
-    job = prepare(agent, {"slot": guest.dimm(dimm)["slot"]}, lease_ms=3000)
+    job = prepare(agent, {"slot": guest.dimm(dimm)["slot"]}, lease_ms=15000)
     wait_job(agent, job, "ready")
     guest.device_del("blind")
     wait_until(lambda: guest.blocks()[pin.block].state == "going-offline",
@@ -64,7 +64,7 @@ def test_a_lease_ends_behind_a_hung_eject(guest, agent, dimm, hung_eject):
 
 def test_its_own_eject_hangs_while_the_lease_ends(guest, agent, dimm):
     """One block is online again and pinned when the host unplugs: the eject waits for it."""
-    job = prepare(agent, {"slot": guest.dimm(dimm)["slot"]}, lease_ms=3000)
+    job = prepare(agent, {"slot": guest.dimm(dimm)["slot"]}, lease_ms=10000)
     wait_job(agent, job, "ready")
     blocks = guest.dimm_blocks(dimm)
     last = max(blocks)
@@ -75,7 +75,7 @@ def test_its_own_eject_hangs_while_the_lease_ends(guest, agent, dimm):
     pin = guest.pin([last])
     guest.device_del(dimm)
     wait_until(lambda: guest.blocks()[last].state == "going-offline", "the eject to hang")
-    guest.shells.output("sleep 3; kill -CONT $(cat /run/memplugd.pid)")
+    guest.shells.output("sleep 11; kill -CONT $(cat /run/memplugd.pid)")
 
     wait_job(agent, job, "rolling-back")
     wait_until(lambda: at_barrier(guest), "the rollback to wait at the barrier")

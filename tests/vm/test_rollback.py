@@ -3,7 +3,7 @@ import errno
 
 import pytest
 
-from guest.jobs import codes, prepare, query, reasons, wait_job
+from guest.jobs import codes, prepare, query, reasons, refused_prepare, wait_job
 from guest.waiting import wait_until
 
 
@@ -32,28 +32,8 @@ def assert_restored(guest, dimm):
     assert guest.oom_kills() == 0
 
 
-# Waits for the second block to go offline, then makes the kernel refuse every other.
-FAIL_THIRD = """
-cd /sys/devices/system/memory
-while :; do
-    offline=0
-    for block in {blocks}; do
-        read -r state <memory$block/state
-        [ $state = offline ] && offline=$((offline + 1))
-    done
-    [ $offline -ge 2 ] && break
-done
-echo -{errno} >/sys/kernel/debug/notifier-error-inject/memory/actions/MEM_GOING_OFFLINE/error
-echo refusing after $offline
-"""
-
-
 def test_the_kernel_refuses_the_third_block(guest, agent, dimm):
-    blocks = " ".join(str(index) for index in guest.dimm_blocks(dimm))
-    injector = guest.shell_start(FAIL_THIRD.format(blocks=blocks, errno=errno.EBUSY))
-    job = prepare(agent, slot(guest, dimm), timeout_ms=8000)
-    injector.wait_output("refusing after")
-    record = wait_job(agent, job, "failed")
+    record = refused_prepare(guest, agent, dimm, 2, errno.EBUSY, timeout_ms=8000)
     assert_restored(guest, dimm)
     guest.inject_error("MEM_GOING_OFFLINE")
     refusals = [reason for reason in reasons(record) if reason.get("errno") == errno.EBUSY]

@@ -34,7 +34,7 @@ def one_round(guest, agent, number, counts):
     hog = guest.shell_start("hog -r %d" % HOGS_MIB[number % len(HOGS_MIB)])
     hog.wait_output("ready")
 
-    record = wait_job(agent, prepare(agent, slot), "ready", "failed")
+    record = wait_job(agent, prepare(agent, slot, timeout_ms=30000), "ready", "failed")
     if record["state"] == "ready":
         counts["ready"] += 1
         guest.wait_deleted(dimm, guest.device_del(dimm))

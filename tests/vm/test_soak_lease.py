@@ -24,7 +24,7 @@ def one_round(guest, agent, before_ms):
     if guest.dimm("dimm") is None:
         guest.plug_dimm("dimm", 512 * MIB)
     guest.wait_states("dimm", "online", "Movable")
-    job = prepare(agent, {"slot": guest.dimm("dimm")["slot"]}, lease_ms=1500)
+    job = prepare(agent, {"slot": guest.dimm("dimm")["slot"]}, lease_ms=4000)
     wait_job(agent, job, "ready")
     left_ms = query(agent, job)["lease-left-ms"]
     time.sleep(max(left_ms - before_ms, 0) / 1000)

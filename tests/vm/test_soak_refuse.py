@@ -4,7 +4,7 @@ import threading
 
 import figures
 from guest import GIB, MIB
-from guest.jobs import codes, prepare, reasons, wait_job
+from guest.jobs import codes, prepare, reasons, refused_prepare, wait_job
 from guest.waiting import wait_until
 
 GUEST = {"devices": ["-device", "virtio-balloon-pci,id=balloon"]}
@@ -22,27 +22,21 @@ def assert_whole(guest, dimm):
     assert guest.oom_kills() == 0
 
 
-def refuse_after(guest, agent, dimm, count, error):
-    """A prepare that the kernel refuses once `count` blocks are offline. Returns its record."""
-    blocks = " ".join(str(index) for index in guest.dimm_blocks(dimm))
-    injector = guest.shell_start("refuse-after %d %d %s" % (count, error, blocks))
-    injector.wait_output("watching")
-    job = prepare(agent, slot(guest, dimm), timeout_ms=TIMEOUT_MS)
-    record = wait_job(agent, job, "failed")
+def refuse_after(guest, agent, dimm, count, error, timeout_ms):
+    record = refused_prepare(guest, agent, dimm, count, error, timeout_ms=timeout_ms)
     assert_whole(guest, dimm)
     guest.inject_error("MEM_GOING_OFFLINE")
-    assert injector.wait_output("refusing after")
     return record
 
 
 def test_the_kernel_refuses_the_nth_block(guest, agent, dimm):
     for nth in range(1, N_BLOCKS + 1):
         # A driver that says no for good, which is not tried again.
-        record = refuse_after(guest, agent, dimm, nth - 1, errno.EPERM)
+        record = refuse_after(guest, agent, dimm, nth - 1, errno.EPERM, 300000)
         told = [reason for reason in reasons(record) if reason.get("errno") == errno.EPERM]
         assert len(told) == 1 and told[0]["block"] in guest.dimm_blocks(dimm)
     # One that may change its mind is asked until the deadline.
-    record = refuse_after(guest, agent, dimm, 3, errno.EBUSY)
+    record = refuse_after(guest, agent, dimm, 3, errno.EBUSY, TIMEOUT_MS)
     assert "timeout" in codes(record)
     assert any(reason.get("errno") == errno.EBUSY for reason in reasons(record))
     figures.record("injected refusals", blocks=N_BLOCKS, whole_rollbacks=N_BLOCKS + 1)

@@ -1,6 +1,8 @@
 """Following an unplug job over the channel."""
 from .waiting import PATIENCE_S, wait_until
 
+# Where a test does not mean the deadline or the lease, neither may end its job on a slow machine.
+GENEROUS = {"timeout_ms": 300000, "lease_ms": 600000}
 ENDED = ("unplugged", "failed", "cancelled", "expired")
 
 
@@ -16,7 +18,8 @@ def query(channel, job):
 
 def prepare(channel, *devices, **arguments):
     """memory-prepare-unplug; returns the job's id."""
-    return channel.call("memory-prepare-unplug", devices=list(devices), **arguments)["job"]
+    return channel.call("memory-prepare-unplug", devices=list(devices),
+                        **{**GENEROUS, **arguments})["job"]
 
 
 def wait_job(channel, job, *states, timeout=PATIENCE_S, seen=None):
@@ -47,3 +50,24 @@ def reasons(record):
 def codes(record):
     """The set of the reasons' codes."""
     return {reason["code"] for reason in reasons(record)}
+
+
+def refused_prepare(guest, agent, dimm, count, error, **arguments):
+    """A prepare of `dimm` that the kernel refuses with `error` once `count` blocks are offline.
+
+    Returns the record of the failed job. Where the guest's program was too late to make the kernel
+    refuse, the blocks are given back and all is done again.
+    """
+    blocks = " ".join(str(index) for index in guest.dimm_blocks(dimm))
+    for _ in range(5):
+        injector = guest.shell_start("refuse-after %d %d %s" % (count, error, blocks))
+        injector.wait_output("watching")
+        job = prepare(agent, {"slot": guest.dimm(dimm)["slot"]}, **arguments)
+        record = wait_job(agent, job, "failed", "ready")
+        injector.wait_output("refusing after")
+        if record["state"] == "failed":
+            return record
+        guest.inject_error("MEM_GOING_OFFLINE")
+        agent.call("memory-cancel-unplug", job=job)
+        wait_job(agent, job, "cancelled")
+    raise AssertionError("five times all blocks were offline before the kernel could refuse one")
