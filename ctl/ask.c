@@ -5,6 +5,15 @@
 #include "ctl/json.h"
 #include "ctl/text.h"
 
+gboolean ask_connect(Ctl *ctl, GError **error)
+{
+    const char *host = ctl->line->host;
+
+    client_free(ctl->client);
+    ctl->client = host ? client_new_socket(host, error) : client_new_bus(error);
+    return ctl->client != NULL;
+}
+
 JsonNode *ask(Ctl *ctl, const char *command, GError **error)
 {
     return client_call(ctl->client, command, NULL, error);
@@ -18,23 +27,30 @@ JsonNode *ask_job(Ctl *ctl, guint64 job, GError **error)
     return client_call(ctl->client, "memory-query-unplug", arguments, error);
 }
 
+/* What everybody may see. */
+static gboolean ask_properties(Ctl *ctl, Screen *screen, GError **error)
+{
+    screen->status = client_properties(ctl->client, error);
+    JsonObject *status = ctl_json_as_object(screen->status);
+    if (status && json_object_has_member(status, "jobs"))
+        screen->jobs = json_object_dup_member(status, "jobs");
+    return screen->status != NULL;
+}
+
 gboolean ask_screen(Ctl *ctl, Screen *screen, GError **error)
 {
     g_autoptr(GError) refusal = NULL;
 
-    *screen = (Screen){.status = ask(ctl, "memory-get-status", &refusal)};
-    if (!screen->status && refusal->code == CTL_REFUSED) {
-        /* Not root, and polkit does not let us: what everybody may see. */
-        screen->status = client_properties(ctl->client, NULL);
-        JsonObject *status = ctl_json_as_object(screen->status);
-        if (status && json_object_has_member(status, "jobs"))
-            screen->jobs = json_object_dup_member(status, "jobs");
-        if (screen->status)
-            return TRUE;
-    }
+    *screen = (Screen){.status = NULL};
+    if (ctl->is_refused)
+        return ask_properties(ctl, screen, error);
+    screen->status = ask(ctl, "memory-get-status", &refusal);
     if (!screen->status) {
-        g_propagate_error(error, g_steal_pointer(&refusal));
-        return FALSE;
+        /* Not root, and polkit does not let us. */
+        ctl->is_refused = refusal->code == CTL_REFUSED && ask_properties(ctl, screen, NULL);
+        if (!ctl->is_refused)
+            g_propagate_error(error, g_steal_pointer(&refusal));
+        return ctl->is_refused;
     }
     screen->devices = ask(ctl, "memory-get-devices", NULL);
     screen->map = ask(ctl, "memory-get-map", NULL);

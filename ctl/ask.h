@@ -6,6 +6,9 @@
 #include "ctl/verbs.h"
 #include "ctl/views.h"
 
+/* Connects to the daemon that the command line names, in place of the connection there is. */
+gboolean ask_connect(Ctl *ctl, GError **error);
+
 /* The answer to a command without arguments. */
 JsonNode *ask(Ctl *ctl, const char *command, GError **error);
 /* One job; NULL and an error as client_call(). */

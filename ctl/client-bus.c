@@ -13,6 +13,7 @@
 #define BUS_NAME "org.memplug.Agent1"
 #define BUS_PATH "/org/memplug/Agent1"
 #define BUS_INTERFACE "org.memplug.Agent1"
+#define ERROR_PREFIX BUS_INTERFACE ".Error."
 #define COMMAND_PREFIX "memory-"
 /* Longer than polkit waits for a password. */
 #define CALL_TIMEOUT_USEC (150 * G_GUINT64_CONSTANT(1000000))
@@ -25,18 +26,27 @@ typedef struct {
     gboolean has_news;
 } BusClient;
 
+/* Whether NAME is somebody's no; all else (no bus, no daemon, not started, too late) is nobody there. */
+static gboolean is_refusal(const char *name)
+{
+    static const char *const refusals[] = {SD_BUS_ERROR_ACCESS_DENIED,
+                                           SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED,
+                                           SD_BUS_ERROR_LIMITS_EXCEEDED,
+                                           SD_BUS_ERROR_INVALID_ARGS,
+                                           SD_BUS_ERROR_UNKNOWN_METHOD,
+                                           NULL};
+
+    return g_str_has_prefix(name, ERROR_PREFIX) || g_strv_contains(refusals, name);
+}
+
 static void fail(GError **error, const sd_bus_error *bus_error, int r)
 {
-    gboolean is_absent = sd_bus_error_has_name(bus_error, SD_BUS_ERROR_SERVICE_UNKNOWN) ||
-                         sd_bus_error_has_name(bus_error, SD_BUS_ERROR_NAME_HAS_NO_OWNER) ||
-                         sd_bus_error_has_name(bus_error, SD_BUS_ERROR_NO_REPLY) ||
-                         g_str_has_prefix(bus_error->name ? bus_error->name : "",
-                                          "org.freedesktop.DBus.Error.Spawn");
+    const char *name = bus_error->name ? bus_error->name : "";
     const char *text = bus_error->message ? bus_error->message : g_strerror(-r);
 
-    if (is_absent || !sd_bus_error_is_set(bus_error))
+    if (!is_refusal(name))
         g_set_error(error, CTL_ERROR, CTL_NO_CONNECTION, "memplugd does not answer: %s", text);
-    else if (sd_bus_error_has_name(bus_error, SD_BUS_ERROR_UNKNOWN_METHOD))
+    else if (strcmp(name, SD_BUS_ERROR_UNKNOWN_METHOD) == 0)
         g_set_error(error, CTL_ERROR, CTL_REFUSED, "this memplugd does not have that: %s", text);
     else
         g_set_error(error, CTL_ERROR, CTL_REFUSED, "%s", text);

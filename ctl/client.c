@@ -1,5 +1,7 @@
 #include "ctl/client.h"
 
+#include <poll.h>
+
 #include "ctl/errors.h"
 
 void client_free(Client *client)
@@ -24,6 +26,11 @@ void client_subscribe(Client *client)
 
 Wake client_wait(Client *client, int interrupt_fd, guint timeout_ms)
 {
+    struct pollfd interrupt = {.fd = interrupt_fd, .events = POLLIN};
+
+    /* First: who sends events faster than they are looked at must not keep a person from leaving. */
+    if (poll(&interrupt, 1, 0) > 0)
+        return WAKE_INTERRUPTED;
     return client->ops->wait(client, interrupt_fd, timeout_ms);
 }
 

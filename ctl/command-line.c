@@ -41,13 +41,45 @@ static gboolean strip_unix(char **path, const char *option, GError **error)
     return TRUE;
 }
 
+static gboolean is_negative(gint64 number)
+{
+    return number < 0 && number != NOT_GIVEN;
+}
+
+gboolean command_line_fits_verb(const CommandLine *line, GError **error)
+{
+    const struct {
+        const char *option;
+        gboolean is_given;
+        const char *verbs[5];
+    } options[] = {
+        {"timeout-ms", line->timeout_ms != NOT_GIVEN, {"prepare", "unplug", "resize"}},
+        {"lease-ms", line->lease_ms != NOT_GIVEN, {"prepare"}},
+        {"key", line->key != NULL, {"prepare"}},
+        {"allow-more", line->allow_more, {"plan"}},
+        {"rezone", line->rezone != NULL, {"policy"}},
+        {"movable-ratio", line->movable_ratio != NOT_GIVEN, {"policy"}},
+        {"sysroot", line->sysroot != NULL, {"doctor"}},
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(options); i++) {
+        if (!options[i].is_given || g_strv_contains(options[i].verbs, line->verb))
+            continue;
+        g_set_error(error, CTL_ERROR, CTL_USAGE, "%s takes no --%s", line->verb,
+                    options[i].option);
+        return FALSE;
+    }
+    return TRUE;
+}
+
 static gboolean is_sound(CommandLine *line, GError **error)
 {
     const char *problem = NULL;
 
     if (!strip_unix(&line->host, "host", error) || !strip_unix(&line->qmp, "qmp", error))
         return FALSE;
-    if (line->timeout_ms < 0 || line->lease_ms < 0 || line->movable_ratio < 0)
+    if (is_negative(line->timeout_ms) || is_negative(line->lease_ms) ||
+        is_negative(line->movable_ratio))
         problem = "a number of milliseconds or percent cannot be negative";
     else if (line->qmp && !line->host)
         problem = "--qmp needs --host: both belong to one guest";
@@ -72,7 +104,7 @@ CommandLine *command_line_parse(int argc, char **argv, GError **error)
         {"json", 0, 0, G_OPTION_ARG_NONE, &line->json,
          "print what the protocol returned, on one line", NULL},
         {"timeout-ms", 0, 0, G_OPTION_ARG_INT64, &line->timeout_ms,
-         "prepare, unplug: give up after so long", "MS"},
+         "prepare, unplug, resize: give up after so long", "MS"},
         {"lease-ms", 0, 0, G_OPTION_ARG_INT64, &line->lease_ms,
          "prepare: how long to hold the memory for the host", "MS"},
         {"key", 0, 0, G_OPTION_ARG_STRING, &line->key,
@@ -87,6 +119,7 @@ CommandLine *command_line_parse(int argc, char **argv, GError **error)
         {"version", 'V', 0, G_OPTION_ARG_NONE, &line->show_version, "print the version", NULL},
         {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_STRING_ARRAY, &line->rest, NULL, "VERB …"},
         {NULL, 0, 0, 0, NULL, NULL, NULL}};
+    line->timeout_ms = line->lease_ms = line->movable_ratio = NOT_GIVEN;
     g_autoptr(GOptionContext) context = g_option_context_new(NULL);
 
     g_option_context_set_summary(context, summary);

@@ -8,6 +8,7 @@
 
 #define MEMORY "sys/devices/system/memory/"
 #define PARAMETERS "sys/module/memory_hotplug/parameters/"
+#define DEFAULT_STATE "memhp_default_state="
 #define OLDEST_MAJOR 5
 #define OLDEST_MINOR 8
 #define RATIO_DEFAULT 301
@@ -56,18 +57,30 @@ static void check_options(Doctor *doctor, const char *release)
                    "hot-plug, hot-remove and migration are built in");
 }
 
+/* Whether the kernel, told WORD, may put new memory where it cannot be taken from. */
+static gboolean harms(const Doctor *doctor, const char *word)
+{
+    g_autofree char *policy = doctor_read(doctor, PARAMETERS "online_policy");
+
+    /* What memplugd itself sets for policy=auto: movable, as far as the ratio lets it. */
+    if (strcmp(word, "online") == 0)
+        return g_strcmp0(policy, "auto-movable") != 0;
+    return strcmp(word, "offline") != 0 && strcmp(word, "online_movable") != 0;
+}
+
 static void check_auto_online(Doctor *doctor)
 {
     g_autofree char *word = doctor_read(doctor, MEMORY "auto_online_blocks");
 
     if (!word)
         return;
-    if (strcmp(word, "offline") == 0 || strcmp(word, "online_movable") == 0)
+    if (!harms(doctor, word))
         doctor_add(doctor, FINDING_GOOD, "auto_online_blocks", NULL, "%s", word);
     else
         doctor_add(doctor, FINDING_BAD, "auto_online_blocks",
                    g_strdup("echo online_movable >/" MEMORY "auto_online_blocks, and "
-                            "memhp_default_state=online_movable on the kernel command line"),
+                            DEFAULT_STATE "online_movable on the kernel command line; where "
+                            "memplugd set it: policy=movable in /etc/memplug/memplugd.conf"),
                    "'%s': the kernel onlines new memory where it cannot be taken from", word);
 }
 
@@ -93,22 +106,31 @@ static void check_parameters(Doctor *doctor)
 static void check_command_line(Doctor *doctor)
 {
     static const char *const words[] = {"movable_node", "kernelcore=", "movablecore=",
-                                        "memhp_default_state=", "memory_hotplug."};
+                                        DEFAULT_STATE, "memory_hotplug."};
     g_autofree char *text = doctor_read(doctor, "proc/cmdline");
     g_auto(GStrv) given = g_strsplit(text ? text : "", " ", -1);
     g_autoptr(GString) found = g_string_new(NULL);
+    const char *state = NULL;
 
     for (char **word = given; *word; word++) {
+        if (g_str_has_prefix(*word, DEFAULT_STATE))
+            state = *word + strlen(DEFAULT_STATE);
         for (guint i = 0; i < G_N_ELEMENTS(words); i++) {
             if (g_str_has_prefix(*word, words[i]))
                 g_string_append_printf(found, " %s", *word);
         }
     }
-    if (found->len > 0)
+    if (state && harms(doctor, state))
+        doctor_add(doctor, FINDING_BAD, "kernel command line",
+                   g_strdup(DEFAULT_STATE "online_movable in place of it"),
+                   "has " DEFAULT_STATE "%s: DIMMs that are there at boot come online where they "
+                   "cannot be taken from",
+                   state);
+    else if (found->len > 0)
         doctor_add(doctor, FINDING_GOOD, "kernel command line", NULL, "has%s", found->str);
-    else
+    if (!state)
         doctor_add(doctor, FINDING_NOTE, "kernel command line",
-                   g_strdup("memhp_default_state=online_movable"),
+                   g_strdup(DEFAULT_STATE "online_movable"),
                    "DIMMs that are there at boot may come online in a kernel zone before memplugd "
                    "runs");
 }

@@ -100,7 +100,12 @@ static void check_dimms(Doctor *doctor)
     if (block_bytes > 0)
         doctor_add(doctor, FINDING_GOOD, "block size", NULL,
                    "%s: a DIMM is taken back in whole blocks of that", size);
-    for (guint i = 0; i < names->len; i++) {
+    else
+        doctor_add(doctor, FINDING_BAD, "block size",
+                   g_strdup("boot a kernel with CONFIG_MEMORY_HOTPLUG"),
+                   "/" MEMORY "/block_size_bytes cannot be read: this kernel has no memory blocks");
+    /* Without that nothing can be said of a DIMM. */
+    for (guint i = 0; i < names->len && block_bytes > 0; i++) {
         const char *name = names->pdata[i];
         g_autofree char *path = g_strconcat(ACPI "/", name, "/status", NULL);
         /* An empty slot is listed too, with status 0. */

@@ -31,15 +31,24 @@ static GHashTable *find_files(const Doctor *doctor)
     return files;
 }
 
-/* What LINE writes to a block's state; NULL: it does not. (transfer full) */
-static char *written_state(const char *line)
+static char *match_of(const char *pattern, const char *line)
 {
-    g_autoptr(GRegex) regex = g_regex_new("ATTR\\{state\\}\\s*=\\s*\"([^\"]*)\"", 0, 0, NULL);
+    g_autoptr(GRegex) regex = g_regex_new(pattern, 0, 0, NULL);
     g_autoptr(GMatchInfo) match = NULL;
 
-    if (!g_regex_match(regex, line, 0, &match))
-        return NULL;
-    return g_match_info_fetch(match, 1);
+    return g_regex_match(regex, line, 0, &match) ? g_match_info_fetch(match, 1) : NULL;
+}
+
+/* What LINE writes to a block's state, itself or by a program; NULL: it does not. (transfer full) */
+static char *written_state(const char *line)
+{
+    char *value = match_of("ATTR\\{state\\}\\s*=\\s*\"([^\"]*)\"", line);
+
+    if (!value)
+        value = match_of("ATTR\\{(online)\\}\\s*=\\s*\"1\"", line);
+    if (!value)
+        value = match_of("(?:RUN|PROGRAM|IMPORT)[^\"]*\"[^\"]*\\b(online\\w*)\\b[^\"]*/state", line);
+    return value;
 }
 
 static void judge(Doctor *doctor, const char *name, const char *path, guint number,
@@ -70,7 +79,10 @@ static void check_file(Doctor *doctor, const char *name, const char *path, gbool
     g_autofree char *text = doctor_read(doctor, path);
     g_auto(GStrv) lines = g_strsplit(text ? text : "", "\n", -1);
 
-    if (!text || !strstr(text, "\"memory\""))
+    if (!text)
+        doctor_add(doctor, FINDING_NOTE, "udev rule", g_strdup("memplugctl doctor, as root"),
+                   "/%s cannot be read: whether it onlines memory is not known", path);
+    if (!text || !strstr(text, "\"memory")) /* SUBSYSTEM=="memory", KERNEL=="memory[0-9]*" */
         return;
     for (guint i = 0; lines[i]; i++) {
         guint first = i + 1;

@@ -1,6 +1,7 @@
 #include "ctl/follow.h"
 
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -24,14 +25,15 @@ gboolean cancel_job(Ctl *ctl, guint64 job, GError **error)
 
 typedef enum { GO_ON, LEAVE, CANCEL } Choice;
 
-/* A second Ctrl-C at the question leaves the job running. */
-static Choice ask_person(Ctl *ctl, guint64 job, int interrupt)
+/* After a SIGNAL. A second one at the question leaves the job running, as does one that no person
+ * sent, or where there is nobody to read the question. */
+static Choice ask_person(Ctl *ctl, guint64 job, int interrupt, int signal)
 {
     struct pollfd fds[] = {{.fd = STDIN_FILENO, .events = POLLIN},
                            {.fd = interrupt, .events = POLLIN}};
     char answer[16];
 
-    if (!isatty(STDIN_FILENO) || ctl->line->json)
+    if (signal != SIGINT || !isatty(STDIN_FILENO) || !ctl->terminal.is_live || ctl->line->json)
         return LEAVE;
     terminal_print(&ctl->terminal, COLOUR_NONE,
                    "Cancel job %" G_GUINT64_FORMAT " (c), leave it running (l), or go on watching "
@@ -74,8 +76,7 @@ static JsonNode *follow(Ctl *ctl, guint64 job, FollowAim aim, int interrupt, gbo
         if (is_there(record, aim))
             return answer;
         if (client_wait(ctl->client, interrupt, LOOK_MS) == WAKE_INTERRUPTED) {
-            interrupt_take(interrupt);
-            Choice choice = ask_person(ctl, job, interrupt);
+            Choice choice = ask_person(ctl, job, interrupt, interrupt_take(interrupt));
             *was_left = choice == LEAVE;
             if (*was_left)
                 return answer;
@@ -89,6 +90,12 @@ static JsonNode *follow(Ctl *ctl, guint64 job, FollowAim aim, int interrupt, gbo
     }
 }
 
+void say_left(Ctl *ctl, guint64 job)
+{
+    terminal_print(&ctl->terminal, COLOUR_WARN,
+                   "job %" G_GUINT64_FORMAT " goes on; memplugctl cancel gives it back", job);
+}
+
 JsonNode *follow_job(Ctl *ctl, guint64 job, FollowAim aim, gboolean *was_left, GError **error)
 {
     int interrupt = interrupt_open();
@@ -97,7 +104,6 @@ JsonNode *follow_job(Ctl *ctl, guint64 job, FollowAim aim, gboolean *was_left, G
     client_subscribe(ctl->client);
     JsonNode *answer = follow(ctl, job, aim, interrupt, was_left, error);
     interrupt_close(interrupt);
-    if (answer && ctl->terminal.line_open)
-        terminal_print(&ctl->terminal, COLOUR_NONE, "%s", "");
+    terminal_end_line(&ctl->terminal);
     return answer;
 }

@@ -16,5 +16,8 @@ typedef enum {
  * error where it cannot be asked for. *WAS_LEFT: it was left running. */
 JsonNode *follow_job(Ctl *ctl, guint64 job, FollowAim aim, gboolean *was_left, GError **error);
 
+/* Tells a person that JOB was left running. */
+void say_left(Ctl *ctl, guint64 job);
+
 /* memory-cancel-unplug. */
 gboolean cancel_job(Ctl *ctl, guint64 job, GError **error);

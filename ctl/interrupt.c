@@ -33,6 +33,8 @@ void interrupt_close(int fd)
 
     if (fd < 0)
         return;
+    while (interrupt_take(fd) > 0)
+        ; /* what is pending would end the program below */
     close(fd);
     fill(&set);
     sigprocmask(SIG_UNBLOCK, &set, NULL);

@@ -8,5 +8,5 @@
 int interrupt_open(void);
 /* Takes one signal. Returns its number, 0: none came. */
 int interrupt_take(int fd);
-/* Signals end the program again. Accepts -1. */
+/* Signals end the program again; those that came and were not taken are forgotten. Accepts -1. */
 void interrupt_close(int fd);

@@ -6,7 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "ctl/verbs.h"
+#include "ctl/ask.h"
+#include "ctl/text.h"
 
 typedef struct {
     const char *name;
@@ -14,7 +15,7 @@ typedef struct {
     guint operands_min, operands_max;
     gboolean needs_client;
     gboolean needs_qmp;
-} Verb;
+} Verb; /* without a client a verb is about this machine alone */
 
 #define MANY 256
 
@@ -45,11 +46,14 @@ static const Verb *find_verb(const CommandLine *line, GError **error)
         if (n < verbs[i].operands_min || n > verbs[i].operands_max)
             g_set_error(error, CTL_ERROR, CTL_USAGE, "%s takes %s", line->verb,
                         verbs[i].operands_max == 0 ? "no operand"
-                        : verbs[i].operands_max == MANY ? "at least one device"
+                        : verbs[i].operands_max == MANY ? "one device or more, 256 at most"
                         : verbs[i].operands_min == 1 ? "one operand" : "one operand at most");
         else if (verbs[i].needs_qmp && !line->qmp)
             g_set_error(error, CTL_ERROR, CTL_USAGE, "%s needs --host and --qmp", line->verb);
-        else
+        else if (!verbs[i].needs_client && line->host)
+            g_set_error(error, CTL_ERROR, CTL_USAGE, "%s is about this machine and takes no --host",
+                        line->verb);
+        else if (command_line_fits_verb(line, error))
             return &verbs[i];
         return NULL;
     }
@@ -62,9 +66,7 @@ static gboolean connect_to(Ctl *ctl, const Verb *verb, GError **error)
 {
     const CommandLine *line = ctl->line;
 
-    if (verb->needs_client)
-        ctl->client = line->host ? client_new_socket(line->host, error) : client_new_bus(error);
-    if (verb->needs_client && !ctl->client)
+    if (verb->needs_client && !ask_connect(ctl, error))
         return FALSE;
     if (line->qmp)
         ctl->qmp = qmp_new(line->qmp, error);
@@ -95,9 +97,12 @@ int main(int argc, char **argv)
         return CTL_DONE;
     }
     CtlStatus status = line ? run(line, &error) : CTL_USAGE;
+    if ((fflush(stdout) != 0 || ferror(stdout)) && !error)
+        g_set_error(&error, CTL_ERROR, CTL_REFUSED, "standard output cannot be written");
     if (!error)
         return (int)status;
-    fflush(stdout);
-    fprintf(stderr, "memplugctl: %s\n", error->message);
+    /* It may quote a guest, QEMU or the bus. */
+    g_autofree char *message = text_safe(error->message);
+    fprintf(stderr, "memplugctl: %s\n", message);
     return error->domain == CTL_ERROR ? error->code : CTL_REFUSED;
 }

@@ -78,20 +78,6 @@ static void append_padded(GString *line, const char *text, guint width, gboolean
         g_string_append_printf(line, "%*s", GAP, "");
 }
 
-/* Cuts LINE (characters of one column each, or few wider) to what the terminal shows. */
-static void cut(GString *line, guint columns)
-{
-    guint width = 0;
-    const char *p = line->str;
-
-    if (columns == 0 || text_width(line->str) <= columns)
-        return;
-    for (; *p && width + 2 < columns; p = g_utf8_next_char(p))
-        width += g_unichar_iswide(g_utf8_get_char(p)) ? 2 : 1;
-    g_string_truncate(line, (gsize)(p - line->str));
-    g_string_append(line, "…");
-}
-
 static void print_row(const Table *table, const guint *widths, const char *const *cells,
                       Terminal *terminal, Colour colour)
 {
@@ -99,7 +85,8 @@ static void print_row(const Table *table, const guint *widths, const char *const
 
     for (guint c = 0; c < table->columns; c++)
         append_padded(line, cells[c], widths[c], is_right(table, c), c + 1 == table->columns);
-    cut(line, terminal->columns);
+    if (terminal->columns > 0)
+        text_cut(line, terminal->columns);
     terminal_print(terminal, colour, "%s", line->str);
 }
 

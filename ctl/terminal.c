@@ -68,6 +68,14 @@ void terminal_redraw(Terminal *terminal, const char *line)
     fflush(stdout);
 }
 
+void terminal_end_line(Terminal *terminal)
+{
+    if (terminal->line_open)
+        putchar('\n');
+    terminal->line_open = FALSE;
+    fflush(stdout);
+}
+
 void terminal_clear(Terminal *terminal)
 {
     if (terminal->is_live)

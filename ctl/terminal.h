@@ -25,5 +25,7 @@ const char *terminal_off(const Terminal *terminal);
 void terminal_print(Terminal *terminal, Colour colour, const char *format, ...) G_GNUC_PRINTF(3, 4);
 /* LINE in place of the last one that was redrawn; on anything but a terminal a line of its own. */
 void terminal_redraw(Terminal *terminal, const char *line);
+/* Leaves a line that is being redrawn as it is. */
+void terminal_end_line(Terminal *terminal);
 /* Clears the screen and goes to its top, on a terminal. */
 void terminal_clear(Terminal *terminal);

@@ -36,6 +36,19 @@ guint text_width(const char *text)
     return width;
 }
 
+void text_cut(GString *text, guint columns)
+{
+    guint width = 0;
+    const char *p = text->str;
+
+    if (text_width(text->str) <= columns)
+        return;
+    for (; *p && width + 2 < columns; p = g_utf8_next_char(p))
+        width += g_unichar_iswide(g_utf8_get_char(p)) ? 2 : 1;
+    g_string_truncate(text, (gsize)(p - text->str));
+    g_string_append(text, "…");
+}
+
 /* The factor of a suffix ("", "M", "MiB", "m"), 0: none. */
 static guint64 factor_of(const char *suffix)
 {

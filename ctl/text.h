@@ -13,6 +13,9 @@ char *text_safe(const char *text);
 /* Columns that TEXT (of text_safe()) takes. */
 guint text_width(const char *text);
 
+/* Cuts TEXT (of text_safe()) to so many columns, and marks where. */
+void text_cut(GString *text, guint columns);
+
 /* "256M", "1.5G", "512MiB", "134217728": bytes, by powers of 1024, a part of a byte
  * left out. FALSE and CTL_USAGE otherwise. */
 gboolean text_parse_size(const char *text, guint64 *bytes, GError **error);

@@ -159,7 +159,7 @@ static JsonNode *start_prepare(Ctl *ctl, JsonArray *devices, GError **error)
     JsonObject *arguments = json_object_new();
 
     json_object_set_array_member(arguments, "devices", devices);
-    if (ctl->line->timeout_ms)
+    if (ctl->line->timeout_ms != NOT_GIVEN)
         json_object_set_int_member(arguments, "timeout-ms", ctl->line->timeout_ms);
     return client_call(ctl->client, "memory-prepare-unplug", arguments, error);
 }
@@ -186,6 +186,8 @@ static CtlStatus unplug(Ctl *ctl, JsonArray *devices, GError **error)
     }
     if (answer && ctl->line->json)
         ctl_json_print(answer);
+    else if (answer && was_left)
+        say_left(ctl, job);
     else if (answer)
         view_reasons(&ctl->terminal, ctl_json_array(record, "reasons"),
                      gone ? COLOUR_WARN : COLOUR_BAD);

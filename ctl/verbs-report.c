@@ -96,7 +96,7 @@ static gboolean set_policy(Ctl *ctl, GError **error)
         json_object_set_string_member(arguments, "policy", line->operands[0]);
     if (line->rezone)
         json_object_set_boolean_member(arguments, "rezone", strcmp(line->rezone, "yes") == 0);
-    if (line->movable_ratio)
+    if (line->movable_ratio != NOT_GIVEN)
         json_object_set_int_member(arguments, "movable-ratio", line->movable_ratio);
     JsonNode *answer = client_call(ctl->client, "memory-set-policy", arguments, error);
     if (answer)
@@ -108,7 +108,7 @@ CtlStatus verb_policy(Ctl *ctl, GError **error)
 {
     const CommandLine *line = ctl->line;
 
-    if ((line->operands[0] || line->rezone || line->movable_ratio) && !set_policy(ctl, error))
+    if ((line->operands[0] || line->rezone || line->movable_ratio != NOT_GIVEN) && !set_policy(ctl, error))
         return CTL_REFUSED;
     JsonNode *answer = ask(ctl, "memory-get-policy", error);
     if (!answer)

@@ -116,9 +116,7 @@ static CtlStatus conclude(Ctl *ctl, JsonNode *answer, const char *wanted, gboole
     if (ctl->line->json)
         ctl_json_print(answer);
     else if (was_left)
-        terminal_print(&ctl->terminal, COLOUR_WARN,
-                       "job %" G_GUINT64_FORMAT " goes on; memplugctl cancel gives it back",
-                       ctl_json_uint(job, "job"));
+        say_left(ctl, ctl_json_uint(job, "job"));
     else
         view_reasons(&ctl->terminal, ctl_json_array(job, "reasons"),
                      good ? COLOUR_WARN : COLOUR_BAD);
@@ -136,9 +134,9 @@ CtlStatus verb_prepare(Ctl *ctl, GError **error)
         return CTL_USAGE;
     JsonObject *arguments = json_object_new();
     json_object_set_array_member(arguments, "devices", devices);
-    if (line->timeout_ms)
+    if (line->timeout_ms != NOT_GIVEN)
         json_object_set_int_member(arguments, "timeout-ms", line->timeout_ms);
-    if (line->lease_ms)
+    if (line->lease_ms != NOT_GIVEN)
         json_object_set_int_member(arguments, "lease-ms", line->lease_ms);
     if (line->key)
         json_object_set_string_member(arguments, "key", line->key);

@@ -15,6 +15,7 @@ typedef struct {
     Terminal terminal;
     Client *client; /* NULL for verbs that need none */
     Qmp *qmp;       /* NULL: --qmp was not given */
+    gboolean is_refused; /* this user may see the properties only: asking again would ask a person again */
 } Ctl;
 
 /* verbs-report.c */

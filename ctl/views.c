@@ -7,6 +7,9 @@
 #include "ctl/text.h"
 
 #define PROGRESS_CELLS 24
+#define PROGRESS_CELLS_MIN 4
+#define PROGRESS_FRAME 4 /* "[] ", and a column where the cursor stands */
+#define COLUMNS_PLAIN 120
 
 void screen_clear(Screen *screen)
 {
@@ -131,6 +134,17 @@ void view_jobs(Terminal *terminal, JsonArray *jobs)
     }
 }
 
+static void append_progress_bar(GString *line, const Terminal *terminal, guint64 done,
+                                guint64 total, guint cells)
+{
+    guint full = (guint)(MIN(done, total) * cells / total);
+
+    g_string_append_printf(line, "[%s", terminal_on(terminal, COLOUR_GOOD));
+    for (guint i = 0; i < cells; i++)
+        g_string_append_c(line, i < full ? '#' : '-');
+    g_string_append_printf(line, "%s] ", terminal_off(terminal));
+}
+
 char *view_progress(const Terminal *terminal, JsonObject *job)
 {
     guint64 done = ctl_json_uint(job, "blocks-done"), total = ctl_json_uint(job, "blocks-total");
@@ -138,18 +152,25 @@ char *view_progress(const Terminal *terminal, JsonObject *job)
     g_autofree char *size = text_size(ctl_json_uint(job, "bytes"));
     gint64 lease_ms = ctl_json_int(job, "lease-left-ms", -1);
     GString *line = g_string_new(NULL);
+    g_autoptr(GString) figures = g_string_new(NULL);
 
     g_string_printf(line, "job %" G_GUINT64_FORMAT " %-12s ", ctl_json_uint(job, "job"), state);
-    if (total > 0) {
-        guint cells = (guint)(MIN(done, total) * PROGRESS_CELLS / total);
-        g_string_append_printf(line, "[%s", terminal_on(terminal, COLOUR_GOOD));
-        for (guint i = 0; i < PROGRESS_CELLS; i++)
-            g_string_append_c(line, i < cells ? '#' : '-');
-        g_string_append_printf(line, "%s] %" G_GUINT64_FORMAT "/%" G_GUINT64_FORMAT " blocks, %s",
-                               terminal_off(terminal), done, total, size);
-    }
+    if (total > 0)
+        g_string_append_printf(figures, "%" G_GUINT64_FORMAT "/%" G_GUINT64_FORMAT " blocks, %s",
+                               done, total, size);
     if (lease_ms >= 0)
-        g_string_append_printf(line, ", held for %" G_GINT64_FORMAT " s", lease_ms / 1000);
+        g_string_append_printf(figures, "%sheld for %" G_GINT64_FORMAT " s", total ? ", " : "",
+                               lease_ms / 1000);
+    /* A line that is drawn over must be one line. The bar takes what is left; without room for one
+     * the figures say it too, as far as they go. */
+    guint columns = terminal->columns ? terminal->columns : COLUMNS_PLAIN;
+    guint used = text_width(line->str) + (guint)figures->len + PROGRESS_FRAME;
+    guint cells = used < columns ? MIN(columns - used, PROGRESS_CELLS) : 0;
+    if (total > 0 && cells >= PROGRESS_CELLS_MIN)
+        append_progress_bar(line, terminal, done, total, cells);
+    else
+        text_cut(figures, columns - MIN(text_width(line->str) + 1, columns));
+    g_string_append(line, figures->str);
     return g_string_free(line, FALSE);
 }
 

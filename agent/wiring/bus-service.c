@@ -66,19 +66,28 @@ static void log_request(const char *command, JsonNode *arguments, const BusSende
           (int)qga_error_clip(text, LOGGED_MAX), text, strlen(text) > LOGGED_MAX ? "…" : "");
 }
 
+/* The arguments, to free. NULL: they are too many or make no sense, and REQUEST has its answer. */
+static JsonNode *read_arguments(sd_bus_message *request)
+{
+    g_autoptr(GError) error = NULL;
+    JsonNode *arguments =
+        qga_bus_read_value(request, QGA_BUS_MAX_VALUES, QGA_BUS_MAX_BYTES, &error);
+
+    if (!arguments)
+        sd_bus_reply_method_errorf(request, SD_BUS_ERROR_INVALID_ARGS, "%s", error->message);
+    return arguments;
+}
+
 static void on_allowed(sd_bus_message *request, const BusSender *sender, gpointer user_data)
 {
     BusService *service = user_data;
-    g_autoptr(GError) error = NULL;
     const char *command =
         g_hash_table_lookup(service->by_member, sd_bus_message_get_member(request));
 
-    JsonNode *arguments =
-        qga_bus_read_value(request, QGA_BUS_MAX_VALUES, QGA_BUS_MAX_BYTES, &error);
-    if (!arguments) {
-        sd_bus_reply_method_errorf(request, SD_BUS_ERROR_INVALID_ARGS, "%s", error->message);
+    sd_bus_message_rewind(request, 1); /* on_method() has looked at it */
+    JsonNode *arguments = read_arguments(request);
+    if (!arguments)
         return;
-    }
     log_request(command, arguments, sender, sd_bus_message_get_sender(request));
     bus_command_run(service->commands, service->agent->dispatch, command,
                     json_node_get_object(arguments), reply_answer, sd_bus_message_ref(request),
@@ -91,7 +100,12 @@ static void on_allowed(sd_bus_message *request, const BusSender *sender, gpointe
 static int on_method(sd_bus_message *request, void *user_data, G_GNUC_UNUSED sd_bus_error *error)
 {
     BusService *service = user_data;
+    JsonNode *arguments = read_arguments(request);
 
+    /* Before the sender is known: what waits for polkit is kept, and a message may be of many MiB. */
+    if (!arguments)
+        return 1;
+    json_node_unref(arguments);
     return bus_access_check(service->access, request);
 }
 

@@ -34,6 +34,7 @@ static void set_target(QgaCall *call, JsonObject *arguments, gpointer user_data)
     /* What came before the question does not count as reaching its target. */
     const Snapshot *snapshot = agent_sync(agent);
     target_set(&agent->target, (guint64)bytes);
+    bus_service_changed(agent->bus_service);
     qga_call_return_empty(call);
     agent_update_target(agent, snapshot);
 }

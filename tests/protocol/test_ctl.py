@@ -1,27 +1,13 @@
 """memplugctl, over D-Bus and over a socket, and against a guest that means harm."""
 import json
 import os
-import pty
 import re
-import socket
-import subprocess
-import threading
+import time
 
 import pytest
 
-from daemon import BUILD, PATIENCE_S, Daemon, wait_until
-
-DONE, REFUSED, USAGE, NO_CONNECTION = 0, 1, 2, 3
-
-
-def run(*words, environment=None, **options):
-    """Returns (exit status, standard output, standard error)."""
-    done = subprocess.run([str(BUILD / "memplugctl"), *words], stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                          errors="replace", env=environment, timeout=PATIENCE_S, check=False,
-                          **options)
-    return done.returncode, done.stdout, done.stderr
-
+from ctl import DONE, NO_CONNECTION, REFUSED, USAGE, Guest, Screen, run, start
+from daemon import PATIENCE_S, Daemon, wait_until
 
 @pytest.fixture(scope="module")
 def daemon():
@@ -81,12 +67,27 @@ def test_an_address_names_a_device(ctl):
 @pytest.mark.parametrize("words", [
     [], ["nonsense"], ["check"], ["plan"], ["plan", "1X"], ["plan", "-5M"], ["cancel", "x"],
     ["status", "more"], ["check", "nosuch"], ["prepare", "slot0=5M"], ["plug", "1G"],
-    ["--no-such-option", "status"], ["--rezone=perhaps", "policy"],
+    ["--no-such-option", "status"], ["--rezone=perhaps", "policy"], ["--lease-ms=-1", "prepare", "slot0"],
+    ["--sysroot=/nowhere", "prepare", "slot0"], ["--key=x", "check", "slot0"],
+    ["--allow-more", "status"], ["--movable-ratio=5", "status"], ["--lease-ms=5", "cancel", "1"],
 ])
 def test_usage(ctl, words):
     status, output, error = ctl(*words)
     assert (status, output) == (USAGE, "")
     assert error.startswith("memplugctl: ")
+
+
+def test_zero_is_not_the_default(ctl):
+    """An option that is given is sent: the daemon judges it."""
+    assert ctl("--movable-ratio=0", "policy")[0] == REFUSED
+    for option in ("lease-ms", "timeout-ms"):
+        status, _, error = ctl("--%s=0" % option, "prepare", "slot0")
+        assert status == REFUSED and option in error
+
+
+def test_doctor_is_about_this_machine():
+    status, output, error = run("--host", "unix:/nowhere", "doctor")
+    assert (status, output) == (USAGE, "") and "--host" in error
 
 
 def test_no_such_job(ctl):
@@ -116,68 +117,40 @@ def test_nobody_there(tmp_path):
     assert status == NO_CONNECTION
 
 
+def test_a_bus_that_hangs_up_is_no_connection():
+    """And no refusal: whoever reads the exit status may try again."""
+    with Daemon(bus=True) as daemon:
+        wait_until(lambda: run("jobs", environment=daemon.environment)[0] == DONE, "the bus")
+        daemon.signal("SIGSTOP")
+        asking = start("status", environment=daemon.environment)
+        time.sleep(0.5)  # it is asking by now; if not, there is no bus for it, which is the same
+        daemon.bus.kill()
+        assert asking.wait(PATIENCE_S) == NO_CONNECTION
+
+
+def test_output_that_cannot_be_written(daemon):
+    with open("/dev/full", "w", encoding="ascii") as full:
+        process = start("status", environment=daemon.environment, stdout=full)
+        assert process.wait(PATIENCE_S) == REFUSED
+
+
 # --- a terminal ---
-
-def on_terminal(environment, *words):
-    """What memplugctl writes to a terminal."""
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen([str(BUILD / "memplugctl"), *words], stdin=theirs, stdout=theirs,
-                               stderr=theirs, env=environment)
-    os.close(theirs)
-    output = b""
-    try:
-        while True:
-            output += os.read(ours, 4096)
-    except OSError:
-        pass  # the other end is closed
-    os.close(ours)
-    process.wait(PATIENCE_S)
-    return output.decode()
-
 
 def test_colours_on_a_terminal_only(daemon):
     environment = dict(daemon.environment, TERM="xterm")
     environment.pop("NO_COLOR", None)
     assert "\033[" not in run("status", environment=environment)[1]
-    assert "\033[1m" in on_terminal(environment, "status")
-    assert "\033[" not in on_terminal(dict(environment, NO_COLOR="1"), "status")
+    assert "\033[1m" in Screen(environment, "status").end()
+    assert "\033[" not in Screen(dict(environment, NO_COLOR="1"), "status").end()
 
 
 def test_tables_fit_the_terminal(daemon):
     environment = dict(daemon.environment, TERM="xterm", NO_COLOR="1")
-    lines = on_terminal(environment, "devices").splitlines()
+    lines = Screen(environment, "devices").end().splitlines()
     assert all(len(line) <= 80 for line in lines if not line.startswith("  "))
 
 
 # --- a guest that means harm ---
-
-class Guest:
-    """Answers the synchronisation properly and then whatever the test says."""
-
-    def __init__(self, path, answers):
-        self.path = str(path)
-        self._answers = list(answers)
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(self.path)
-        self._listener.listen()
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self):
-        client, _ = self._listener.accept()
-        stream = client.makefile("rb")
-        try:
-            for line in stream:
-                request = json.loads(line.lstrip(b"\xff"))
-                if request["execute"] == "guest-sync-delimited":
-                    client.sendall(b"\xff" + json.dumps(
-                        {"return": request["arguments"]["id"]}).encode() + b"\n")
-                elif self._answers:
-                    client.sendall(self._answers.pop(0))
-                else:
-                    client.sendall(b'{"return": []}\n')
-        except OSError:
-            pass  # it has seen enough of us
-
 
 HARM = {
     "nesting": b"[" * 100000 + b"\n",

@@ -1,6 +1,8 @@
 """memplugctl doctor, on made-up systems."""
 import json
+import os
 import subprocess
+import tempfile
 
 import pytest
 
@@ -31,11 +33,11 @@ def tree(tmp_path):
     return made
 
 
-def doctor(tree):
+def doctor(tree, **options):
     """Returns (exit status, findings)."""
     done = subprocess.run([str(BUILD / "memplugctl"), "doctor", "--json", "--sysroot",
                            str(tree.root)], stdout=subprocess.PIPE, timeout=PATIENCE_S,
-                          check=False)
+                          check=False, **options)
     return done.returncode, json.loads(done.stdout)
 
 
@@ -72,6 +74,55 @@ def test_kernel_options(tree):
 def test_kernel_onlines_by_itself(tree):
     tree.write("sys/devices/system/memory/auto_online_blocks", "online\n")
     assert "echo online_movable" in only_bad(tree, "auto_online_blocks")["fix"]
+
+
+def test_kernel_onlines_as_policy_auto_wants(tree):
+    """What memplugd sets itself is not held against it."""
+    tree.write("sys/devices/system/memory/auto_online_blocks", "online\n")
+    tree.write("sys/module/memory_hotplug/parameters/online_policy", "auto-movable\n")
+    assert bad(tree) == []
+
+
+def test_command_line_that_onlines_in_a_kernel_zone(tree):
+    tree.write("proc/cmdline", "quiet memhp_default_state=online\n")
+    finding = only_bad(tree, "kernel command line")
+    assert "memhp_default_state=online:" in finding["desc"]
+    assert "memhp_default_state=online_movable" in finding["fix"]
+
+
+def test_command_line_that_says_nothing_of_new_memory(tree):
+    tree.write("proc/cmdline", "quiet movable_node\n")
+    verdicts = [finding["verdict"] for finding in doctor(tree)[1]
+                if finding["subject"] == "kernel command line"]
+    assert verdicts == ["good", "note"]
+
+
+def test_no_memory_blocks(tree):
+    (tree.root / "sys/devices/system/memory/block_size_bytes").unlink()
+    subjects = {finding["subject"] for finding in bad(tree)}
+    assert "block size" in subjects
+    assert "EiB" not in json.dumps(doctor(tree)[1])
+
+
+@pytest.mark.parametrize("rule", [
+    'KERNEL=="memory[0-9]*", ACTION=="add", ATTR{state}="online"',
+    'SUBSYSTEM=="memory", ACTION=="add", ATTR{online}="1"',
+    'SUBSYSTEM=="memory", RUN+="/bin/sh -c \'echo online > /sys$devpath/state\'"',
+])
+def test_other_ways_to_online(tree, rule):
+    tree.write("etc/udev/rules.d/10-first.rules", "# hot-plug\n" + rule + "\n")
+    assert "10-first.rules:2 writes 'online'" in only_bad(tree, "udev rule")["desc"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs a second user")
+def test_a_rule_that_cannot_be_read():
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        tree = Tree(folder)
+        tree.write("etc/udev/rules.d/10-first.rules", RED_HAT)
+        (tree.root / "etc/udev/rules.d/10-first.rules").chmod(0)
+        _, findings = doctor(tree, user=65534, group=65534)
+    assert "/etc/udev/rules.d/10-first.rules cannot be read" in json.dumps(findings)
 
 
 def test_own_rule_beats_later_ones(tree):

@@ -272,6 +272,59 @@ static void test_polkit_limit(void)
     private_bus_disconnect(bus, other);
 }
 
+static void test_polkit_dies(void)
+{
+    g_autoptr(PrivateBus) bus = private_bus_new();
+    sd_bus *other = private_bus_connect(bus, TRUE);
+    Request requests[BUS_ACCESS_POLKIT_MAX], later;
+    Service service;
+    Polkit polkit;
+
+    polkit_start(&polkit, bus);
+    service_start(&service);
+    polkit.holds = TRUE;
+    for (guint i = 0; i < BUS_ACCESS_POLKIT_MAX; i++)
+        request_send(&requests[i], other);
+    while (polkit.asked->len < BUS_ACCESS_POLKIT_MAX)
+        g_main_context_iteration(NULL, TRUE);
+    polkit_stop(&polkit, bus);
+    for (guint i = 0; i < BUS_ACCESS_POLKIT_MAX; i++)
+        request_expect(&requests[i], SD_BUS_ERROR_ACCESS_DENIED);
+    request_send(&later, other); /* refused for want of polkit, not of room */
+    request_expect(&later, SD_BUS_ERROR_ACCESS_DENIED);
+    g_assert_cmpuint(service.n_allowed, ==, 0);
+    service_stop(&service);
+    private_bus_disconnect(bus, other);
+}
+
+static void test_caller_leaves(void)
+{
+    g_autoptr(PrivateBus) bus = private_bus_new();
+    sd_bus *other = private_bus_connect(bus, TRUE), *next;
+    Service service;
+    Polkit polkit;
+    Request request;
+
+    polkit_start(&polkit, bus);
+    service_start(&service);
+    polkit.holds = TRUE;
+    request_send(&request, other);
+    while (polkit.asked->len < 1)
+        g_main_context_iteration(NULL, TRUE);
+    private_bus_disconnect(bus, other);
+    answer(polkit.asked->pdata[0], &polkit);
+    g_clear_pointer(&request.error, g_free);
+    polkit.holds = FALSE;
+    polkit.answer = TRUE;
+    next = private_bus_connect(bus, TRUE);
+    request_send(&request, next);
+    request_expect(&request, NULL);
+    g_assert_cmpuint(service.n_allowed, ==, 1);
+    service_stop(&service);
+    polkit_stop(&polkit, bus);
+    private_bus_disconnect(bus, next);
+}
+
 static void test_pending_when_freed(void)
 {
     g_autoptr(PrivateBus) bus = private_bus_new();
@@ -330,6 +383,8 @@ int main(int argc, char **argv)
     g_test_add_func("/bus/access/without-polkit", test_without_polkit);
     g_test_add_func("/bus/access/polkit-decides", test_polkit_decides);
     g_test_add_func("/bus/access/polkit-limit", test_polkit_limit);
+    g_test_add_func("/bus/access/polkit-dies", test_polkit_dies);
+    g_test_add_func("/bus/access/caller-leaves", test_caller_leaves);
     g_test_add_func("/bus/access/pending-when-freed", test_pending_when_freed);
     g_test_add_func("/bus/comes-back", test_bus_comes_back);
     g_test_add_func("/bus/none-at-first", test_no_bus_at_first);

@@ -1,0 +1,28 @@
+"""memplugd on D-Bus: what its own clients do not show."""
+import pytest
+
+from bus import Peer
+from daemon import Daemon, wait_until
+
+
+@pytest.fixture
+def daemon():
+    with Daemon(bus=True) as made:
+        with Peer(made) as peer:
+            wait_until(lambda: peer.call("GetPolicy") is None, "memplugd to be on the bus")
+        yield made
+
+
+def test_what_the_channel_sets_is_announced(daemon):
+    with Peer(daemon) as peer:
+        peer.listen()
+        assert daemon.ask("memory-set-target", bytes=1 << 30)["return"] == {}
+        peer.signal("PropertiesChanged")
+
+
+def test_a_large_request_does_not_wait_for_polkit(daemon):
+    """What waits is kept, and nobody's megabytes are worth that."""
+    with Peer(daemon, other=True) as peer:
+        assert peer.call("GetPolicy", x="y") == "org.freedesktop.DBus.Error.AccessDenied"
+        assert (peer.call("GetPolicy", x="y" * (2 << 20)) ==
+                "org.freedesktop.DBus.Error.InvalidArgs")
