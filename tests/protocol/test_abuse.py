@@ -130,19 +130,24 @@ def test_clients_at_once(daemon):
             peer.close()
 
 
-def test_no_descriptor_left(daemon):
+def test_no_descriptor_left(tmp_path):
     """A client that cannot be taken waits in the queue, and costs no CPU meanwhile."""
-    limits = resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE, (3, limits[1]))
-    try:
-        with daemon.connect() as peer:
+    daemon = start_memplugd(tmp_path / "mp")
+    with daemon.connect() as first:
+        exchange(first, [PING, MARK_REQUEST], MARK_REPLY)  # what came before has been seen to go
+        fds = {int(name) for name in os.listdir("/proc/%d/fd" % daemon.process.pid)}
+        free = min(set(range(len(fds) + 1)) - fds)
+        limits = resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE, (free, limits[1]))
+        with daemon.connect() as second:
             cpu = cpu_seconds(daemon.process)
             time.sleep(1)
             assert cpu_seconds(daemon.process) - cpu <= 0.02
+            exchange(first, [PING, MARK_REQUEST], MARK_REPLY)
             resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE, limits)
-            exchange(peer, [PING, MARK_REQUEST], MARK_REPLY)
-    finally:
-        resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE, limits)
+            exchange(second, [PING, MARK_REQUEST], MARK_REPLY)
+    assert daemon.stop() == 0
+    assert "cannot take a client" in (tmp_path / "mp" / "log").read_text()
 
 
 @pytest.mark.parametrize("way", ["idle", "half request", "half reply"])
