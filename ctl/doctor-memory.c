@@ -146,18 +146,23 @@ static void check_ratio(Doctor *doctor)
 
 static void check_drivers(Doctor *doctor)
 {
+    static const char balloon[] =
+        "a balloon is there: inflated, its pages keep blocks from going offline";
+    /* A driver's directory has a link for each device that it is bound to. */
     static const struct {
-        const char *driver, *text;
+        const char *driver, *directory, *device_prefix, *text;
     } drivers[] = {
-        {"virtio_balloon", "a balloon is there: inflated, its pages keep blocks from going offline"},
-        {"virtio_mem", "is there: it gives memory back by itself, in sub-blocks, and needs no prepare"},
+        {"virtio_balloon", "sys/bus/virtio/drivers/virtio_balloon", "virtio", balloon},
+        {"hv_balloon", "sys/bus/vmbus/drivers/hv_balloon", "vmbus", balloon},
+        {"xen-balloon", "sys/devices/system/xen_memory", "xen_memory", balloon},
+        {"virtio_mem", "sys/bus/virtio/drivers/virtio_mem", "virtio",
+         "is there: it gives memory back by itself, in sub-blocks, and needs no prepare"},
     };
 
     for (guint i = 0; i < G_N_ELEMENTS(drivers); i++) {
-        g_autofree char *path = g_strconcat("sys/bus/virtio/drivers/", drivers[i].driver, NULL);
-        g_autoptr(GPtrArray) names = doctor_list(doctor, path);
+        g_autoptr(GPtrArray) names = doctor_list(doctor, drivers[i].directory);
         for (guint n = 0; n < names->len; n++) {
-            if (g_str_has_prefix(names->pdata[n], "virtio"))
+            if (g_str_has_prefix(names->pdata[n], drivers[i].device_prefix))
                 doctor_add(doctor, FINDING_NOTE, drivers[i].driver, NULL, "%s",
                            drivers[i].text);
         }

@@ -58,17 +58,20 @@ static void judge(Doctor *doctor, const char *name, const char *path, guint numb
 
     if (strcmp(name, OWN_RULES) == 0)
         return;
-    if (own_in_force && strcmp(name, OWN_RULES) > 0)
-        doctor_add(doctor, FINDING_GOOD, "udev rule", NULL,
-                   "/%s:%u writes '%s', but " OWN_RULES " comes before it", path, number, value);
-    else if (is_harmless)
+    g_autofree char *mask = g_strdup_printf("ln -s /dev/null /etc/udev/rules.d/%s && udevadm "
+                                            "control --reload",
+                                            name);
+
+    if (is_harmless)
         doctor_add(doctor, FINDING_GOOD, "udev rule", NULL, "/%s:%u writes '%s'", path, number,
                    value);
+    else if (own_in_force && strcmp(name, OWN_RULES) > 0)
+        doctor_add(doctor, FINDING_NOTE, "udev rule", g_steal_pointer(&mask),
+                   "/%s:%u writes '%s'; " OWN_RULES " comes before it with new memory, but at "
+                   "'udevadm trigger' it onlines what a job has made ready",
+                   path, number, value);
     else
-        doctor_add(doctor, FINDING_BAD, "udev rule",
-                   g_strdup_printf("ln -s /dev/null /etc/udev/rules.d/%s && udevadm control "
-                                   "--reload",
-                                   name),
+        doctor_add(doctor, FINDING_BAD, "udev rule", g_steal_pointer(&mask),
                    "/%s:%u writes '%s' to new memory before memplug can make it movable", path,
                    number, value);
 }

@@ -128,6 +128,10 @@ def test_a_rule_that_cannot_be_read():
 def test_own_rule_beats_later_ones(tree):
     tree.write("usr/lib/udev/rules.d/40-redhat.rules", RED_HAT)
     assert bad(tree) == []
+    # For new memory; what a trigger does to a prepared block, memory-get-status warns of too.
+    note, = [finding for finding in doctor(tree)[1] if finding["verdict"] == "note"]
+    assert "40-redhat.rules:6 " in note["desc"] and "udevadm trigger" in note["desc"]
+    assert "ln -s /dev/null /etc/udev/rules.d/40-redhat.rules" in note["fix"]
 
 
 def test_an_earlier_rule(tree):
@@ -185,3 +189,15 @@ def test_notes_do_not_fail(tree):
     notes = {finding["subject"] for finding in findings if finding["verdict"] == "note"}
     assert status == 0
     assert notes == {"huge pages", "virtio_balloon", "port"}
+
+
+@pytest.mark.parametrize("driver, device", [
+    ("sys/bus/virtio/drivers/virtio_balloon", "virtio3"),
+    ("sys/bus/vmbus/drivers/hv_balloon", "vmbus_4"),
+    ("sys/devices/system/xen_memory", "xen_memory0")])
+def test_balloons(tree, driver, device):
+    assert "balloon" not in json.dumps(doctor(tree)[1])
+    (tree.root / driver / device).mkdir(parents=True)
+    status, findings = doctor(tree)
+    note, = [finding for finding in findings if "balloon" in finding["subject"]]
+    assert (status, note["verdict"]) == (0, "note")
