@@ -12,6 +12,10 @@
 /* A person may have to type a password. */
 #define POLKIT_TIMEOUT_USEC (120 * USEC_PER_SEC)
 #define POLKIT_ALLOW_INTERACTION 1u
+/* Any user may be refused as often as he likes: he must not fill the log, nor use up what the journal
+ * takes of us. */
+#define REFUSALS_LOGGED_MAX 10
+#define REFUSALS_PERIOD_USEC (30 * USEC_PER_SEC)
 
 struct BusAccess {
     const char *action;
@@ -19,6 +23,8 @@ struct BusAccess {
     gpointer user_data;
     GHashTable *pending; /* of Check */
     guint n_polkit;
+    gint64 refusals_since_usec; /* the period that runs, if any */
+    guint n_refusals;           /* in it */
 };
 
 typedef struct {
@@ -39,11 +45,30 @@ static void check_free(gpointer data)
     g_free(check);
 }
 
+static void log_refusal(const Check *check, const char *text)
+{
+    BusAccess *access = check->access;
+    gint64 now_usec = g_get_monotonic_time();
+
+    if (now_usec - access->refusals_since_usec > REFUSALS_PERIOD_USEC) {
+        if (access->n_refusals > REFUSALS_LOGGED_MAX)
+            g_message("D-Bus: %u more requests were refused",
+                      access->n_refusals - REFUSALS_LOGGED_MAX);
+        access->refusals_since_usec = now_usec;
+        access->n_refusals = 0;
+    }
+    if (++access->n_refusals <= REFUSALS_LOGGED_MAX)
+        g_message("D-Bus: %s (uid %u, pid %u) is refused %s: %s",
+                  sd_bus_message_get_sender(check->request), check->sender.uid, check->sender.pid,
+                  sd_bus_message_get_member(check->request), text);
+    if (access->n_refusals == REFUSALS_LOGGED_MAX)
+        g_message("D-Bus: further refusals are counted, and not logged, for %d s",
+                  (int)(REFUSALS_PERIOD_USEC / USEC_PER_SEC));
+}
+
 static int refuse(Check *check, const char *name, const char *text)
 {
-    g_message("D-Bus: %s (uid %u, pid %u) is refused %s: %s",
-              sd_bus_message_get_sender(check->request), check->sender.uid, check->sender.pid,
-              sd_bus_message_get_member(check->request), text);
+    log_refusal(check, text);
     sd_bus_reply_method_errorf(check->request, name, "%s", text);
     g_hash_table_remove(check->access->pending, check);
     return 1;

@@ -215,6 +215,42 @@ static void test_without_polkit(void)
     private_bus_disconnect(bus, other);
 }
 
+static GLogWriterOutput count_refusals(G_GNUC_UNUSED GLogLevelFlags level, const GLogField *fields,
+                                       gsize n_fields, gpointer user_data)
+{
+    for (gsize i = 0; i < n_fields; i++) {
+        if (g_str_equal(fields[i].key, "MESSAGE") && strstr(fields[i].value, "refus"))
+            ++*(guint *)user_data;
+    }
+    return G_LOG_WRITER_HANDLED;
+}
+
+/* Whoever is refused again and again does not fill the log. */
+static void test_refusals_in_the_log(void)
+{
+    /* A program has one log writer for good, so this one is another program. */
+    if (g_test_subprocess()) {
+        g_autoptr(PrivateBus) bus = private_bus_new();
+        sd_bus *other = private_bus_connect(bus, TRUE);
+        guint n_logged = 0;
+        Service service;
+        Request request;
+
+        g_log_set_writer_func(count_refusals, &n_logged, NULL);
+        service_start(&service);
+        for (guint i = 0; i < 100; i++) {
+            request_send(&request, other);
+            request_expect(&request, SD_BUS_ERROR_ACCESS_DENIED);
+        }
+        g_assert_cmpuint(n_logged, ==, 10 + 1);
+        service_stop(&service);
+        private_bus_disconnect(bus, other);
+        return;
+    }
+    g_test_trap_subprocess(NULL, 0, 0);
+    g_test_trap_assert_passed();
+}
+
 static void test_polkit_decides(void)
 {
     g_autoptr(PrivateBus) bus = private_bus_new();
@@ -381,6 +417,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/bus/access/without-polkit", test_without_polkit);
+    g_test_add_func("/bus/refusals-in-the-log", test_refusals_in_the_log);
     g_test_add_func("/bus/access/polkit-decides", test_polkit_decides);
     g_test_add_func("/bus/access/polkit-limit", test_polkit_limit);
     g_test_add_func("/bus/access/polkit-dies", test_polkit_dies);
