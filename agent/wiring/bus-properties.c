@@ -1,12 +1,12 @@
 /*
- * The properties: what memory-get-status says, and the jobs with their states. They are open to
+ * The properties: figures of memory-get-status, and the jobs with their states. They are open to
  * every user, so nothing of a reason or of a host's key is in them.
  */
+#include <errno.h>
 #include <string.h>
 
-#include "qga-protocol/json-text.h"
+#include "model/figures.h"
 #include "wiring/agent-private.h"
-#include "wiring/bus-command.h"
 #include "wiring/bus-private.h"
 
 void bus_figures_clear(BusFigures *figures)
@@ -15,30 +15,6 @@ void bus_figures_clear(BusFigures *figures)
     if (figures->jobs)
         g_array_unref(figures->jobs);
     *figures = (BusFigures){.policy = NULL};
-}
-
-static guint64 get_uint(JsonObject *status, const char *name)
-{
-    return json_object_has_member(status, name)
-               ? (guint64)json_object_get_int_member(status, name)
-               : 0;
-}
-
-/* The text is the writer's own; its spaces are what stands between it and json_read_value(). */
-static void on_status(const BusAnswer *answer, gpointer user_data)
-{
-    BusFigures *figures = user_data;
-    g_autoptr(JsonParser) parser = json_parser_new();
-
-    if (!answer->json ||
-        !json_parser_load_from_data(parser, answer->json, (gssize)answer->n_bytes, NULL))
-        return;
-    JsonObject *status = json_node_get_object(json_parser_get_root(parser));
-    figures->block_size_bytes = get_uint(status, "block-size");
-    figures->at_boot_bytes = get_uint(status, "guest-at-boot");
-    figures->current_bytes = get_uint(status, "guest-current");
-    figures->requested_bytes = get_uint(status, "guest-requested");
-    figures->policy = g_strdup(json_object_get_string_member(status, "policy"));
 }
 
 static void read_jobs(Agent *agent, BusFigures *figures)
@@ -53,15 +29,21 @@ static void read_jobs(Agent *agent, BusFigures *figures)
     }
 }
 
-/* memory-get-status answers at once, so the figures are there when it has been run. */
-static void read_figures(BusService *service, BusFigures *figures)
+/* SNAPSHOT is taken as it is: what changes is announced while memory comes, event by event, and must
+ * not cost a look at it each time. */
+static void read_figures(BusService *service, const Snapshot *snapshot, BusFigures *bus)
 {
-    *figures = (BusFigures){.policy = NULL};
-    bus_command_run(service->commands, service->agent->dispatch, "memory-get-status", NULL,
-                    on_status, figures, NULL);
-    read_jobs(service->agent, figures);
-    if (!figures->policy)
-        figures->policy = g_strdup("");
+    Agent *agent = service->agent;
+    Figures figures = figures_of(snapshot);
+
+    *bus = (BusFigures){
+        .block_size_bytes = snapshot->block_size_bytes,
+        .at_boot_bytes = figures.at_boot_bytes,
+        .current_bytes = figures_current_bytes(&figures),
+        .requested_bytes = agent->target.is_set ? agent->target.bytes : 0,
+        .policy = g_strdup(online_policy_name(onliner_config(agent->onliner)->policy)),
+    };
+    read_jobs(agent, bus);
 }
 
 /* --- the table --- */
@@ -111,10 +93,11 @@ static int get_property(G_GNUC_UNUSED sd_bus *connection, G_GNUC_UNUSED const ch
                         sd_bus_message *reply, void *user_data,
                         G_GNUC_UNUSED sd_bus_error *error)
 {
+    BusService *service = user_data;
     BusFigures figures;
     int r = -ENOENT;
 
-    read_figures(user_data, &figures);
+    read_figures(service, agent_sync(service->agent), &figures);
     for (guint i = 0; i < G_N_ELEMENTS(properties); i++) {
         if (g_str_equal(properties[i].name, name))
             r = append_value(reply, &properties[i], &figures);
@@ -181,7 +164,7 @@ void bus_properties_refresh(BusService *service)
     BusFigures now;
     guint n = 0;
 
-    read_figures(service, &now);
+    read_figures(service, model_keeper_snapshot(service->agent->keeper), &now);
     for (guint i = 0; service->announced.policy && i < G_N_ELEMENTS(properties); i++) {
         if (!is_equal(&properties[i], &service->announced, &now))
             changed[n++] = (char *)properties[i].name;
