@@ -1,6 +1,7 @@
 /*
  * A libudev monitor in the main loop. Everything that waits in the socket becomes one batch, so a
- * DIMM of 128 blocks costs one look at the model, not 128.
+ * DIMM of 128 blocks costs some looks at the model, not 128: the kernel announces them one by one
+ * while it is at work on the next, so after a batch the socket rests for a moment.
  */
 #include "outside/monitor.h"
 
@@ -9,21 +10,54 @@
 #include <glib-unix.h>
 #include <libudev.h>
 
+#include "ground/units.h"
 #include "model/block.h"
+
+/* Between two batches that nobody asked for. Nobody sees that much of a delay, and it is long enough
+ * for the kernel to do many blocks, in which we are not in its way. */
+#define REST_MS 100
 
 struct Monitor {
     struct udev *udev;
     struct udev_monitor *socket;
-    guint watch;
+    guint watch; /* 0 while it rests */
+    guint rest;
+    gint64 batch_usec; /* when the last batch was taken; monotonic */
     MonitorFunc func;
     gpointer user_data;
 };
 
+static void watch(Monitor *monitor);
+
+static gboolean on_rested(gpointer user_data)
+{
+    Monitor *monitor = user_data;
+
+    monitor->rest = 0;
+    watch(monitor);
+    monitor_drain(monitor);
+    return G_SOURCE_REMOVE;
+}
+
 static gboolean on_readable(G_GNUC_UNUSED gint fd, G_GNUC_UNUSED GIOCondition condition,
                             gpointer user_data)
 {
-    monitor_drain(user_data);
+    Monitor *monitor = user_data;
+    gint64 since_ms = (g_get_monotonic_time() - monitor->batch_usec) / USEC_PER_MSEC;
+
+    if (since_ms < REST_MS) {
+        monitor->watch = 0;
+        monitor->rest = g_timeout_add((guint)(REST_MS - since_ms), on_rested, monitor);
+        return G_SOURCE_REMOVE;
+    }
+    monitor_drain(monitor);
     return G_SOURCE_CONTINUE;
+}
+
+static void watch(Monitor *monitor)
+{
+    monitor->watch = g_unix_fd_add(udev_monitor_get_fd(monitor->socket), G_IO_IN, on_readable,
+                                   monitor);
 }
 
 Monitor *monitor_new(guint buffer_bytes, MonitorFunc func, gpointer user_data, GError **error)
@@ -49,8 +83,7 @@ Monitor *monitor_new(guint buffer_bytes, MonitorFunc func, gpointer user_data, G
         monitor_free(monitor);
         return NULL;
     }
-    monitor->watch = g_unix_fd_add(udev_monitor_get_fd(monitor->socket), G_IO_IN, on_readable,
-                                   monitor);
+    watch(monitor);
     return monitor;
 }
 
@@ -58,8 +91,8 @@ void monitor_free(Monitor *monitor)
 {
     if (!monitor)
         return;
-    if (monitor->watch)
-        g_source_remove(monitor->watch);
+    g_clear_handle_id(&monitor->watch, g_source_remove);
+    g_clear_handle_id(&monitor->rest, g_source_remove);
     udev_monitor_unref(monitor->socket);
     udev_unref(monitor->udev);
     g_free(monitor);
@@ -96,6 +129,8 @@ void monitor_drain(Monitor *monitor)
             break; /* EAGAIN: empty */
         }
     }
-    if (batch.overflowed || touched->len > 0)
-        monitor->func(&batch, monitor->user_data);
+    if (!batch.overflowed && touched->len == 0)
+        return;
+    monitor->batch_usec = g_get_monotonic_time();
+    monitor->func(&batch, monitor->user_data);
 }

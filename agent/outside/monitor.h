@@ -17,6 +17,7 @@ typedef struct {
     gboolean overflowed; /* the socket overflowed: anything may have changed, scan again */
 } MonitorBatch;
 
+/* Called from the main loop, for events that follow each other with some tens of ms between. */
 typedef void (*MonitorFunc)(const MonitorBatch *batch, gpointer user_data);
 
 typedef struct Monitor Monitor;
