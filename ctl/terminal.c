@@ -17,7 +17,8 @@ Terminal terminal_open(void)
 
     if (!terminal.is_live)
         return terminal;
-    terminal.is_coloured = (!no_color || *no_color == '\0') && g_strcmp0(name, "dumb") != 0;
+    terminal.has_cursor = g_strcmp0(name, "dumb") != 0;
+    terminal.is_coloured = (!no_color || *no_color == '\0') && terminal.has_cursor;
     terminal.columns = COLUMNS_DEFAULT;
     if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
         terminal.columns = size.ws_col;
@@ -59,7 +60,7 @@ void terminal_print(Terminal *terminal, Colour colour, const char *format, ...)
 
 void terminal_redraw(Terminal *terminal, const char *line)
 {
-    if (!terminal->is_live) {
+    if (!terminal->has_cursor) {
         puts(line);
     } else {
         printf("\r\033[K%s", line);
@@ -78,7 +79,7 @@ void terminal_end_line(Terminal *terminal)
 
 void terminal_clear(Terminal *terminal)
 {
-    if (terminal->is_live)
+    if (terminal->has_cursor)
         fputs("\033[H\033[2J", stdout);
     terminal->line_open = FALSE;
 }

@@ -7,6 +7,7 @@
 
 typedef struct {
     gboolean is_live;     /* standard output is a terminal */
+    gboolean has_cursor; /* and that can be moved: not a dumb one */
     gboolean is_coloured; /* live, and NO_COLOR is not set */
     guint columns;        /* 0: not a terminal, so lines may be as long as they like */
     gboolean line_open;   /* the last thing written was terminal_redraw()'s */
