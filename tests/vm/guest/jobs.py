@@ -17,9 +17,9 @@ def query(channel, job):
 
 
 def prepare(channel, *devices, **arguments):
-    """memory-prepare-unplug; returns the job's id."""
-    return channel.call("memory-prepare-unplug", devices=list(devices),
-                        **{**GENEROUS, **arguments})["job"]
+    """memory-prepare-unplug; returns the job's id. None for an argument: the daemon's default."""
+    given = {name: value for name, value in {**GENEROUS, **arguments}.items() if value is not None}
+    return channel.call("memory-prepare-unplug", devices=list(devices), **given)["job"]
 
 
 def wait_job(channel, job, *states, timeout=PATIENCE_S, seen=None):
