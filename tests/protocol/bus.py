@@ -57,6 +57,13 @@ class Peer:
         self._lib.sd_bus_message_unref(message)
         return error.name.decode() if status < 0 else None
 
+    def number(self, name):
+        """The value of a property of type t."""
+        value = ctypes.c_uint64()
+        self._do("sd_bus_get_property_trivial", self._bus, NAME, PATH, NAME, name.encode(), None,
+                 ctypes.c_char(b"t"), ctypes.byref(value))
+        return value.value
+
     def listen(self):
         """From here on signals of the daemon are received."""
         self._do("sd_bus_add_match", self._bus, None, b"type='signal',sender='%s'" % NAME, None,

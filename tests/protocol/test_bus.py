@@ -20,6 +20,16 @@ def test_what_the_channel_sets_is_announced(daemon):
         peer.signal("PropertiesChanged")
 
 
+def test_properties_are_the_figures_of_the_status(daemon):
+    assert daemon.ask("memory-set-target", bytes=3 << 30)["return"] == {}
+    status = daemon.ask("memory-get-status")["return"]
+    with Peer(daemon, other=True) as peer:
+        for name, figure in (("BlockSize", "block-size"), ("GuestAtBoot", "guest-at-boot"),
+                             ("GuestCurrent", "guest-current"),
+                             ("GuestRequested", "guest-requested")):
+            assert peer.number(name) == status[figure] > 0
+
+
 def test_a_large_request_does_not_wait_for_polkit(daemon):
     """What waits is kept, and nobody's megabytes are worth that."""
     with Peer(daemon, other=True) as peer:

@@ -28,6 +28,16 @@ def test_ctrl_c_asks_and_leaves(tmp_path):
     assert screen.process.returncode == REFUSED
 
 
+def test_a_dumb_terminal_gets_lines(tmp_path):
+    screen = Screen(dict(PLAIN, TERM="dumb"), "--host",
+                    "unix:" + GuestWithJob(tmp_path / "agent").path, "prepare", "slot0")
+    screen.until("offlining")
+    screen.press("\x03")
+    screen.until(QUESTION)
+    screen.press("l\n")
+    assert "\x1b" not in screen.end()
+
+
 def test_a_second_ctrl_c_leaves(tmp_path):
     screen = prepare(GuestWithJob(tmp_path / "agent"))
     screen.until("offlining")
