@@ -45,15 +45,15 @@ BASE_LDFLAGS := -pie -Wl,-z,relro,-z,now -Wl,--as-needed
 # The library is everything but main: the tests link it too.
 LIB_SOURCES := \
 	$(sort $(wildcard qga-protocol/*.c)) \
-	$(sort $(wildcard agent/ground/*.c agent/model/*.c agent/decide/*.c)) \
-	$(sort $(wildcard agent/outside/*.c agent/wiring/*.c))
+	$(sort $(wildcard agent/system/*.c agent/decide/*.c agent/os/*.c)) \
+	$(sort $(wildcard agent/engine/*.c agent/front/*.c))
 UNIT_TESTS := $(sort $(wildcard tests/unit/test-*.c))
 UNIT_SUPPORT := $(filter-out $(UNIT_TESTS),$(sort $(wildcard tests/unit/*.c)))
 PROTOCOL_TESTS := $(sort $(wildcard tests/protocol/test_*.py))
 VM_TESTS := $(sort $(wildcard tests/vm/test_*.py))
 
 # memplugctl shares the wire layer's JSON and the units, and nothing else of the daemon.
-CTL_SOURCES := $(sort $(wildcard ctl/*.c)) agent/ground/units.c \
+CTL_SOURCES := $(sort $(wildcard ctl/*.c)) agent/system/units.c \
 	$(addprefix qga-protocol/,bus-value.c errors.c json-grammar.c json-lexer.c json-text.c json-writer.c out-queue.c)
 CTL_OBJECTS := $(CTL_SOURCES:%.c=$(BUILD)/%.o)
 MAN_PAGES := $(sort $(wildcard docs/man/*.[1-8]))

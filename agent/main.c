@@ -10,10 +10,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "outside/log.h"
-#include "outside/options.h"
-#include "outside/signals.h"
-#include "wiring/agent.h"
+#include "front/agent.h"
+#include "os/log.h"
+#include "os/options.h"
+#include "os/signals.h"
 
 typedef struct {
     GMainLoop *loop;
@@ -100,8 +100,8 @@ int main(int argc, char **argv)
         return EXIT_FAILURE;
     }
     signal(SIGPIPE, SIG_IGN);
-    /* While memory is scarce the daemon must not wait for its own pages to be read back; on fault, so
-     * that what the libraries bring along and never use costs nothing. */
+    /* While memory is scarce the daemon must not wait for its own pages to be read back; on fault,
+     * so that what the libraries bring along and never use costs nothing. */
     if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0)
         g_info("memory is not locked: %s", g_strerror(errno));
     return run(options);

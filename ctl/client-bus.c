@@ -26,15 +26,14 @@ typedef struct {
     gboolean has_news;
 } BusClient;
 
-/* Whether NAME is somebody's no; all else (no bus, no daemon, not started, too late) is nobody there. */
+/* Whether NAME is somebody's no; all else (no bus, no daemon, not started, too late) is nobody
+ * there. */
 static gboolean is_refusal(const char *name)
 {
-    static const char *const refusals[] = {SD_BUS_ERROR_ACCESS_DENIED,
-                                           SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED,
-                                           SD_BUS_ERROR_LIMITS_EXCEEDED,
-                                           SD_BUS_ERROR_INVALID_ARGS,
-                                           SD_BUS_ERROR_UNKNOWN_METHOD,
-                                           NULL};
+    static const char *const refusals[] = {
+        SD_BUS_ERROR_ACCESS_DENIED,   SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED,
+        SD_BUS_ERROR_LIMITS_EXCEEDED, SD_BUS_ERROR_INVALID_ARGS,
+        SD_BUS_ERROR_UNKNOWN_METHOD,  NULL};
 
     return g_str_has_prefix(name, ERROR_PREFIX) || g_strv_contains(refusals, name);
 }
@@ -127,8 +126,7 @@ static JsonNode *rename_properties(JsonObject *tree)
 
     for (guint i = 0; i < G_N_ELEMENTS(names); i++) {
         if (json_object_has_member(tree, names[i][0]))
-            json_object_set_member(status, names[i][1],
-                                   json_object_dup_member(tree, names[i][0]));
+            json_object_set_member(status, names[i][1], json_object_dup_member(tree, names[i][0]));
     }
     if (json_object_has_member(status, "guest-requested") &&
         json_object_get_int_member(status, "guest-requested") == 0)

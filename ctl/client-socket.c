@@ -1,7 +1,7 @@
 /*
- * A guest's daemon, over the host's end of its port. The guest is not trusted: an answer has a limit
- * in time and bytes, is strictly parsed, and belongs to a request because of the synchronisation
- * before, never by luck.
+ * A guest's daemon, over the host's end of its port. The guest is not trusted: an answer has a
+ * limit in time and bytes, is strictly parsed, and belongs to a request because of the
+ * synchronisation before, never by luck.
  */
 #include <string.h>
 
@@ -13,7 +13,7 @@
 
 #define ANSWER_USEC (20 * G_GINT64_CONSTANT(1000000))
 #define SYNC_USEC (4 * G_GINT64_CONSTANT(1000000))
-#define SYNCS_MAX 3 /* a daemon that is just starting loses what was sent before */
+#define SYNCS_MAX 3        /* a daemon that is just starting loses what was sent before */
 #define OLD_LINES_MAX 1000 /* of an earlier client's, before the answer to a synchronisation */
 
 typedef struct {
@@ -27,8 +27,8 @@ static gboolean send_request(SocketClient *self, const char *command, JsonObject
 {
     JsonNode *node = json_node_init_object(json_node_alloc(), arguments);
     g_autofree char *json = json_to_string(node, FALSE);
-    g_autofree char *line = g_strdup_printf("%s{\"execute\": \"%s\", \"arguments\": %s}\n", prefix,
-                                            command, json);
+    g_autofree char *line =
+        g_strdup_printf("%s{\"execute\": \"%s\", \"arguments\": %s}\n", prefix, command, json);
 
     json_node_unref(node);
     return line_socket_send(self->socket, line, strlen(line), deadline_usec, error);
@@ -58,8 +58,8 @@ static gboolean synchronise_once(SocketClient *self, GError **error)
     JsonObject *arguments = json_object_new();
 
     json_object_set_int_member(arguments, "id", number);
-    gboolean sent = send_request(self, "guest-sync-delimited", arguments, deadline_usec, "\xff",
-                                 error);
+    gboolean sent =
+        send_request(self, "guest-sync-delimited", arguments, deadline_usec, "\xff", error);
     json_object_unref(arguments);
     for (guint i = 0; sent && i < OLD_LINES_MAX; i++) {
         JsonNode *node = receive(self, deadline_usec, NULL);

@@ -28,7 +28,8 @@ Wake client_wait(Client *client, int interrupt_fd, guint timeout_ms)
 {
     struct pollfd interrupt = {.fd = interrupt_fd, .events = POLLIN};
 
-    /* First: who sends events faster than they are looked at must not keep a person from leaving. */
+    /* First: who sends events faster than they are looked at must not keep a person from leaving.
+     */
     if (poll(&interrupt, 1, 0) > 0)
         return WAKE_INTERRUPTED;
     return client->ops->wait(client, interrupt_fd, timeout_ms);

@@ -24,7 +24,8 @@ static const char summary[] =
     "  unplug DEV…       prepare, device_del, and wait until it is gone\n"
     "  resize SIZE       grow or shrink to the nearest size that is not below SIZE\n"
     "\n"
-    "DEV is slotN, virtioN (check: virtioN=SIZE), an address, or with --qmp QEMU's id. SIZE is 256M\n"
+    "DEV is slotN, virtioN (check: virtioN=SIZE), an address, or with --qmp QEMU's id. SIZE is "
+    "256M\n"
     "or 1.5G. Exit status: 0 done, 1 refused, 2 usage, 3 no connection.";
 
 static gboolean strip_unix(char **path, const char *option, GError **error)
@@ -65,8 +66,7 @@ gboolean command_line_fits_verb(const CommandLine *line, GError **error)
     for (guint i = 0; i < G_N_ELEMENTS(options); i++) {
         if (!options[i].is_given || g_strv_contains(options[i].verbs, line->verb))
             continue;
-        g_set_error(error, CTL_ERROR, CTL_USAGE, "%s takes no --%s", line->verb,
-                    options[i].option);
+        g_set_error(error, CTL_ERROR, CTL_USAGE, "%s takes no --%s", line->verb, options[i].option);
         return FALSE;
     }
     return TRUE;

@@ -9,9 +9,9 @@
 #define NOT_GIVEN G_MININT64
 
 typedef struct {
-    char *host;           /* path of the agent's socket, or NULL: local */
-    char *qmp;            /* path of QEMU's monitor, or NULL */
-    char *sysroot;        /* doctor: look below this directory, or NULL */
+    char *host;    /* path of the agent's socket, or NULL: local */
+    char *qmp;     /* path of QEMU's monitor, or NULL */
+    char *sysroot; /* doctor: look below this directory, or NULL */
     gboolean json;
     gboolean show_version;
     gint64 timeout_ms;    /* NOT_GIVEN: the daemon's default */
@@ -21,8 +21,8 @@ typedef struct {
     char *rezone;         /* policy: "yes", "no", or NULL */
     gint64 movable_ratio; /* policy; or NOT_GIVEN */
     const char *verb;
-    char **operands;      /* behind the verb, NULL-terminated */
-    char **rest;          /* what the last two point into */
+    char **operands; /* behind the verb, NULL-terminated */
+    char **rest;     /* what the last two point into */
 } CommandLine;
 
 /* Prints the help and ends for -h. NULL and CTL_USAGE for what makes no sense. */

@@ -19,7 +19,8 @@ static void check_version(Doctor *doctor, const char *release)
     guint major = 0, minor = 0;
 
     if (sscanf(release, "%u.%u", &major, &minor) != 2)
-        doctor_add(doctor, FINDING_NOTE, "kernel", NULL, "the release '%s' cannot be read", release);
+        doctor_add(doctor, FINDING_NOTE, "kernel", NULL, "the release '%s' cannot be read",
+                   release);
     else if (major < OLDEST_MAJOR || (major == OLDEST_MAJOR && minor < OLDEST_MINOR))
         doctor_add(doctor, FINDING_BAD, "kernel", g_strdup("boot Linux 5.8 or newer"),
                    "Linux %s is too old", release);
@@ -37,11 +38,13 @@ static void check_options(Doctor *doctor, const char *release)
     guint missing = 0;
 
     if (!config) {
-        doctor_add(doctor, doctor_exists(doctor, MEMORY "block_size_bytes") ? FINDING_GOOD
-                                                                            : FINDING_BAD,
-                   "kernel options", NULL, doctor_exists(doctor, MEMORY "block_size_bytes")
+        doctor_add(doctor,
+                   doctor_exists(doctor, MEMORY "block_size_bytes") ? FINDING_GOOD : FINDING_BAD,
+                   "kernel options", NULL,
+                   doctor_exists(doctor, MEMORY "block_size_bytes")
                        ? "memory blocks are there (no /%s to look closer)"
-                       : "there are no memory blocks, and no /%s to say why", path);
+                       : "there are no memory blocks, and no /%s to say why",
+                   path);
         return;
     }
     for (guint i = 0; i < G_N_ELEMENTS(options); i++) {
@@ -78,8 +81,8 @@ static void check_auto_online(Doctor *doctor)
         doctor_add(doctor, FINDING_GOOD, "auto_online_blocks", NULL, "%s", word);
     else
         doctor_add(doctor, FINDING_BAD, "auto_online_blocks",
-                   g_strdup("echo online_movable >/" MEMORY "auto_online_blocks, and "
-                            DEFAULT_STATE "online_movable on the kernel command line; where "
+                   g_strdup("echo online_movable >/" MEMORY "auto_online_blocks, and " DEFAULT_STATE
+                            "online_movable on the kernel command line; where "
                             "memplugd set it: policy=movable in /etc/memplug/memplugd.conf"),
                    "'%s': the kernel onlines new memory where it cannot be taken from", word);
 }
@@ -105,8 +108,8 @@ static void check_parameters(Doctor *doctor)
 
 static void check_command_line(Doctor *doctor)
 {
-    static const char *const words[] = {"movable_node", "kernelcore=", "movablecore=",
-                                        DEFAULT_STATE, "memory_hotplug."};
+    static const char *const words[] = {
+        "movable_node", "kernelcore=", "movablecore=", DEFAULT_STATE, "memory_hotplug."};
     g_autofree char *text = doctor_read(doctor, "proc/cmdline");
     g_auto(GStrv) given = g_strsplit(text ? text : "", " ", -1);
     g_autoptr(GString) found = g_string_new(NULL);

@@ -163,8 +163,7 @@ static void check_drivers(Doctor *doctor)
         g_autoptr(GPtrArray) names = doctor_list(doctor, drivers[i].directory);
         for (guint n = 0; n < names->len; n++) {
             if (g_str_has_prefix(names->pdata[n], drivers[i].device_prefix))
-                doctor_add(doctor, FINDING_NOTE, drivers[i].driver, NULL, "%s",
-                           drivers[i].text);
+                doctor_add(doctor, FINDING_NOTE, drivers[i].driver, NULL, "%s", drivers[i].text);
         }
     }
 }
@@ -176,7 +175,8 @@ static void check_hugepages(Doctor *doctor)
 
     for (guint i = 0; i < sizes->len; i++) {
         const char *name = sizes->pdata[i];
-        g_autofree char *path = g_strconcat("sys/kernel/mm/hugepages/", name, "/nr_hugepages", NULL);
+        g_autofree char *path =
+            g_strconcat("sys/kernel/mm/hugepages/", name, "/nr_hugepages", NULL);
         gint64 n = doctor_read_number(doctor, path, 10);
         if (n <= 0)
             continue;

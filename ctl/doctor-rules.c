@@ -1,7 +1,7 @@
 /*
  * doctor: udev rules that online memory. Files of all directories are one list by name, and of two
- * with the same name the one in the earlier directory is in force (udev(7)). A write to an attribute
- * happens at once, so of several rules that online a block the first one wins.
+ * with the same name the one in the earlier directory is in force (udev(7)). A write to an
+ * attribute happens at once, so of several rules that online a block the first one wins.
  */
 #include <string.h>
 #include <sys/stat.h>
@@ -39,7 +39,8 @@ static char *match_of(const char *pattern, const char *line)
     return g_regex_match(regex, line, 0, &match) ? g_match_info_fetch(match, 1) : NULL;
 }
 
-/* What LINE writes to a block's state, itself or by a program; NULL: it does not. (transfer full) */
+/* What LINE writes to a block's state, itself or by a program; NULL: it does not. (transfer full)
+ */
 static char *written_state(const char *line)
 {
     char *value = match_of("ATTR\\{state\\}\\s*=\\s*\"([^\"]*)\"", line);
@@ -47,7 +48,8 @@ static char *written_state(const char *line)
     if (!value)
         value = match_of("ATTR\\{(online)\\}\\s*=\\s*\"1\"", line);
     if (!value)
-        value = match_of("(?:RUN|PROGRAM|IMPORT)[^\"]*\"[^\"]*\\b(online\\w*)\\b[^\"]*/state", line);
+        value =
+            match_of("(?:RUN|PROGRAM|IMPORT)[^\"]*\"[^\"]*\\b(online\\w*)\\b[^\"]*/state", line);
     return value;
 }
 

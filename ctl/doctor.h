@@ -1,7 +1,7 @@
 /*
  * doctor: everything that decides whether memory here can be taken back. It reads the system's own
- * files and needs no daemon. Each file doctor-*.c is a set of checks; each check adds one finding or
- * several. None of them changes anything.
+ * files and needs no daemon. Each file doctor-*.c is a set of checks; each check adds one finding
+ * or several. None of them changes anything.
  */
 #pragma once
 
@@ -15,8 +15,8 @@ typedef enum {
 
 typedef struct Doctor Doctor;
 
-/* Adds a finding about SUBJECT (static). FIX: the exact command or file to change, NULL: none; taken
- * over. DESC: a sentence without a full stop. */
+/* Adds a finding about SUBJECT (static). FIX: the exact command or file to change, NULL: none;
+ * taken over. DESC: a sentence without a full stop. */
 void doctor_add(Doctor *doctor, Verdict verdict, const char *subject, char *fix,
                 const char *desc_format, ...) G_GNUC_PRINTF(5, 6);
 

@@ -31,9 +31,9 @@ static gboolean accept(Checker *checker, QgaToken token, char **problem)
     else if (checker->n_tokens > 1 && checker->grammar.depth == 0)
         *problem = g_strdup("more than one value");
     else
-        *problem = qga_grammar_accept(&checker->grammar, token,
-                                      checker->text->str + checker->token_start,
-                                      checker->text->len - checker->token_start);
+        *problem =
+            qga_grammar_accept(&checker->grammar, token, checker->text->str + checker->token_start,
+                               checker->text->len - checker->token_start);
     checker->token_start = checker->text->len;
     return *problem == NULL;
 }

@@ -67,8 +67,8 @@ static int left_ms(gint64 deadline_usec)
     return (int)CLAMP(left, 0, G_MAXINT);
 }
 
-gboolean line_socket_send(LineSocket *socket, const char *text, gsize n_bytes,
-                          gint64 deadline_usec, GError **error)
+gboolean line_socket_send(LineSocket *socket, const char *text, gsize n_bytes, gint64 deadline_usec,
+                          GError **error)
 {
     while (n_bytes > 0) {
         gssize n = send(socket->fd, text, n_bytes, MSG_NOSIGNAL);
@@ -106,7 +106,8 @@ static gsize find_line(LineSocket *socket)
 
     if (socket->buffer->len == socket->scanned)
         return 0;
-    const guint8 *end = memchr(begin + socket->scanned, '\n', socket->buffer->len - socket->scanned);
+    const guint8 *end =
+        memchr(begin + socket->scanned, '\n', socket->buffer->len - socket->scanned);
     socket->scanned = end ? socket->scanned : socket->buffer->len;
     return end ? (gsize)(end - begin) + 1 : 0;
 }

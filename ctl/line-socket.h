@@ -16,11 +16,12 @@ void line_socket_free(LineSocket *socket); /* accepts NULL */
 
 /* FALSE and CTL_NO_CONNECTION where not all of TEXT could be sent before DEADLINE_USEC (of
  * g_get_monotonic_time()). */
-gboolean line_socket_send(LineSocket *socket, const char *text, gsize n_bytes,
-                          gint64 deadline_usec, GError **error);
+gboolean line_socket_send(LineSocket *socket, const char *text, gsize n_bytes, gint64 deadline_usec,
+                          GError **error);
 
 /* The next line without its end; *N_BYTES is set. Borrowed until the next call. NULL and
- * CTL_NO_CONNECTION where none is whole before DEADLINE_USEC, or it is too long, or the socket ended. */
+ * CTL_NO_CONNECTION where none is whole before DEADLINE_USEC, or it is too long, or the socket
+ * ended. */
 const char *line_socket_receive(LineSocket *socket, gsize *n_bytes, gint64 deadline_usec,
                                 GError **error);
 

@@ -20,20 +20,13 @@ typedef struct {
 #define MANY 256
 
 static const Verb verbs[] = {
-    {"status", verb_status, 0, 0, TRUE, FALSE},
-    {"devices", verb_devices, 0, 0, TRUE, FALSE},
-    {"blocks", verb_blocks, 0, 0, TRUE, FALSE},
-    {"jobs", verb_jobs, 0, 1, TRUE, FALSE},
-    {"policy", verb_policy, 0, 1, TRUE, FALSE},
-    {"check", verb_check, 1, MANY, TRUE, FALSE},
-    {"plan", verb_plan, 1, 1, TRUE, FALSE},
-    {"prepare", verb_prepare, 1, MANY, TRUE, FALSE},
-    {"cancel", verb_cancel, 1, 1, TRUE, FALSE},
-    {"watch", verb_watch, 0, 0, TRUE, FALSE},
-    {"doctor", verb_doctor, 0, 0, FALSE, FALSE},
-    {"plug", verb_plug, 1, 1, TRUE, TRUE},
-    {"unplug", verb_unplug, 1, MANY, TRUE, TRUE},
-    {"resize", verb_resize, 1, 1, TRUE, TRUE},
+    {"status", verb_status, 0, 0, TRUE, FALSE},   {"devices", verb_devices, 0, 0, TRUE, FALSE},
+    {"blocks", verb_blocks, 0, 0, TRUE, FALSE},   {"jobs", verb_jobs, 0, 1, TRUE, FALSE},
+    {"policy", verb_policy, 0, 1, TRUE, FALSE},   {"check", verb_check, 1, MANY, TRUE, FALSE},
+    {"plan", verb_plan, 1, 1, TRUE, FALSE},       {"prepare", verb_prepare, 1, MANY, TRUE, FALSE},
+    {"cancel", verb_cancel, 1, 1, TRUE, FALSE},   {"watch", verb_watch, 0, 0, TRUE, FALSE},
+    {"doctor", verb_doctor, 0, 0, FALSE, FALSE},  {"plug", verb_plug, 1, 1, TRUE, TRUE},
+    {"unplug", verb_unplug, 1, MANY, TRUE, TRUE}, {"resize", verb_resize, 1, 1, TRUE, TRUE},
 };
 
 static const Verb *find_verb(const CommandLine *line, GError **error)
@@ -45,9 +38,10 @@ static const Verb *find_verb(const CommandLine *line, GError **error)
             continue;
         if (n < verbs[i].operands_min || n > verbs[i].operands_max)
             g_set_error(error, CTL_ERROR, CTL_USAGE, "%s takes %s", line->verb,
-                        verbs[i].operands_max == 0 ? "no operand"
+                        verbs[i].operands_max == 0      ? "no operand"
                         : verbs[i].operands_max == MANY ? "one device or more, 256 at most"
-                        : verbs[i].operands_min == 1 ? "one operand" : "one operand at most");
+                        : verbs[i].operands_min == 1    ? "one operand"
+                                                        : "one operand at most");
         else if (verbs[i].needs_qmp && !line->qmp)
             g_set_error(error, CTL_ERROR, CTL_USAGE, "%s needs --host and --qmp", line->verb);
         else if (!verbs[i].needs_client && line->host)

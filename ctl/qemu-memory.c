@@ -30,8 +30,7 @@ static QemuDimm *dimm_from(JsonObject *data)
     QemuDimm *dimm = g_new0(QemuDimm, 1);
 
     dimm->id = g_strdup(ctl_json_string(data, "id"));
-    dimm->backend =
-        g_str_has_prefix(backend, OBJECTS) ? g_strdup(backend + strlen(OBJECTS)) : NULL;
+    dimm->backend = g_str_has_prefix(backend, OBJECTS) ? g_strdup(backend + strlen(OBJECTS)) : NULL;
     dimm->address = ctl_json_uint(data, "addr");
     dimm->size_bytes = ctl_json_uint(data, "size");
     return dimm;
@@ -56,8 +55,8 @@ QemuDimm *qemu_dimm_find(Qmp *qmp, const char *id, guint64 address, GError **err
     if (answer && !dimm && id)
         g_set_error(error, CTL_ERROR, CTL_REFUSED, "QEMU has no DIMM '%s'", id);
     else if (answer && !dimm)
-        g_set_error(error, CTL_ERROR, CTL_REFUSED,
-                    "QEMU has no DIMM at 0x%" G_GINT64_MODIFIER "x", address);
+        g_set_error(error, CTL_ERROR, CTL_REFUSED, "QEMU has no DIMM at 0x%" G_GINT64_MODIFIER "x",
+                    address);
     return dimm;
 }
 
@@ -158,8 +157,7 @@ static RemovalEvent judge_event(JsonObject *event, const char *id)
     if (strcmp(ctl_json_string(data, "device"), id) == 0) {
         if (strcmp(name, "DEVICE_DELETED") == 0)
             return EVENT_DELETED;
-        if (strcmp(name, "MEM_UNPLUG_ERROR") == 0 ||
-            strcmp(name, "DEVICE_UNPLUG_GUEST_ERROR") == 0)
+        if (strcmp(name, "MEM_UNPLUG_ERROR") == 0 || strcmp(name, "DEVICE_UNPLUG_GUEST_ERROR") == 0)
             return EVENT_REFUSED;
     }
     if (strcmp(name, "ACPI_DEVICE_OST") == 0 && strcmp(ctl_json_string(info, "device"), id) == 0 &&

@@ -79,8 +79,7 @@ JsonNode *qmp_call(Qmp *qmp, const char *command, JsonObject *arguments, GError 
     JsonObject *object = ctl_json_as_object(reply);
     if (object && json_object_has_member(object, "return"))
         result = json_object_dup_member(object, "return");
-    g_autofree char *desc =
-        text_safe(ctl_json_string(ctl_json_object(object, "error"), "desc"));
+    g_autofree char *desc = text_safe(ctl_json_string(ctl_json_object(object, "error"), "desc"));
     if (!result)
         g_set_error(error, CTL_ERROR, CTL_REFUSED, "QEMU refuses %s: %s", command, desc);
     json_node_unref(reply);

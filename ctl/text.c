@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "ctl/errors.h"
-#include "ground/units.h"
+#include "system/units.h"
 
 char *text_safe(const char *text)
 {
@@ -15,7 +15,8 @@ char *text_safe(const char *text)
             g_string_append_printf(safe, "\\x%02x", (guchar)*p++);
             continue;
         }
-        /* Formatting characters turn text around (U+202E) or hide: no part of a name or a sentence. */
+        /* Formatting characters turn text around (U+202E) or hide: no part of a name or a sentence.
+         */
         if (g_unichar_isprint(c) && g_unichar_type(c) != G_UNICODE_FORMAT)
             g_string_append_unichar(safe, c);
         else
@@ -58,8 +59,8 @@ static guint64 factor_of(const char *suffix)
     if (*suffix == '\0' || strcmp(suffix, "B") == 0)
         return 1;
     const char *letter = strchr(letters, g_ascii_toupper(*suffix));
-    if (!letter || (suffix[1] != '\0' && strcmp(suffix + 1, "iB") != 0 &&
-                    strcmp(suffix + 1, "B") != 0))
+    if (!letter ||
+        (suffix[1] != '\0' && strcmp(suffix + 1, "iB") != 0 && strcmp(suffix + 1, "B") != 0))
         return 0;
     for (const char *p = letters; p <= letter; p++)
         factor *= KIB;

@@ -1,7 +1,7 @@
 /*
  * watch: the status screen again whenever something has changed, and below it what changed. Where
- * standard output is no terminal, the changes alone, a line each; with --json the status, a line each.
- * A daemon that goes away is waited for: being restarted is one of the things to watch.
+ * standard output is no terminal, the changes alone, a line each; with --json the status, a line
+ * each. A daemon that goes away is waited for: being restarted is one of the things to watch.
  */
 #include <poll.h>
 #include <stdio.h>
@@ -22,8 +22,8 @@
 /* What was seen last: "slot0" -> "in-use, 1 GiB movable", "job 3" -> "ready". */
 typedef struct {
     GHashTable *seen;
-    char *status;  /* the status itself, as text */
-    GQueue *lines; /* the last changes, of char * */
+    char *status;     /* the status itself, as text */
+    GQueue *lines;    /* the last changes, of char * */
     gboolean is_lost; /* the daemon; it is said already */
 } Watch;
 
@@ -148,8 +148,8 @@ static gboolean is_busy(const Screen *screen)
     return FALSE;
 }
 
-/* Waits with signals held back only meanwhile: a daemon that hangs must not keep a person from leaving.
- * FALSE: leave. */
+/* Waits with signals held back only meanwhile: a daemon that hangs must not keep a person from
+ * leaving. FALSE: leave. */
 static gboolean wait_for_news(Ctl *ctl, guint pause_ms)
 {
     int interrupt = interrupt_open();
@@ -193,7 +193,8 @@ static CtlStatus run(Ctl *ctl, Watch *watch, GError **error)
         if (!is_there)
             continue;
         watch->is_lost = FALSE;
-        /* On a terminal always: what a job has done so far, and its lease, are on the screen too. */
+        /* On a terminal always: what a job has done so far, and its lease, are on the screen too.
+         */
         if (compare(watch, &screen) || (ctl->terminal.is_live && !ctl->line->json))
             show(ctl, watch, &screen);
         guint pause_ms = is_busy(&screen) ? LOOK_MS : LOOK_IDLE_MS;

@@ -1,6 +1,6 @@
 /*
- * plug, unplug, resize: QEMU and the guest together. The guest's word is advice; what counts is what
- * QEMU says.
+ * plug, unplug, resize: QEMU and the guest together. The guest's word is advice; what counts is
+ * what QEMU says.
  */
 #include <string.h>
 
@@ -53,8 +53,8 @@ static JsonNode *wait_online(Ctl *ctl, const QemuDimm *dimm, GError **error)
         if (client_wait(ctl->client, -1, LOOK_MS) == WAKE_LOST)
             break;
     }
-    g_set_error(error, CTL_ERROR, CTL_REFUSED, "%s is plugged, but the guest has not brought it online",
-                dimm->id);
+    g_set_error(error, CTL_ERROR, CTL_REFUSED,
+                "%s is plugged, but the guest has not brought it online", dimm->id);
     return NULL;
 }
 

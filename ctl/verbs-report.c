@@ -108,7 +108,8 @@ CtlStatus verb_policy(Ctl *ctl, GError **error)
 {
     const CommandLine *line = ctl->line;
 
-    if ((line->operands[0] || line->rezone || line->movable_ratio != NOT_GIVEN) && !set_policy(ctl, error))
+    if ((line->operands[0] || line->rezone || line->movable_ratio != NOT_GIVEN) &&
+        !set_policy(ctl, error))
         return CTL_REFUSED;
     JsonNode *answer = ask(ctl, "memory-get-policy", error);
     if (!answer)

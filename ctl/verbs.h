@@ -1,6 +1,6 @@
 /*
- * The verbs. Each gets its operands checked in number, returns the exit status, and where that is not
- * CTL_DONE either sets ERROR or has printed why.
+ * The verbs. Each gets its operands checked in number, returns the exit status, and where that is
+ * not CTL_DONE either sets ERROR or has printed why.
  */
 #pragma once
 
@@ -13,9 +13,10 @@
 typedef struct {
     const CommandLine *line;
     Terminal terminal;
-    Client *client; /* NULL for verbs that need none */
-    Qmp *qmp;       /* NULL: --qmp was not given */
-    gboolean is_refused; /* this user may see the properties only: asking again would ask a person again */
+    Client *client;      /* NULL for verbs that need none */
+    Qmp *qmp;            /* NULL: --qmp was not given */
+    gboolean is_refused; /* this user may see the properties only: asking again would ask a person
+                            again */
 } Ctl;
 
 /* verbs-report.c */

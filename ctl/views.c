@@ -45,7 +45,7 @@ static char *codes_of(JsonArray *reasons)
 
 void view_devices(Terminal *terminal, JsonArray *devices)
 {
-    static const char *const headings[] = {"DEVICE",  "KIND",   ">SIZE", ">MOVABLE", ">KERNEL",
+    static const char *const headings[] = {"DEVICE",   "KIND",  ">SIZE",    ">MOVABLE", ">KERNEL",
                                            ">OFFLINE", "STATE", "BLOCKERS", NULL};
     g_autoptr(Table) table = table_new(headings);
 
@@ -66,8 +66,8 @@ void view_devices(Terminal *terminal, JsonArray *devices)
 
 void view_map(Terminal *terminal, JsonArray *map)
 {
-    static const char *const headings[] = {">FIRST", ">BLOCKS", "STATE", "ZONE", ">NODE",
-                                           "DEVICE", NULL};
+    static const char *const headings[] = {">FIRST", ">BLOCKS", "STATE", "ZONE",
+                                           ">NODE",  "DEVICE",  NULL};
     g_autoptr(Table) table = table_new(headings);
 
     for (guint i = 0; i < ctl_json_length(map); i++) {
@@ -107,8 +107,8 @@ static void add_seconds(Table *table, JsonObject *job, const char *name)
 
 void view_jobs(Terminal *terminal, JsonArray *jobs)
 {
-    static const char *const headings[] = {">JOB",     "STATE",  "DEVICES", ">BLOCKS", ">SIZE",
-                                           ">ELAPSED", ">LEASE", NULL};
+    static const char *const headings[] = {">JOB",  "STATE",    "DEVICES", ">BLOCKS",
+                                           ">SIZE", ">ELAPSED", ">LEASE",  NULL};
     g_autoptr(Table) table = table_new(headings);
 
     for (guint i = 0; i < ctl_json_length(jobs); i++) {
@@ -196,9 +196,8 @@ static void print_line(Terminal *terminal, JsonObject *status, const Figure *fig
 
 static void print_figures(Terminal *terminal, JsonObject *status)
 {
-    static const Figure whole[] = {{"online", "guest-current"},
-                                   {"at boot", "guest-at-boot"},
-                                   {"wanted", "guest-requested"}};
+    static const Figure whole[] = {
+        {"online", "guest-current"}, {"at boot", "guest-at-boot"}, {"wanted", "guest-requested"}};
     static const Figure parts[] = {{"movable", "online-movable"},
                                    {"kernel", "online-kernel"},
                                    {"offline", "offline"},

@@ -1,6 +1,6 @@
 /*
- * What answers look like to a person. Every view takes answers as they came, from whomever, and prints
- * what it finds in them.
+ * What answers look like to a person. Every view takes answers as they came, from whomever, and
+ * prints what it finds in them.
  */
 #pragma once
 

@@ -46,7 +46,7 @@ static int append_number(sd_bus_message *message, QgaJsonCursor *cursor)
         cursor->at++;
     if (cursor->at == begin)
         return -EINVAL;
-    char *digits = g_strndup(begin, (gsize) (cursor->at - begin));
+    char *digits = g_strndup(begin, (gsize)(cursor->at - begin));
     if (g_ascii_string_to_signed(digits, 10, G_MININT64, G_MAXINT64, &signed_value, NULL)) {
         r = append_basic(message, SD_BUS_TYPE_INT64, &signed_value);
     } else if (g_ascii_string_to_unsigned(digits, 10, 0, G_MAXUINT64, &unsigned_value, NULL)) {
@@ -202,7 +202,7 @@ static JsonNode *read_basic(Reader *reader, char type, GError **error)
     case SD_BUS_TYPE_INT64:
         return new_int(value.x);
     case SD_BUS_TYPE_UINT64:
-        return value.t <= G_MAXINT64 ? new_int((gint64) value.t)
+        return value.t <= G_MAXINT64 ? new_int((gint64)value.t)
                                      : fail(error, "is an integer above 2^63 - 1");
     case SD_BUS_TYPE_BOOLEAN:
         return json_node_init_boolean(json_node_alloc(), value.b != 0);
@@ -222,8 +222,7 @@ static gboolean read_entry(Reader *reader, JsonObject *object, GError **error)
     char type;
     const char *key;
 
-    if (sd_bus_message_peek_type(reader->message, &type, NULL) <= 0 ||
-        strchr("sog", type) == NULL)
+    if (sd_bus_message_peek_type(reader->message, &type, NULL) <= 0 || strchr("sog", type) == NULL)
         return fail(error, "is a dictionary whose keys are no strings") != NULL;
     if (sd_bus_message_read_basic(reader->message, type, &key) <= 0)
         return fail(error, "cannot be read") != NULL;

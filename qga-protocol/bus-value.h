@@ -29,19 +29,19 @@
 #define QGA_BUS_MAX_BYTES (1024 * 1024)
 
 /* Append the value at CURSOR, JSON text of this program's own (of the writer, or compact), and step
- * over it: as one v; or, of an object, as one a{sv}. Return 0, or a negative errno of sd-bus, -EINVAL
- * for null (or no object). */
+ * over it: as one v; or, of an object, as one a{sv}. Return 0, or a negative errno of sd-bus,
+ * -EINVAL for null (or no object). */
 int qga_bus_append_variant(sd_bus_message *message, QgaJsonCursor *cursor);
 int qga_bus_append_dictionary(sd_bus_message *message, QgaJsonCursor *cursor);
 
 /* The complete D-Bus value at MESSAGE's position; free with json_node_unref(). MAX_VALUES and
- * MAX_BYTES are limits as above, for a reader that trusts its peer with more. NULL with QGA_ERROR for
- * what has no JSON value (a descriptor, an integer above 2^63 - 1, a key that is no string or is there
- * twice), for what passes a limit, and for a broken message. */
+ * MAX_BYTES are limits as above, for a reader that trusts its peer with more. NULL with QGA_ERROR
+ * for what has no JSON value (a descriptor, an integer above 2^63 - 1, a key that is no string or
+ * is there twice), for what passes a limit, and for a broken message. */
 JsonNode *qga_bus_read_value(sd_bus_message *message, guint max_values, gsize max_bytes,
                              GError **error);
 
 /* "memory-get-status" -> "GetStatus", "guest-get-memory-blocks" -> "GuestGetMemoryBlocks",
- * "MEMORY_UNPLUG_CHANGED" -> "UnplugChanged": NAME without PREFIX (where it has it), its words joined
- * with capitals. (transfer full) */
+ * "MEMORY_UNPLUG_CHANGED" -> "UnplugChanged": NAME without PREFIX (where it has it), its words
+ * joined with capitals. (transfer full) */
 char *qga_bus_member_name(const char *name, const char *prefix);

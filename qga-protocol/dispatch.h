@@ -37,7 +37,8 @@ gboolean qga_dispatch_set_lists(QgaDispatch *dispatch, const char *const *allow,
 void qga_dispatch_run(QgaDispatch *dispatch, QgaCall *call, const char *command,
                       JsonObject *arguments);
 
-/* The same whatever the lists say: they are about what a host may ask, for callers that are not one. */
+/* The same whatever the lists say: they are about what a host may ask, for callers that are not
+ * one. */
 void qga_dispatch_run_unfiltered(QgaDispatch *dispatch, QgaCall *call, const char *command,
                                  JsonObject *arguments);
 

@@ -7,8 +7,7 @@
  */
 #include "decide/auto-movable.h"
 
-#include "model/zone-stats.h"
-
+#include "system/zone-stats.h"
 
 /* What a device has online on one node, or on all. */
 typedef struct {
@@ -126,8 +125,7 @@ gboolean auto_movable_decide(AutoMovable *movable, const Device *device, const B
     }
     if (movable->decided[number] == 0) {
         guint64 rest_bytes = device->size_bytes - device->online_movable_bytes;
-        gboolean yes =
-            group->kernel_bytes == 0 && is_allowed(movable, device, block, rest_bytes);
+        gboolean yes = group->kernel_bytes == 0 && is_allowed(movable, device, block, rest_bytes);
         movable->decided[number] = yes ? 1 : -1;
         if (yes)
             account(movable, group, block, rest_bytes);

@@ -66,17 +66,17 @@ static void gather_new(Gathering *g, const Snapshot *now, const Block *block)
 }
 
 /* The same block at both moments. */
-static void gather_changed(Gathering *g, const Snapshot *now, const Block *old, const Block *new)
+static void gather_changed(Gathering *g, const Snapshot *now, const Block *old, const Block *fresh)
 {
     /* A zone that was not known has not changed. */
-    gboolean has_moved = old->state == BLOCK_STATE_ONLINE && new->state == BLOCK_STATE_ONLINE &&
-                         old->zone != new->zone && old->zone != ZONE_UNKNOWN &&
-                         new->zone != ZONE_UNKNOWN;
+    gboolean has_moved = old->state == BLOCK_STATE_ONLINE && fresh->state == BLOCK_STATE_ONLINE &&
+                         old->zone != fresh->zone && old->zone != ZONE_UNKNOWN &&
+                         fresh->zone != ZONE_UNKNOWN;
 
-    if (is_online(old) && (!is_online(new) || has_moved))
-        gather(g, BLOCKS_OFFLINED, now, new);
-    if (is_online(new) && (!is_online(old) || has_moved))
-        gather(g, BLOCKS_ONLINED, now, new);
+    if (is_online(old) && (!is_online(fresh) || has_moved))
+        gather(g, BLOCKS_OFFLINED, now, fresh);
+    if (is_online(fresh) && (!is_online(old) || has_moved))
+        gather(g, BLOCKS_ONLINED, now, fresh);
 }
 
 static void walk(Gathering *g, const Snapshot *before, const Snapshot *now)
@@ -85,20 +85,20 @@ static void walk(Gathering *g, const Snapshot *before, const Snapshot *now)
 
     while (i < before->block_count || j < now->block_count) {
         const Block *old = i < before->block_count ? &before->blocks[i] : NULL;
-        const Block *new = j < now->block_count ? &now->blocks[j] : NULL;
+        const Block *fresh = j < now->block_count ? &now->blocks[j] : NULL;
 
-        if (new == NULL || (old != NULL && old->index < new->index)) {
+        if (fresh == NULL || (old != NULL && old->index < fresh->index)) {
             gather_gone(g, before, old);
             i++;
-        } else if (old == NULL || new->index < old->index) {
-            gather_new(g, now, new);
+        } else if (old == NULL || fresh->index < old->index) {
+            gather_new(g, now, fresh);
             j++;
         } else {
-            if (old->inode == new->inode) {
-                gather_changed(g, now, old, new);
+            if (old->inode == fresh->inode) {
+                gather_changed(g, now, old, fresh);
             } else {
                 gather_gone(g, before, old);
-                gather_new(g, now, new);
+                gather_new(g, now, fresh);
             }
             i++;
             j++;

@@ -7,7 +7,7 @@
 
 #include <glib.h>
 
-#include "model/snapshot.h"
+#include "system/snapshot.h"
 
 /* In the order in which one change tells them: who adds and subtracts never goes below zero. */
 typedef enum {
@@ -29,8 +29,8 @@ typedef struct {
 /**
  * block_events_find: what happened between @before and @now.
  *
- * A block with another inode at an old index is one that went and one that came. One that went while
- * it was online was offlined first, one that came and is online was added first, and one that
+ * A block with another inode at an old index is one that went and one that came. One that went
+ * while it was online was offlined first, one that came and is online was added first, and one that
  * changed its zone was offlined and onlined. A block that is going offline still is online.
  *
  * Return: (transfer full): a GArray of BlockEvent by kind, then by first_block; neighbours with the

@@ -3,8 +3,8 @@
  * there came with the boot. Counts only.
  */
 #include "decide/online-policy.h"
-#include "ground/units.h"
-#include "model/zone-stats.h"
+#include "system/units.h"
+#include "system/zone-stats.h"
 
 #define FLOOR_MIN_BYTES (64 * MIB)
 
@@ -36,8 +36,8 @@ guint64 online_floor_bytes(const OnlineConfig *config, const GArray *zones)
     return MAX(FLOOR_MIN_BYTES, 2 * high);
 }
 
-/* Hot-added memory in a kernel zone; RAM that a DIMM has from the boot on is hot-added too: ACPI adds
- * it, and to the kernel it is not "early". */
+/* Hot-added memory in a kernel zone; RAM that a DIMM has from the boot on is hot-added too: ACPI
+ * adds it, and to the kernel it is not "early". */
 static gboolean is_late_kernel(const Snapshot *snapshot, const Block *block)
 {
     const Device *device = snapshot_block_device(snapshot, block);

@@ -66,7 +66,7 @@ static GPtrArray *select_blocks(const OnlineWorld *world, const guint32 *candida
 typedef struct {
     guint64 spare_bytes;
     guint64 floor_bytes;
-    const Block *last;  /* the block before, and where it went */
+    const Block *last; /* the block before, and where it went */
     gboolean last_below;
 } Floor;
 

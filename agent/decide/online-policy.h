@@ -5,7 +5,7 @@
 
 #include <glib.h>
 
-#include "model/snapshot.h"
+#include "system/snapshot.h"
 
 typedef enum {
     ONLINE_POLICY_MOVABLE,
@@ -33,7 +33,7 @@ typedef struct {
 typedef struct {
     guint32 index;
     guint64 inode;
-    const char *verb; /* static: for block_write_state() */
+    const char *verb;  /* static: for block_write_state() */
     gboolean is_floor; /* the kernel zone, because the floor would be crossed */
 } OnlineStep;
 
@@ -76,8 +76,8 @@ guint64 online_kernel_spare_bytes(const GArray *zones);
 /* The floor in force: as configured, or 64 MiB, or twice the kernel zones' high watermarks. */
 guint64 online_floor_bytes(const OnlineConfig *config, const GArray *zones);
 
-/* KERNEL_EARLY and MOVABLE of the kernel's arithmetic, of one NODE or of all (-1): RAM of the boot in
- * kernel zones (CMA apart, which counts as movable), and everything in ZONE_MOVABLE. */
+/* KERNEL_EARLY and MOVABLE of the kernel's arithmetic, of one NODE or of all (-1): RAM of the boot
+ * in kernel zones (CMA apart, which counts as movable), and everything in ZONE_MOVABLE. */
 typedef struct {
     guint64 kernel_early_bytes;
     guint64 movable_bytes;

@@ -1,6 +1,6 @@
 /*
- * The subset sum as dynamic programming over units: for each sum the cheapest way to reach it, device
- * by device, and one bit for each device and sum that says whether the device was taken.
+ * The subset sum as dynamic programming over units: for each sum the cheapest way to reach it,
+ * device by device, and one bit for each device and sum that says whether the device was taken.
  *
  * Sums above what is wanted are needed too: taking any one device out of the smallest such subset
  * leaves no more than what is wanted, so they lie less than the largest device above it.
@@ -16,8 +16,8 @@ typedef struct {
     const PlanDevice *devices;
     guint n;
     guint64 unit_bytes;
-    gsize n_sums;    /* sums 0 … n_sums - 1, in units */
-    guint64 *costs;  /* [n_sums]: COST_NONE where no subset has this sum */
+    gsize n_sums;     /* sums 0 … n_sums - 1, in units */
+    guint64 *costs;   /* [n_sums]: COST_NONE where no subset has this sum */
     guint8 *is_taken; /* bits [n][n_sums] */
 } Search;
 
@@ -62,7 +62,7 @@ static void take_device(Search *search, guint i)
 
 static PlanChoice choose(const Search *search, gsize sum)
 {
-    PlanChoice choice = { .bytes = sum * search->unit_bytes };
+    PlanChoice choice = {.bytes = sum * search->unit_bytes};
     GArray *taken = g_array_new(FALSE, FALSE, sizeof(guint));
     gsize left = sum;
 
@@ -122,7 +122,7 @@ static UnplugPlan *read_off(const Search *search, guint64 wanted_bytes, gboolean
 UnplugPlan *unplug_plan(const PlanDevice *devices, guint n, guint64 wanted_bytes,
                         gboolean allow_more)
 {
-    Search search = { .devices = devices, .n = n };
+    Search search = {.devices = devices, .n = n};
     guint64 total_bytes = 0;
     guint64 largest_bytes = 0;
     guint64 limit_bytes;
@@ -136,8 +136,8 @@ UnplugPlan *unplug_plan(const PlanDevice *devices, guint n, guint64 wanted_bytes
     }
     if (n == 0)
         search.unit_bytes = 1;
-    limit_bytes = wanted_bytes < total_bytes ? MIN(total_bytes, wanted_bytes + largest_bytes)
-                                             : total_bytes;
+    limit_bytes =
+        wanted_bytes < total_bytes ? MIN(total_bytes, wanted_bytes + largest_bytes) : total_bytes;
     if (limit_bytes / search.unit_bytes > PLAN_UNITS_MAX)
         return NULL;
 

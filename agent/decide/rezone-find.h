@@ -6,7 +6,7 @@
 #include <glib.h>
 
 #include "decide/online-policy.h"
-#include "model/block-marks.h"
+#include "system/block-marks.h"
 
 typedef struct {
     guint32 index;

@@ -21,9 +21,9 @@ typedef struct {
 } Entry;
 
 struct RezoneMachine {
-    GPtrArray *entries; /* of Entry, in the order in which they were asked for */
+    GPtrArray *entries;   /* of Entry, in the order in which they were asked for */
     GHashTable *by_index; /* index -> the Entry that was asked for last */
-    Entry *running;     /* what the worker is at */
+    Entry *running;       /* what the worker is at */
     gint64 deadline_usec;
     gboolean was_killed;
     gboolean was_low; /* killed by the guard */
@@ -147,8 +147,7 @@ static void take_done(RezoneMachine *machine, const RezoneWorld *world, const Re
     } else if (event->truth == TRUTH_OFFLINE) {
         entry->state = RETURNING;
         /* At once where only the second write was not come to. */
-        entry->due_usec =
-            world->now_usec + (entry->returns > 0 ? pause_usec(entry->returns) : 0);
+        entry->due_usec = world->now_usec + (entry->returns > 0 ? pause_usec(entry->returns) : 0);
         entry->returns++;
     } else {
         fail(entry, world->now_usec, error, actions);
@@ -242,8 +241,8 @@ static gboolean has_returns_left(const RezoneMachine *machine)
     return FALSE;
 }
 
-void rezone_machine_step(RezoneMachine *machine, const RezoneWorld *world,
-                         const RezoneEvent *event, GArray *actions)
+void rezone_machine_step(RezoneMachine *machine, const RezoneWorld *world, const RezoneEvent *event,
+                         GArray *actions)
 {
     switch (event->kind) {
     case REZONE_WANTED:

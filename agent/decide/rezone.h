@@ -7,7 +7,8 @@
  *  - at most one worker action (MOVE, RETURN) is under way at a time, an attempt is ended after
  *    REZONE_ATTEMPT_MAX_USEC, and after REZONE_ATTEMPTS_MAX of them the block is given up;
  *  - no move starts where the reserve would be crossed, and one that crosses it is ended;
- *  - a block that it took offline is never given up: it is brought back, wherever the kernel lets it.
+ *  - a block that it took offline is never given up: it is brought back, wherever the kernel lets
+ * it.
  */
 #pragma once
 
@@ -72,8 +73,8 @@ void rezone_machine_free(RezoneMachine *machine); /* accepts NULL */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(RezoneMachine, rezone_machine_free)
 
 /* One event. ACTIONS (of RezoneAction) is appended to; carry them out in order. */
-void rezone_machine_step(RezoneMachine *machine, const RezoneWorld *world,
-                         const RezoneEvent *event, GArray *actions);
+void rezone_machine_step(RezoneMachine *machine, const RezoneWorld *world, const RezoneEvent *event,
+                         GArray *actions);
 
 /* Whether it has this block offline, or may have. */
 gboolean rezone_machine_holds(const RezoneMachine *machine, guint32 index, guint64 inode);

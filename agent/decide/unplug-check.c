@@ -7,7 +7,7 @@
 
 #include "decide/reason.h"
 #include "decide/unplug-headroom.h"
-#include "ground/units.h"
+#include "system/units.h"
 
 #define TIMEOUT_BASE_MS 30000
 #define TIMEOUT_PER_GIB_MS 5000
@@ -113,13 +113,13 @@ static gboolean may_be_unlinked(const Snapshot *snapshot, const Block *block, gb
 {
     const Device *device = snapshot_block_device(snapshot, block);
 
-    return device == NULL || (!has_boot && device->kind == DEVICE_BOOT &&
-                              block->backing == BLOCK_BACKING_UNRESOLVED);
+    return device == NULL ||
+           (!has_boot && device->kind == DEVICE_BOOT && block->backing == BLOCK_BACKING_UNRESOLVED);
 }
 
 /* The kernel makes all blocks of a DIMM, and then links them to it one after the other, without an
- * event (acpi_bind_memory_blocks(), drivers/acpi/acpi_memhotplug.c). In the middle of that the device
- * would be prepared in part. */
+ * event (acpi_bind_memory_blocks(), drivers/acpi/acpi_memhotplug.c). In the middle of that the
+ * device would be prepared in part. */
 static void check_whole(UnplugVerdict *verdict, const Snapshot *snapshot, const Device *device)
 {
     gint32 own = (gint32)(device - snapshot->devices);

@@ -5,10 +5,10 @@
 
 #include <glib.h>
 
-#include "model/device.h"
-#include "model/meminfo.h"
-#include "model/pressure.h"
-#include "model/snapshot.h"
+#include "system/device.h"
+#include "system/meminfo.h"
+#include "system/pressure.h"
+#include "system/snapshot.h"
 
 /* max(64 MiB, 5 % of REMAINING_BYTES): the MemAvailable that must be left after an unplug. */
 guint64 unplug_reserve_default(guint64 remaining_bytes);

@@ -26,9 +26,12 @@ char *contents_describe(const BlockContents *contents)
         PageKind kind;
         const char *name;
     } kinds[] = {
-        { PAGE_ANONYMOUS, "anonymous" },        { PAGE_CACHE, "page cache" },
-        { PAGE_HUGETLB_IN_USE, "hugetlb" },     { PAGE_HUGETLB_OTHER, "free hugetlb" },
-        { PAGE_KERNEL, "kernel (slab, page tables)" }, { PAGE_OTHER, "of no known kind" },
+        {PAGE_ANONYMOUS, "anonymous"},
+        {PAGE_CACHE, "page cache"},
+        {PAGE_HUGETLB_IN_USE, "hugetlb"},
+        {PAGE_HUGETLB_OTHER, "free hugetlb"},
+        {PAGE_KERNEL, "kernel (slab, page tables)"},
+        {PAGE_OTHER, "of no known kind"},
     };
     GString *text = g_string_new(NULL);
 

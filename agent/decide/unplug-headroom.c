@@ -5,7 +5,7 @@
 #include "decide/unplug-headroom.h"
 
 #include "decide/reason.h"
-#include "ground/units.h"
+#include "system/units.h"
 
 guint64 unplug_reserve_default(guint64 remaining_bytes)
 {
@@ -65,8 +65,8 @@ static guint64 online_bytes_on(const UnplugVerdict *verdict, const UnplugCheckIn
     return bytes;
 }
 
-/* Pages move to other nodes only, where there are any: do_migrate_range() in mm/memory_hotplug.c takes
- * the node of the block out of those that may be allocated from. */
+/* Pages move to other nodes only, where there are any: do_migrate_range() in mm/memory_hotplug.c
+ * takes the node of the block out of those that may be allocated from. */
 static void check_node(UnplugVerdict *verdict, const UnplugCheckInput *input,
                        const NodeMeminfo *source)
 {
@@ -80,8 +80,8 @@ static void check_node(UnplugVerdict *verdict, const UnplugCheckInput *input,
         return;
     for (guint i = 0; i < input->nodes->len; i++) {
         const NodeMeminfo *other = &g_array_index(input->nodes, NodeMeminfo, i);
-        guint64 leaving = other->node == source->node ? 0 : online_bytes_on(verdict, input,
-                                                                            other->node);
+        guint64 leaving =
+            other->node == source->node ? 0 : online_bytes_on(verdict, input, other->node);
         guint64 there = other->free_bytes + other->reclaimable_bytes;
 
         if (other->node != source->node && there > leaving)
@@ -91,8 +91,8 @@ static void check_node(UnplugVerdict *verdict, const UnplugCheckInput *input,
         return;
     add(verdict,
         reason_new(REASON_LOW_MEMORY, NULL, -1, 0,
-                   "%s of node %d must move to other nodes, and only %s is available there (%"
-                   G_GUINT64_FORMAT " > %" G_GUINT64_FORMAT
+                   "%s of node %d must move to other nodes, and only %s is available there "
+                   "(%" G_GUINT64_FORMAT " > %" G_GUINT64_FORMAT
                    " bytes); free memory on the other nodes or unplug less",
                    units_format_bytes(needed, needed_text), source->node,
                    units_format_bytes(spare, spare_text), needed, spare),
@@ -121,13 +121,14 @@ static void check_commit(UnplugVerdict *verdict, const UnplugCheckInput *input)
     if (!input->overcommit.is_strict || lost == 0 || meminfo->committed_bytes <= limit)
         return;
     add(verdict,
-        reason_new(REASON_LOW_MEMORY, NULL, -1, 0,
-                   "the guest does not overcommit (vm.overcommit_memory is 2), and CommitLimit would "
-                   "fall to %s while %s is committed (%" G_GUINT64_FORMAT " < %" G_GUINT64_FORMAT
-                   " bytes); end processes, raise vm.overcommit_ratio or unplug less",
-                   units_format_bytes(limit, limit_text),
-                   units_format_bytes(meminfo->committed_bytes, committed_text), limit,
-                   meminfo->committed_bytes),
+        reason_new(
+            REASON_LOW_MEMORY, NULL, -1, 0,
+            "the guest does not overcommit (vm.overcommit_memory is 2), and CommitLimit would "
+            "fall to %s while %s is committed (%" G_GUINT64_FORMAT " < %" G_GUINT64_FORMAT
+            " bytes); end processes, raise vm.overcommit_ratio or unplug less",
+            units_format_bytes(limit, limit_text),
+            units_format_bytes(meminfo->committed_bytes, committed_text), limit,
+            meminfo->committed_bytes),
         meminfo->committed_bytes - limit);
 }
 
@@ -141,8 +142,8 @@ static void check_hugepages(UnplugVerdict *verdict, const UnplugCheckInput *inpu
     guint64 size = meminfo->hugepage_size_bytes;
     guint64 pool_free = meminfo->hugepages_free * size;
     guint64 elsewhere = pool_free - MIN(pool_free, input->hugetlb_other_bytes);
-    guint64 fresh = size >= GIB ? 0 : meminfo->free_bytes - MIN(verdict->reserve_bytes,
-                                                               meminfo->free_bytes);
+    guint64 fresh =
+        size >= GIB ? 0 : meminfo->free_bytes - MIN(verdict->reserve_bytes, meminfo->free_bytes);
     guint64 targets;
     char in_use_text[UNITS_BYTES_MAX], target_text[UNITS_BYTES_MAX];
 
@@ -150,18 +151,20 @@ static void check_hugepages(UnplugVerdict *verdict, const UnplugCheckInput *inpu
         input->hugetlb_in_use_bytes <= targets)
         return;
     add(verdict,
-        reason_new(REASON_HUGEPAGES, NULL, -1, 0,
-                   "the devices hold %s of huge pages in use, and there are free ones and free "
-                   "memory for %s of them elsewhere; free huge pages (vm.nr_hugepages) or memory, or "
-                   "unplug less",
-                   units_format_bytes(input->hugetlb_in_use_bytes, in_use_text),
-                   units_format_bytes(targets, target_text)),
+        reason_new(
+            REASON_HUGEPAGES, NULL, -1, 0,
+            "the devices hold %s of huge pages in use, and there are free ones and free "
+            "memory for %s of them elsewhere; free huge pages (vm.nr_hugepages) or memory, or "
+            "unplug less",
+            units_format_bytes(input->hugetlb_in_use_bytes, in_use_text),
+            units_format_bytes(targets, target_text)),
         input->hugetlb_in_use_bytes - targets);
 }
 
 /* --- balloon --- */
 
-/* A warning: two hands take memory from the same guest, and the balloon's figures follow neither. */
+/* A warning: two hands take memory from the same guest, and the balloon's figures follow neither.
+ */
 static void check_balloon(UnplugVerdict *verdict, const UnplugCheckInput *input)
 {
     char held[UNITS_BYTES_MAX];

@@ -6,6 +6,6 @@
 
 #include "decide/unplug-check.h"
 
-/* After the devices: fills in VERDICT's figures and adds every reason that its `needed_bytes`, which
- * are known by now, give. */
+/* After the devices: fills in VERDICT's figures and adds every reason that its `needed_bytes`,
+ * which are known by now, give. */
 void headroom_check(UnplugVerdict *verdict, const UnplugCheckInput *input);

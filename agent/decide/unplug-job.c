@@ -8,15 +8,9 @@
 #include <string.h>
 
 static const char *const state_names[] = {
-    [JOB_QUEUED] = "queued",
-    [JOB_CHECKING] = "checking",
-    [JOB_OFFLINING] = "offlining",
-    [JOB_READY] = "ready",
-    [JOB_ROLLING_BACK] = "rolling-back",
-    [JOB_UNPLUGGED] = "unplugged",
-    [JOB_FAILED] = "failed",
-    [JOB_CANCELLED] = "cancelled",
-    [JOB_EXPIRED] = "expired",
+    [JOB_QUEUED] = "queued", [JOB_CHECKING] = "checking",         [JOB_OFFLINING] = "offlining",
+    [JOB_READY] = "ready",   [JOB_ROLLING_BACK] = "rolling-back", [JOB_UNPLUGGED] = "unplugged",
+    [JOB_FAILED] = "failed", [JOB_CANCELLED] = "cancelled",       [JOB_EXPIRED] = "expired",
 };
 
 /* STATE as the protocol writes it. Static; "failed" for what is no state. */
@@ -62,7 +56,7 @@ GArray *job_devices_new(void)
 /* Appends a device without reasons. An ID that is too long is cut. */
 void job_add_device(UnplugJob *pub, const char *id)
 {
-    JobDevice device = { .reasons = reason_list_new() };
+    JobDevice device = {.reasons = reason_list_new()};
 
     g_strlcpy(device.id, id, sizeof(device.id));
     g_array_append_val(pub->devices, device);
@@ -275,7 +269,7 @@ void job_add_reason(Job *job, Reason *reason)
 /* What clients see of JOB's progress. */
 UnplugProgress unplug_job_progress(const UnplugJob *job, gint64 now_usec)
 {
-    UnplugProgress progress = { .lease_left_usec = -1 };
+    UnplugProgress progress = {.lease_left_usec = -1};
     gint64 until_usec = job_state_is_ended(job->state) ? job->ended_usec : now_usec;
 
     progress.blocks_total = job->blocks->len;

@@ -148,8 +148,9 @@ gint64 offline_next_timer(const UnplugMachine *machine, const Job *job)
     guint position;
 
     if (machine_worker_is(machine, WORKER_OFFLINE, job))
-        return worker->is_killed ? 0 : MIN(MIN(worker->guard_usec, worker->attempt_end_usec),
-                                           deadline_usec);
+        return worker->is_killed
+                   ? 0
+                   : MIN(MIN(worker->guard_usec, worker->attempt_end_usec), deadline_usec);
     if (job->verify != VERIFY_NONE)
         return 0;
     if (find_online_block(job, &position))
@@ -195,7 +196,7 @@ static void note_failure(Step *step, Job *job, guint position, int error, gboole
     if (error == ECANCELED)
         return; /* ended before it was begun */
     track->last_error = error;
-    track->contents = contents != NULL ? *contents : (BlockContents){ .hugepages_free = 0 };
+    track->contents = contents != NULL ? *contents : (BlockContents){.hugepages_free = 0};
     track->was_killed = was_killed;
     track->n_failed++;
 }
@@ -207,9 +208,9 @@ void offline_worker_done(Step *step, Job *job, const BlockReport *reports, guint
     guint position = step->machine->worker.block;
     gboolean was_killed = step->machine->worker.is_killed;
     JobBlock *block = job_block(job, position);
-    BlockReport report = { .truth = TRUTH_CHANGING };
+    BlockReport report = {.truth = TRUTH_CHANGING};
 
-    step->machine->worker = (Worker){ .kind = WORKER_IDLE };
+    step->machine->worker = (Worker){.kind = WORKER_IDLE};
     job->pub.attempt_running = FALSE;
     for (guint i = 0; i < n_reports; i++) {
         if (reports[i].index == block->index && reports[i].inode == block->inode)

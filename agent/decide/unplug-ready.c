@@ -6,7 +6,7 @@
  */
 #include "decide/unplug-private.h"
 
-#include "ground/units.h"
+#include "system/units.h"
 
 /* JOB was just seen with every block offline or gone. A lease that runs already goes on: a block
  * was taken back in between. */
@@ -57,8 +57,8 @@ static void look_while_ready(Step *step, Job *job)
         return;
     } else if (!job->pub.was_reoffline) {
         job->pub.was_reoffline = TRUE;
-        offline_enter(step, job, MIN(step->world.now_usec + UNPLUG_REOFFLINE_USEC,
-                                     job->pub.lease_end_usec));
+        offline_enter(step, job,
+                      MIN(step->world.now_usec + UNPLUG_REOFFLINE_USEC, job->pub.lease_end_usec));
     } else {
         reasons_add_onlined(job);
         rollback_enter(step, job, JOB_FAILED);

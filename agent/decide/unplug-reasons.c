@@ -8,7 +8,7 @@
 
 #include <errno.h>
 
-#include "ground/units.h"
+#include "system/units.h"
 
 static const char *device_of(const Job *job, guint position)
 {
@@ -83,27 +83,32 @@ void reasons_add_kept(Job *job, guint position)
                             "(vm.nr_hugepages) or memory, or unplug less",
                             device, index, track->n_failed, contents);
     else if (is_busy)
-        reason = reason_new(REASON_BUSY_PAGES, device, index, error,
-                            "%s, block %u is still busy after %u attempts%s; the kernel could not "
-                            "move some of it, such as pages pinned for direct I/O or a passed-through "
-                            "device: end what pins them or try again later",
-                            device, index, track->n_failed, contents);
+        reason =
+            reason_new(REASON_BUSY_PAGES, device, index, error,
+                       "%s, block %u is still busy after %u attempts%s; the kernel could not "
+                       "move some of it, such as pages pinned for direct I/O or a passed-through "
+                       "device: end what pins them or try again later",
+                       device, index, track->n_failed, contents);
     else if (error == EINTR)
         reason = reason_new(REASON_INTERRUPTED, device, index, error,
                             "a signal from outside of memplug interrupted the offlining of block "
-                            "%u; try again", index);
+                            "%u; try again",
+                            index);
     else if (error == ENOMEM)
         reason = reason_new(REASON_LOW_MEMORY, device, index, error,
                             "the kernel found no memory to move the contents of block %u to%s; "
-                            "free memory or unplug less", index, contents);
+                            "free memory or unplug less",
+                            index, contents);
     else if (error == 0)
         reason = reason_new(REASON_ONLINED_ELSEWHERE, device, index, 0,
                             "something else brought block %u back online each time that it went "
-                            "offline; look for a udev rule that onlines memory", index);
+                            "offline; look for a udev rule that onlines memory",
+                            index);
     else if (error == EPERM)
         reason = reason_new(REASON_ERROR, device, index, error,
                             "a driver in the kernel does not allow block %u to go offline; this "
-                            "does not change by trying again", index);
+                            "does not change by trying again",
+                            index);
     else
         reason = reason_new(REASON_ERROR, device, index, error,
                             "block %u could not be taken offline: %s", index, g_strerror(error));
@@ -249,11 +254,11 @@ void reasons_set_held(Job *job, int error)
     }
     if (n_left > 0) {
         g_autofree char *blocks = format_offlined(job);
-        Reason *reason = reason_new(REASON_KERNEL_BUSY, NULL, -1, error,
-                                    "%u blocks are still offline (%s), because the kernel does not "
-                                    "bring them online%s%s; memplug goes on trying",
-                                    n_left, blocks, error != 0 ? ": " : "",
-                                    error != 0 ? g_strerror(error) : "");
+        Reason *reason =
+            reason_new(REASON_KERNEL_BUSY, NULL, -1, error,
+                       "%u blocks are still offline (%s), because the kernel does not "
+                       "bring them online%s%s; memplug goes on trying",
+                       n_left, blocks, error != 0 ? ": " : "", error != 0 ? g_strerror(error) : "");
 
         reason->bytes = n_left * job->pub.block_size_bytes;
         job_add_reason(job, reason);

@@ -121,10 +121,10 @@ static void clip_times(UnplugJob *job, gint64 now_usec)
     job->submitted_usec = CLAMP(job->submitted_usec, 0, now_usec);
     job->started_usec = CLAMP(job->started_usec, 0, now_usec);
     job->ended_usec = CLAMP(job->ended_usec, 0, now_usec);
-    job->deadline_usec = CLAMP(job->deadline_usec, 0,
-                               now_usec + UNPLUG_TIMEOUT_MAX_MS * G_GINT64_CONSTANT(1000));
-    job->lease_end_usec = CLAMP(job->lease_end_usec, 0,
-                                now_usec + UNPLUG_LEASE_MAX_MS * G_GINT64_CONSTANT(1000));
+    job->deadline_usec =
+        CLAMP(job->deadline_usec, 0, now_usec + UNPLUG_TIMEOUT_MAX_MS * G_GINT64_CONSTANT(1000));
+    job->lease_end_usec =
+        CLAMP(job->lease_end_usec, 0, now_usec + UNPLUG_LEASE_MAX_MS * G_GINT64_CONSTANT(1000));
     if (job->state == JOB_READY && job->lease_end_usec == 0)
         job->lease_end_usec = now_usec;
 }

@@ -46,10 +46,9 @@ static void start_rollback(Step *step, Job *job)
         if (job_block(job, i)->phase == JOB_BLOCK_OFFLINED)
             action->blocks[action->n_blocks++] = *job_block(job, i);
     }
-    step->machine->worker =
-        (Worker){ .kind = WORKER_ROLLBACK,
-                  .job = job->pub.id,
-                  .tell_usec = step->world.now_usec + UNPLUG_ROLLBACK_TELL_USEC };
+    step->machine->worker = (Worker){.kind = WORKER_ROLLBACK,
+                                     .job = job->pub.id,
+                                     .tell_usec = step->world.now_usec + UNPLUG_ROLLBACK_TELL_USEC};
 }
 
 /* A rollback may stand behind an eject, or in the kernel, for any time. */
@@ -93,7 +92,7 @@ void rollback_worker_done(Step *step, Job *job, const BlockReport *reports, guin
     guint n_left;
     int error = barrier_error;
 
-    step->machine->worker = (Worker){ .kind = WORKER_IDLE };
+    step->machine->worker = (Worker){.kind = WORKER_IDLE};
     for (guint i = 0; i < n_reports; i++) {
         const BlockReport *report = &reports[i];
         guint position;

@@ -42,7 +42,7 @@ gboolean machine_worker_is(const UnplugMachine *machine, WorkerKind kind, const 
 /* An action of JOB; the pointer lives until the next action is added. */
 UnplugAction *step_add_action(Step *step, UnplugActionKind kind, const Job *job)
 {
-    UnplugAction action = { .kind = kind, .job = job->pub.id };
+    UnplugAction action = {.kind = kind, .job = job->pub.id};
 
     g_array_append_val(step->actions, action);
     return &g_array_index(step->actions, UnplugAction, step->actions->len - 1);

@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#include "ground/units.h"
+#include "system/units.h"
 
 static gboolean selector_equal(const DeviceSelector *a, const DeviceSelector *b)
 {
@@ -124,7 +124,8 @@ static void take_blocks(const UnplugMachine *machine, Job *job, const UnplugChec
             job_add_reason(job, reason_new(REASON_ALREADY_PREPARING,
                                            checked->device_ids[block.device], block.index, 0,
                                            "job %" G_GUINT64_FORMAT " has block %u; wait for it or "
-                                           "cancel it", owner->id, block.index));
+                                           "cancel it",
+                                           owner->id, block.index));
         if (block.phase != JOB_BLOCK_WAS_OFFLINE)
             block.phase = JOB_BLOCK_ONLINE;
         g_array_append_val(job->pub.blocks, block);
@@ -151,9 +152,9 @@ void submit_checked(Step *step, Job *job, const UnplugChecked *checked)
     if (!reason_list_refuses(pub->reasons))
         take_blocks(step->machine, job, checked);
     if (!reason_list_refuses(pub->reasons) && pub->blocks->len == 0)
-        job_add_reason(job, reason_new(REASON_ERROR, NULL, -1, 0,
-                                       "the devices have no memory blocks; nothing can be unplugged"
-                                       ));
+        job_add_reason(job,
+                       reason_new(REASON_ERROR, NULL, -1, 0,
+                                  "the devices have no memory blocks; nothing can be unplugged"));
     if (reason_list_refuses(pub->reasons)) {
         g_array_set_size(pub->blocks, 0);
         job_enter(step, job, JOB_FAILED);

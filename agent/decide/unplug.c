@@ -58,7 +58,7 @@ void step_begin(Step *step, UnplugMachine *machine, const UnplugWorld *world)
 
 static void append_action(GArray *actions, UnplugActionKind kind, guint64 job, gint64 at_usec)
 {
-    UnplugAction action = { .kind = kind, .job = job, .at_usec = at_usec };
+    UnplugAction action = {.kind = kind, .job = job, .at_usec = at_usec};
 
     g_array_append_val(actions, action);
 }

@@ -3,7 +3,7 @@
  *
  * An event and the time go in, a list of actions comes out. There is no I/O, no clock and no log in
  * here, and timers are actions too, so a fake clock and random events can test every transition.
- * The wiring carries the actions out in order and feeds back what came of them.
+ * The engine carries the actions out in order and feeds back what came of them.
  *
  *   queued -> checking -> offlining -> ready -> unplugged
  *                |            |          |
@@ -30,8 +30,8 @@
 #include <glib.h>
 
 #include "decide/reason.h"
-#include "model/device.h"
-#include "model/page-sample.h"
+#include "system/device.h"
+#include "system/page-sample.h"
 
 #define UNPLUG_TIMEOUT_MAX_MS 600000
 #define UNPLUG_LEASE_MAX_MS 3600000
@@ -91,8 +91,8 @@ typedef struct {
 typedef struct {
     guint64 id;
     JobState state;
-    JobState outcome; /* ROLLING_BACK: what the job will end as */
-    char *key;        /* or NULL */
+    JobState outcome;          /* ROLLING_BACK: what the job will end as */
+    char *key;                 /* or NULL */
     DeviceSelector *selectors; /* as asked */
     guint n_selectors;
     guint64 timeout_ms; /* 0 until CHECKED says the default */
@@ -107,16 +107,16 @@ typedef struct {
     gint64 deadline_usec; /* of offlining */
     gint64 lease_end_usec;
     gint64 ended_usec;
-    gboolean was_reoffline; /* the one 5 s of offlining again has been used */
+    gboolean was_reoffline;   /* the one 5 s of offlining again has been used */
     gboolean attempt_running; /* one of the OFFLINED blocks is only being tried (not journaled) */
 } UnplugJob;
 
 /* Figures of a job for its clients. */
 typedef struct {
-    guint32 blocks_done;  /* offline or gone, without the one being tried */
+    guint32 blocks_done; /* offline or gone, without the one being tried */
     guint32 blocks_total;
-    guint64 bytes;        /* of all blocks */
-    gint64 elapsed_usec;  /* since submission, until the end */
+    guint64 bytes;          /* of all blocks */
+    gint64 elapsed_usec;    /* since submission, until the end */
     gint64 lease_left_usec; /* -1: no lease runs (it goes on while a ready job offlines again) */
 } UnplugProgress;
 UnplugProgress unplug_job_progress(const UnplugJob *job, gint64 now_usec);
@@ -249,10 +249,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(UnplugMachine, unplug_machine_free)
 
 typedef enum {
     UNPLUG_OK,
-    UNPLUG_QUEUE_FULL,     /* SUBMIT: UNPLUG_QUEUE_MAX jobs are queued */
-    UNPLUG_KEY_CONFLICT,   /* SUBMIT: a job that has not ended has this key and other devices */
-    UNPLUG_NO_SUCH_JOB,    /* CANCEL */
-    UNPLUG_STOPPING,       /* SUBMIT after STOP */
+    UNPLUG_QUEUE_FULL,   /* SUBMIT: UNPLUG_QUEUE_MAX jobs are queued */
+    UNPLUG_KEY_CONFLICT, /* SUBMIT: a job that has not ended has this key and other devices */
+    UNPLUG_NO_SUCH_JOB,  /* CANCEL */
+    UNPLUG_STOPPING,     /* SUBMIT after STOP */
 } UnplugResult;
 
 /**

@@ -5,9 +5,9 @@
 
 #include <string.h>
 
-#include "ground/units.h"
-#include "model/acpi-memory.h"
-#include "model/udev-rules.h"
+#include "system/acpi-memory.h"
+#include "system/udev-rules.h"
+#include "system/units.h"
 
 /* A rule may be as long as udev lets it; a person needs to find it, not to read it here. */
 #define RULE_TEXT_MAX 200
@@ -94,7 +94,8 @@ static void find_ratio(const WarningInput *input, GPtrArray *warnings)
     if (online_ratio_allows(&figures, input->config->movable_ratio))
         return;
     add(warnings, "movable-ratio",
-        g_strdup_printf("%" G_GUINT64_FORMAT " MiB of movable memory are more than %" G_GUINT64_FORMAT
+        g_strdup_printf("%" G_GUINT64_FORMAT
+                        " MiB of movable memory are more than %" G_GUINT64_FORMAT
                         " percent of the %" G_GUINT64_FORMAT " MiB that the kernel has for itself: "
                         "it may run out of memory while much is free",
                         figures.movable_bytes / MIB, input->config->movable_ratio,
@@ -123,7 +124,8 @@ static void find_udev_rules(const WarningInput *input, GPtrArray *warnings)
 
         if (g_str_equal(rule->writes, "online_movable"))
             continue;
-        g_autofree char *text = g_utf8_make_valid(rule->text, MIN(strlen(rule->text), RULE_TEXT_MAX));
+        g_autofree char *text =
+            g_utf8_make_valid(rule->text, MIN(strlen(rule->text), RULE_TEXT_MAX));
         add(warnings, "udev-rule",
             g_strdup_printf("%s, line %u, brings memory online by writing %s to its state, perhaps "
                             "where it cannot be unplugged from; remove the rule: %s",
@@ -137,8 +139,8 @@ static void find_blockless(const WarningInput *input, GPtrArray *warnings)
 
     for (guint i = 0; i < input->blockless->len; i++) {
         const AcpiMemory *memory = &g_array_index(input->blockless, AcpiMemory, i);
-        g_autofree char *slot = memory->slot >= 0 ? g_strdup_printf("slot %d", memory->slot)
-                                                  : g_strdup(memory->name);
+        g_autofree char *slot =
+            memory->slot >= 0 ? g_strdup_printf("slot %d", memory->slot) : g_strdup(memory->name);
 
         add(warnings, "unusable-dimm",
             g_strdup_printf("the DIMM in %s has no memory blocks: its address and size must be "

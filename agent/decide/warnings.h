@@ -6,9 +6,9 @@
 #include <glib.h>
 
 #include "decide/online-policy.h"
-#include "model/balloon.h"
-#include "model/meminfo.h"
-#include "model/snapshot.h"
+#include "system/balloon.h"
+#include "system/meminfo.h"
+#include "system/snapshot.h"
 
 typedef struct {
     const char *code; /* static, see warnings_find() */
@@ -22,9 +22,9 @@ typedef struct {
     const char *auto_online_blocks; /* the kernel's word, "" if not known */
     gboolean is_auto_online_ours;   /* the daemon has set that word */
     Balloon balloon;
-    const GPtrArray *udev_rules;    /* of UdevMemoryRule */
-    const GArray *blockless;        /* of AcpiMemory: for good, not while they are being added */
-    BlockOwnedFunc is_held;         /* blocks that an unplug job keeps offline */
+    const GPtrArray *udev_rules; /* of UdevMemoryRule */
+    const GArray *blockless;     /* of AcpiMemory: for good, not while they are being added */
+    BlockOwnedFunc is_held;      /* blocks that an unplug job keeps offline */
     gpointer user_data;
 } WarningInput;
 

@@ -36,12 +36,12 @@ def options(path):
 
 def settings():
     """(group, key) of each setting."""
-    found = re.findall(r'^ +\{"(\w+)", "([a-z-]+)", offsetof', source("agent/outside/settings.c"), re.M)
+    found = re.findall(r'^ +\{"(\w+)", "([a-z-]+)", offsetof', source("agent/os/settings.c"), re.M)
     assert found
     return found
 
 
-@pytest.mark.parametrize("path, page", [("agent/outside/options.c", "memplugd.8"),
+@pytest.mark.parametrize("path, page", [("agent/os/options.c", "memplugd.8"),
                                         ("ctl/command-line.c", "memplugctl.1")])
 def test_options_are_in_the_page(path, page):
     """Each long option, and none that is no more."""
@@ -87,7 +87,7 @@ def test_names_on_the_bus_and_in_the_journal():
     """Properties, methods, signals; message ids and the files of the state directory."""
     text = man("org.memplug.Agent1.5")
     schema = source("qga-protocol/memplug-schema.json")
-    channel_only = re.search(r"channel_only\[\] = \{(.*?)NULL", source("agent/wiring/bus-service.c"),
+    channel_only = re.search(r"channel_only\[\] = \{(.*?)NULL", source("agent/front/bus-service.c"),
                              re.S)[1]
     commands = set(re.findall(r'"command": "([a-z-]+)"', schema)) - set(
         re.findall(r'"([a-z-]+)"', channel_only))
@@ -95,14 +95,14 @@ def test_names_on_the_bus_and_in_the_journal():
     words = [re.sub("^memory-", "", name).split("-") for name in commands]
     words += [re.sub("^MEMORY_", "", name).split("_") for name in events]
     names = {"".join(word.capitalize() for word in parts) for parts in words}
-    names |= set(re.findall(r'^    \{"([A-Z]\w+)", "', source("agent/wiring/bus-properties.c"), re.M))
+    names |= set(re.findall(r'^    \{"([A-Z]\w+)", "', source("agent/front/bus-properties.c"), re.M))
     assert not {name for name in names | {"Version"} if not re.search(r"\b%s\b" % name, text)}
     text = man("memplugd.8")
-    ids = re.findall(r'"([0-9a-f]{32})"', source("agent/outside/log.c"))
+    ids = re.findall(r'"([0-9a-f]{32})"', source("agent/os/log.c"))
     assert re.findall(r"\b[0-9a-f]{32}\b", text) == ids and ids
-    for path, name in [("agent/outside/journal.h", "JOURNAL_FILE"),
-                       ("agent/wiring/placement.c", "MARKS_FILE"),
-                       ("agent/wiring/kernel-setter.c", "ORIGINALS_FILE")]:
+    for path, name in [("agent/os/journal.h", "JOURNAL_FILE"),
+                       ("agent/engine/placement.c", "MARKS_FILE"),
+                       ("agent/engine/kernel-setter.c", "ORIGINALS_FILE")]:
         assert re.search(r'#define %s "(.*)"' % name, source(path))[1] in text
 
 

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "model/block.h"
+#include "system/block.h"
 #include "tests/unit/fake-kernel-private.h"
 
 #define HOTPLUG_FLAG "sys/firmware/acpi/hotplug/memory/enabled"

@@ -15,7 +15,7 @@
 #include <glib.h>
 #include <sys/types.h>
 
-#include "ground/attr.h"
+#include "system/attr.h"
 
 #define FAKE_INDEX_MAX 65536 /* block indices are below this */
 #define FAKE_SLOT_MAX 256

@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "outside/bus-source.h"
+#include "os/bus-source.h"
 #include "temp-tree.h"
 
 #define PATIENCE_MS 60000

@@ -17,8 +17,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(PrivateBus, private_bus_free)
 void private_bus_kill(PrivateBus *bus);
 void private_bus_start(PrivateBus *bus);
 
-/* A connection, processed by the default main context until private_bus_disconnect(). IS_OTHER: as a
- * user that is not root. */
+/* A connection, processed by the default main context until private_bus_disconnect(). IS_OTHER: as
+ * a user that is not root. */
 sd_bus *private_bus_connect(PrivateBus *bus, gboolean is_other);
 void private_bus_disconnect(PrivateBus *bus, sd_bus *connection);
 

@@ -3,8 +3,8 @@
  */
 #pragma once
 
-#include "ground/units.h"
-#include "model/snapshot.h"
+#include "system/snapshot.h"
+#include "system/units.h"
 #include "tests/unit/fake-kernel.h"
 
 #define BS (128 * MIB)

@@ -3,9 +3,9 @@
  */
 #include <gio/gio.h>
 
-#include "outside/options.h"
+#include "front/agent.h"
+#include "os/options.h"
 #include "temp-tree.h"
-#include "wiring/agent.h"
 
 #define MEMORY "root/sys/devices/system/memory/"
 

@@ -8,8 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "ground/attr-root.h"
-#include "ground/attr.h"
+#include "system/attr-root.h"
+#include "system/attr.h"
 #include "tests/unit/temp-tree.h"
 
 #define SECRET "outside-of-the-root"

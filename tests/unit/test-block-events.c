@@ -6,9 +6,9 @@
 
 #include "decide/block-events.h"
 #include "decide/target.h"
-#include "ground/units.h"
-#include "model/figures.h"
-#include "model/map.h"
+#include "system/figures.h"
+#include "system/map.h"
+#include "system/units.h"
 
 #define BLOCK_SIZE (128 * MIB)
 
@@ -18,9 +18,14 @@ static const Device devices[] = {
     {.kind = DEVICE_DIMM, .id = "slot1"},
 };
 
-#define BOOT(n) {.index = n, .inode = n, .state = BLOCK_STATE_ONLINE, .zone = ZONE_NORMAL}
-#define DIMM(n, i, d, s, z) \
-    {.index = n, .inode = i, .device = d, .state = BLOCK_STATE_##s, .zone = ZONE_##z}
+#define BOOT(n)                                                                                    \
+    {                                                                                              \
+        .index = n, .inode = n, .state = BLOCK_STATE_ONLINE, .zone = ZONE_NORMAL                   \
+    }
+#define DIMM(n, i, d, s, z)                                                                        \
+    {                                                                                              \
+        .index = n, .inode = i, .device = d, .state = BLOCK_STATE_##s, .zone = ZONE_##z            \
+    }
 
 static Snapshot snapshot_of(const Block *blocks, guint n)
 {
@@ -62,16 +67,22 @@ static void check_events(const Snapshot *before, const Snapshot *now, const char
 static void test_added(void)
 {
     const Block before[] = {BOOT(0), BOOT(1)};
-    const Block now[] = {BOOT(0), BOOT(1), DIMM(32, 5, 1, OFFLINE, NORMAL),
-                         DIMM(33, 6, 1, ONLINE, MOVABLE), DIMM(34, 7, 1, ONLINE, MOVABLE),
-                         DIMM(35, 8, 2, OFFLINE, UNKNOWN), DIMM(37, 9, 2, OFFLINE, UNKNOWN),
+    const Block now[] = {BOOT(0),
+                         BOOT(1),
+                         DIMM(32, 5, 1, OFFLINE, NORMAL),
+                         DIMM(33, 6, 1, ONLINE, MOVABLE),
+                         DIMM(34, 7, 1, ONLINE, MOVABLE),
+                         DIMM(35, 8, 2, OFFLINE, UNKNOWN),
+                         DIMM(37, 9, 2, OFFLINE, UNKNOWN),
                          DIMM(38, 10, -1, OFFLINE, UNKNOWN)};
     Snapshot a = SNAPSHOT(before), b = SNAPSHOT(now);
 
-    check_events(&a, &b, "ADDED 32+3 slot0; ADDED 35+1 slot1; ADDED 37+1 slot1; ADDED 38+1 -; "
-                         "ONLINED 33+2 slot0 Movable");
-    check_events(&b, &a, "OFFLINED 33+2 slot0; REMOVED 32+3 slot0; REMOVED 35+1 slot1; "
-                         "REMOVED 37+1 slot1; REMOVED 38+1 -");
+    check_events(&a, &b,
+                 "ADDED 32+3 slot0; ADDED 35+1 slot1; ADDED 37+1 slot1; ADDED 38+1 -; "
+                 "ONLINED 33+2 slot0 Movable");
+    check_events(&b, &a,
+                 "OFFLINED 33+2 slot0; REMOVED 32+3 slot0; REMOVED 35+1 slot1; "
+                 "REMOVED 37+1 slot1; REMOVED 38+1 -");
     check_events(&a, &a, "");
     Snapshot same = SNAPSHOT(now);
     check_events(&b, &same, "");
@@ -93,9 +104,10 @@ static void test_state(void)
     };
     Snapshot a = SNAPSHOT(before), b = SNAPSHOT(now);
 
-    check_events(&a, &b, "OFFLINED 35+1 slot0; OFFLINED 37+2 slot0; "
-                         "ONLINED 32+2 slot0 Movable; ONLINED 34+1 slot0 Normal; "
-                         "ONLINED 37+1 slot0 Movable");
+    check_events(&a, &b,
+                 "OFFLINED 35+1 slot0; OFFLINED 37+2 slot0; "
+                 "ONLINED 32+2 slot0 Movable; ONLINED 34+1 slot0 Normal; "
+                 "ONLINED 37+1 slot0 Movable");
 }
 
 /* A new DIMM at an old address, within one wakeup. */
@@ -105,18 +117,23 @@ static void test_replaced(void)
     const Block now[] = {DIMM(32, 15, 2, ONLINE, NORMAL), DIMM(33, 16, 2, OFFLINE, NORMAL)};
     Snapshot a = SNAPSHOT(before), b = SNAPSHOT(now);
 
-    check_events(&a, &b, "OFFLINED 32+1 slot0; REMOVED 32+2 slot0; ADDED 32+2 slot1; "
-                         "ONLINED 32+1 slot1 Normal");
+    check_events(&a, &b,
+                 "OFFLINED 32+1 slot0; REMOVED 32+2 slot0; ADDED 32+2 slot1; "
+                 "ONLINED 32+1 slot1 Normal");
 }
 
 static void test_map(void)
 {
     const Block blocks[] = {
-        BOOT(0), BOOT(1), BOOT(3),
+        BOOT(0),
+        BOOT(1),
+        BOOT(3),
         DIMM(32, 5, 1, OFFLINE, NORMAL),
         DIMM(33, 6, 1, OFFLINE, MOVABLE), /* its default zone is no difference */
-        DIMM(34, 7, 1, ONLINE, MOVABLE), DIMM(35, 8, 2, ONLINE, MOVABLE),
-        DIMM(36, 9, 2, ONLINE, SEVERAL), DIMM(37, 10, -1, UNKNOWN, UNKNOWN),
+        DIMM(34, 7, 1, ONLINE, MOVABLE),
+        DIMM(35, 8, 2, ONLINE, MOVABLE),
+        DIMM(36, 9, 2, ONLINE, SEVERAL),
+        DIMM(37, 10, -1, UNKNOWN, UNKNOWN),
     };
     Snapshot snapshot = SNAPSHOT(blocks);
     g_autoptr(GString) text = g_string_new(NULL);
@@ -140,7 +157,8 @@ static void test_map(void)
 
 static void test_figures(void)
 {
-    const Block blocks[] = {BOOT(0), BOOT(1),
+    const Block blocks[] = {BOOT(0),
+                            BOOT(1),
                             DIMM(2, 3, 0, OFFLINE, NORMAL),
                             DIMM(32, 5, 1, ONLINE, MOVABLE),
                             DIMM(33, 6, 1, GOING_OFFLINE, MOVABLE),

@@ -1,7 +1,7 @@
 /*
  * guest-set-memory-blocks' setter: what a large request costs, and its guard.
  */
-#include "wiring/block-setter.h"
+#include "engine/block-setter.h"
 
 #include <errno.h>
 
@@ -71,9 +71,8 @@ static void test_policy(World *world, G_GNUC_UNUSED gconstpointer data)
 static void test_large_request(World *world, G_GNUC_UNUSED gconstpointer data)
 {
     g_autofree BlockSetEntry *entries = g_new0(BlockSetEntry, MANY);
-    BlockSetter *setter =
-        block_setter_new(world->io, world->keeper, world->executor, world->unplugger, plan_none,
-                         NULL);
+    BlockSetter *setter = block_setter_new(world->io, world->keeper, world->executor,
+                                           world->unplugger, plan_none, NULL);
     Answer answer = {.n_answers = 0};
 
     for (guint i = 0; i < MANY; i++)
@@ -94,9 +93,8 @@ static void test_large_request(World *world, G_GNUC_UNUSED gconstpointer data)
 static void test_guard(World *world, G_GNUC_UNUSED gconstpointer data)
 {
     const BlockSetEntry entry = {.phys_index = WORLD_FIRST};
-    BlockSetter *setter =
-        block_setter_new(world->io, world->keeper, world->executor, world->unplugger, plan_none,
-                         NULL);
+    BlockSetter *setter = block_setter_new(world->io, world->keeper, world->executor,
+                                           world->unplugger, plan_none, NULL);
     Answer answer = {.n_answers = 0};
 
     fake_kernel_set_offline_ms(world->fake, WORLD_FIRST, FAKE_FOR_EVER);

@@ -1,12 +1,12 @@
 /*
  * One block's directory: what is read from it, in which order, and what is never read.
  */
-#include "model/block.h"
+#include "system/block.h"
 
 #include <errno.h>
 #include <string.h>
 
-#include "ground/units.h"
+#include "system/units.h"
 #include "tests/unit/fake-kernel.h"
 
 typedef struct {

@@ -5,8 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "outside/bus-access.h"
-#include "outside/bus.h"
+#include "os/bus-access.h"
+#include "os/bus.h"
 #include "private-bus.h"
 
 #define NAME "org.memplug.Test"
@@ -64,8 +64,7 @@ static int on_open(sd_bus *connection, gpointer user_data)
 {
     int r = sd_bus_add_object_vtable(connection, NULL, PATH, NAME, service_vtable, user_data);
 
-    return r < 0 ? r
-                 : sd_bus_add_filter(connection, NULL, on_any, user_data);
+    return r < 0 ? r : sd_bus_add_filter(connection, NULL, on_any, user_data);
 }
 
 static void on_close(G_GNUC_UNUSED sd_bus *connection, gpointer user_data)
@@ -144,13 +143,14 @@ static void polkit_start(Polkit *polkit, PrivateBus *bus)
 {
     *polkit = (Polkit){.asked = g_ptr_array_new()};
     polkit->connection = private_bus_connect(bus, FALSE);
-    g_assert_cmpint(sd_bus_add_object_vtable(polkit->connection, NULL,
-                                             "/org/freedesktop/PolicyKit1/Authority",
-                                             "org.freedesktop.PolicyKit1.Authority",
-                                             polkit_vtable, polkit), >=, 0);
+    g_assert_cmpint(
+        sd_bus_add_object_vtable(polkit->connection, NULL, "/org/freedesktop/PolicyKit1/Authority",
+                                 "org.freedesktop.PolicyKit1.Authority", polkit_vtable, polkit),
+        >=, 0);
     g_assert_cmpint(sd_bus_request_name_async(polkit->connection, NULL,
                                               "org.freedesktop.PolicyKit1", 0, on_polkit_name,
-                                              polkit), >=, 0);
+                                              polkit),
+                    >=, 0);
     private_bus_wait(&polkit->is_there);
 }
 
@@ -183,8 +183,9 @@ static int on_reply(sd_bus_message *reply, void *user_data, G_GNUC_UNUSED sd_bus
 static void request_send(Request *request, sd_bus *client)
 {
     *request = (Request){.is_done = FALSE};
-    g_assert_cmpint(sd_bus_call_method_async(client, NULL, NAME, PATH, NAME, "Do", on_reply,
-                                             request, NULL), >=, 0);
+    g_assert_cmpint(
+        sd_bus_call_method_async(client, NULL, NAME, PATH, NAME, "Do", on_reply, request, NULL), >=,
+        0);
 }
 
 static void request_expect(Request *request, const char *error)

@@ -54,8 +54,18 @@ static char *round_trip(const char *json, GError **error)
 static void test_round_trip(void)
 {
     static const char *const values[] = {
-        "{}", "[]", "true", "false", "0", "-1", "9223372036854775807", "-9223372036854775808",
-        "1.5", "\"\"", "\"a \\\"quoted\\\" \\\\ word\"", "[1,\"two\",[3],{\"four\":[]}]",
+        "{}",
+        "[]",
+        "true",
+        "false",
+        "0",
+        "-1",
+        "9223372036854775807",
+        "-9223372036854775808",
+        "1.5",
+        "\"\"",
+        "\"a \\\"quoted\\\" \\\\ word\"",
+        "[1,\"two\",[3],{\"four\":[]}]",
         "{\"job\":1,\"state\":\"ready\",\"devices\":[{\"id\":\"slot0\",\"reasons\":[]}]}"};
 
     for (guint i = 0; i < G_N_ELEMENTS(values); i++) {
@@ -113,8 +123,8 @@ static void test_foreign_types(void)
     sd_bus_unref(bus);
 }
 
-static void expect_refused(sd_bus *bus, sd_bus_message *message, guint max_values,
-                           gsize max_bytes, const char *word)
+static void expect_refused(sd_bus *bus, sd_bus_message *message, guint max_values, gsize max_bytes,
+                           const char *word)
 {
     g_autoptr(GError) error = NULL;
 

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "fake-kernel.h"
-#include "outside/executor.h"
+#include "os/executor.h"
 
 #define RESULTS_MAX 8
 
@@ -126,7 +126,8 @@ static void test_one_at_a_time_and_soon_first(Fixture *fixture, G_GNUC_UNUSED gc
     g_assert_true(g_str_has_suffix(writes[2].path, "memory41/state"));
 }
 
-/* A worker in an offline that never ends is freed by a signal; the steps behind it are not begun. */
+/* A worker in an offline that never ends is freed by a signal; the steps behind it are not begun.
+ */
 static void test_cancel_running(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
 {
     Result online = {.n = 0}, result = {.n = 0};

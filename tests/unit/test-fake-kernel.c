@@ -10,8 +10,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "ground/units.h"
-#include "model/block.h"
+#include "system/block.h"
+#include "system/units.h"
 
 #define FLAG_DIR "sys/firmware/acpi/hotplug/memory"
 

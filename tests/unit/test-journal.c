@@ -1,13 +1,13 @@
 /*
- * The journal's file: every field comes back, and nothing that a stranger may have written is believed
- * or does harm.
+ * The journal's file: every field comes back, and nothing that a stranger may have written is
+ * believed or does harm.
  */
 #include <gio/gio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "outside/journal.h"
+#include "os/journal.h"
 #include "temp-tree.h"
 
 static UnplugJob *make_job(guint64 id)
@@ -182,7 +182,8 @@ static void test_truncated_anywhere(void)
     }
 }
 
-/* One byte changed anywhere: it is refused, or read as something within every limit; never a crash. */
+/* One byte changed anywhere: it is refused, or read as something within every limit; never a crash.
+ */
 static void test_damaged_anywhere(void)
 {
     g_autoptr(TempTree) tree = temp_tree_new();

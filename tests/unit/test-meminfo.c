@@ -1,11 +1,11 @@
 /*
  * /proc/meminfo and /proc/zoneinfo, as two kernels write them and as none should.
  */
-#include "model/meminfo.h"
+#include "system/meminfo.h"
 
 #include <errno.h>
 
-#include "ground/units.h"
+#include "system/units.h"
 #include "tests/unit/fake-kernel.h"
 
 #define MEMINFO                                                                                    \

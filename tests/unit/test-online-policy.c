@@ -4,8 +4,8 @@
  */
 #include "decide/online-policy.h"
 #include "fake-kernel.h"
-#include "ground/units.h"
-#include "model/zone-stats.h"
+#include "system/units.h"
+#include "system/zone-stats.h"
 
 #define BLOCK_BYTES (128 * MIB)
 
@@ -18,9 +18,8 @@ typedef struct {
 
 static void add_zone(World *world, gboolean is_movable, guint64 present_bytes, guint64 free_bytes)
 {
-    ZoneStats zone = {.is_movable = is_movable,
-                      .present_bytes = present_bytes,
-                      .free_bytes = free_bytes};
+    ZoneStats zone = {
+        .is_movable = is_movable, .present_bytes = present_bytes, .free_bytes = free_bytes};
 
     g_array_append_val(world->zones, zone);
 }
@@ -58,18 +57,18 @@ static char *decide(World *world, const OnlineConfig *config)
         g_array_prepend_val(all, world->snapshot->blocks[i].index); /* any order will do */
     if (all->len > 0)
         g_array_append_val(all, world->snapshot->blocks[0].index); /* and repeats */
-    OnlineWorld online = {.snapshot = world->snapshot, .zones = world->zones,
-                          .is_numa_aware = TRUE};
-    g_autoptr(GArray) steps = online_policy_decide(config, &online, (const guint32 *)all->data,
-                                                   all->len, NULL);
+    OnlineWorld online = {
+        .snapshot = world->snapshot, .zones = world->zones, .is_numa_aware = TRUE};
+    g_autoptr(GArray) steps =
+        online_policy_decide(config, &online, (const guint32 *)all->data, all->len, NULL);
     guint32 last = 0;
     for (guint i = 0; i < steps->len; i++) {
         const OnlineStep *step = &g_array_index(steps, OnlineStep, i);
         g_assert_cmpuint(step->index, >, last);
         last = step->index;
-        g_string_append_c(letters, step->is_floor                                   ? 'f'
+        g_string_append_c(letters, step->is_floor                              ? 'f'
                                    : g_str_equal(step->verb, "online_movable") ? 'm'
-                                                                                    : 'k');
+                                                                               : 'k');
     }
     return g_string_free(letters, FALSE);
 }
@@ -116,10 +115,8 @@ static void test_floor(void)
     } table[] = {
         {ONLINE_POLICY_MOVABLE, 64, 0, "mmmm"}, /* the default is 64 MiB */
         {ONLINE_POLICY_MOVABLE, 63, 0, "ffmm"}, /* the first lifts it above the floor */
-        {ONLINE_POLICY_MOVABLE, 63, 32, "mmmm"},
-        {ONLINE_POLICY_MOVABLE, 63, 600, "ffff"},
-        {ONLINE_POLICY_AUTO, 63, 0, "ffmm"},
-        {ONLINE_POLICY_KERNEL, 63, 0, "kkkk"},
+        {ONLINE_POLICY_MOVABLE, 63, 32, "mmmm"}, {ONLINE_POLICY_MOVABLE, 63, 600, "ffff"},
+        {ONLINE_POLICY_AUTO, 63, 0, "ffmm"},     {ONLINE_POLICY_KERNEL, 63, 0, "kkkk"},
         {ONLINE_POLICY_NONE, 63, 0, ""},
     };
 
@@ -160,12 +157,9 @@ static void test_auto_whole_devices(void)
         guint64 ratio;
         const char *expected; /* 4 DIMMs: 8, 16, 2, 1 blocks; 8 blocks of early memory */
     } table[] = {
-        {100, "mmmmmmmmkkkkkkkkkkkkkkkkkkk"},
-        {99, "kkkkkkkkkkkkkkkkkkmmm"},
-        {300, "mmmmmmmmmmmmmmmmmmmmmmmmkkk"},
-        {301, "mmmmmmmmmmmmmmmmmmmmmmmmkkk"},
-        {338, "mmmmmmmmmmmmmmmmmmmmmmmmmmm"},
-        {1, "kkkkkkkkkkkkkkkkkkkkkkkkkkk"},
+        {100, "mmmmmmmmkkkkkkkkkkkkkkkkkkk"}, {99, "kkkkkkkkkkkkkkkkkkmmm"},
+        {300, "mmmmmmmmmmmmmmmmmmmmmmmmkkk"}, {301, "mmmmmmmmmmmmmmmmmmmmmmmmkkk"},
+        {338, "mmmmmmmmmmmmmmmmmmmmmmmmmmm"}, {1, "kkkkkkkkkkkkkkkkkkkkkkkkkkk"},
     };
 
     for (guint i = 0; i < G_N_ELEMENTS(table); i++) {
@@ -302,8 +296,7 @@ static void test_zoneinfo(void)
     g_assert_cmpint(movable->node, ==, 1);
     g_assert_null(zone_stats_parse("", 4096));
     g_assert_null(zone_stats_parse("Node 0, zone DMA\n  pages free  x1\n present 3\n", 4096));
-    g_assert_null(
-        zone_stats_parse("Node 0, zone DMA\n  pages free 9223372036854775807\n", 4096));
+    g_assert_null(zone_stats_parse("Node 0, zone DMA\n  pages free 9223372036854775807\n", 4096));
 }
 
 int main(int argc, char **argv)

@@ -6,17 +6,18 @@
 #include <glib/gstdio.h>
 #include <sys/stat.h>
 
+#include "engine/onliner.h"
 #include "fake-kernel.h"
-#include "ground/units.h"
+#include "system/units.h"
 #include "temp-tree.h"
-#include "wiring/onliner.h"
 
 #define BLOCK_BYTES (128 * MIB)
 #define BOOT_ID "0b4c8f0e"
 #define FLAG "sys/devices/system/memory/auto_online_blocks"
 #define PARAMETERS "sys/module/memory_hotplug/parameters/"
-#define ZONEINFO "Node 0, zone   Normal\n  pages free     200000\n        high     100\n" \
-                 "        present  262144\n"
+#define ZONEINFO                                                                                   \
+    "Node 0, zone   Normal\n  pages free     200000\n        high     100\n"                       \
+    "        present  262144\n"
 
 typedef struct {
     FakeKernel *fake;
@@ -53,9 +54,8 @@ static World *world_new(void)
     fake_kernel_add_boot(world->fake, 0, 8);
     fake_kernel_set_available(world->fake, GIB);
     fake_kernel_set_file(world->fake, "proc/zoneinfo", ZONEINFO);
-    world->config.online = (OnlineConfig){.policy = ONLINE_POLICY_MOVABLE,
-                                          .movable_ratio = ONLINE_RATIO_DEFAULT,
-                                          .rezone = TRUE};
+    world->config.online = (OnlineConfig){
+        .policy = ONLINE_POLICY_MOVABLE, .movable_ratio = ONLINE_RATIO_DEFAULT, .rezone = TRUE};
     world->config.adopt_existing = TRUE;
     return world;
 }

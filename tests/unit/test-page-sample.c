@@ -3,8 +3,8 @@
  */
 #include <string.h>
 
-#include "ground/units.h"
-#include "model/page-sample.h"
+#include "system/page-sample.h"
+#include "system/units.h"
 #include "temp-tree.h"
 
 #define PAGES_PER_BLOCK 4096 /* blocks of 16 MiB: small files */
@@ -69,11 +69,11 @@ static void tear_down(Fixture *fixture)
 static void look(Fixture *fixture, gint64 budget_usec, const guint32 *indices, guint n,
                  PageSample *samples)
 {
-    PageSampler sampler = { .io = fixture->io,
-                            .block_size_bytes = PAGES_PER_BLOCK * 4 * KIB,
-                            .page_size_bytes = 4 * KIB,
-                            .clock = fake_clock,
-                            .budget_usec = budget_usec };
+    PageSampler sampler = {.io = fixture->io,
+                           .block_size_bytes = PAGES_PER_BLOCK * 4 * KIB,
+                           .page_size_bytes = 4 * KIB,
+                           .clock = fake_clock,
+                           .budget_usec = budget_usec};
 
     page_sample_blocks(&sampler, indices, n, samples);
 }
@@ -88,7 +88,8 @@ static void test_kinds(void)
     g_assert_cmpint(page_kind(SLAB), ==, PAGE_KERNEL);
     g_assert_cmpint(page_kind(NOPAGE), ==, PAGE_ABSENT);
     g_assert_cmpint(page_kind(0), ==, PAGE_OTHER);
-    g_assert_cmpint(page_kind(0x411000), ==, PAGE_ANONYMOUS); /* the tail of a huge anonymous page */
+    g_assert_cmpint(page_kind(0x411000), ==,
+                    PAGE_ANONYMOUS); /* the tail of a huge anonymous page */
 }
 
 /* With time enough, everything is counted, exactly. */
@@ -102,7 +103,7 @@ static void test_whole(void)
     fill(&fixture, 2 * PAGES_PER_BLOCK + 3000, 96, CACHE);
     fill(&fixture, 3 * PAGES_PER_BLOCK, PAGES_PER_BLOCK, NOPAGE);
     publish(&fixture);
-    look(&fixture, G_MAXINT32, (const guint32[]){ 2, 3 }, 2, samples);
+    look(&fixture, G_MAXINT32, (const guint32[]){2, 3}, 2, samples);
 
     g_assert_cmpuint(samples[0].sampled, ==, PAGES_PER_BLOCK);
     g_assert_cmpuint(samples[0].counts[PAGE_ANONYMOUS], ==, 1000);
@@ -154,7 +155,7 @@ static void test_every_huge_page(void)
         fill(&fixture, huge * 512, 512, HUGE_IN_USE);
         publish(&fixture);
         usec_per_look = 100;
-        look(&fixture, 8 * 100 + 50, (const guint32[]){ 0 }, 1, &sample);
+        look(&fixture, 8 * 100 + 50, (const guint32[]){0}, 1, &sample);
         g_assert_cmpuint(sample.sampled, ==, 8 * 32);
         g_assert_cmpuint(page_sample_estimate(&sample, PAGE_HUGETLB_IN_USE, PAGES_PER_BLOCK), ==,
                          512);
@@ -169,12 +170,12 @@ static void test_nothing_to_read(void)
     PageSample samples[2];
 
     set_up(&fixture, 2);
-    look(&fixture, G_MAXINT32, (const guint32[]){ 0, 1 }, 2, samples);
+    look(&fixture, G_MAXINT32, (const guint32[]){0, 1}, 2, samples);
     g_assert_cmpuint(samples[0].sampled + samples[1].sampled, ==, 0);
     g_assert_cmpuint(page_sample_estimate_used(&samples[0], 77), ==, 77);
     g_assert_cmpuint(page_sample_estimate(&samples[0], PAGE_CACHE, 77), ==, 0);
     publish(&fixture);
-    look(&fixture, G_MAXINT32, (const guint32[]){ 1, 2 }, 2, samples);
+    look(&fixture, G_MAXINT32, (const guint32[]){1, 2}, 2, samples);
     g_assert_cmpuint(samples[0].sampled, ==, PAGES_PER_BLOCK);
     g_assert_cmpuint(samples[1].sampled, ==, 0);
     look(&fixture, G_MAXINT32, NULL, 0, samples);

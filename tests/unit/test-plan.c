@@ -3,7 +3,7 @@
  */
 #include "decide/plan.h"
 
-#include "ground/units.h"
+#include "system/units.h"
 
 /* Devices of these sizes in MiB, 0 ends the list; all are empty. */
 static guint make(PlanDevice *devices, const guint *sizes_mib)
@@ -11,7 +11,7 @@ static guint make(PlanDevice *devices, const guint *sizes_mib)
     guint n = 0;
 
     for (; sizes_mib[n] != 0; n++)
-        devices[n] = (PlanDevice){ .size_bytes = sizes_mib[n] * MIB };
+        devices[n] = (PlanDevice){.size_bytes = sizes_mib[n] * MIB};
     return n;
 }
 
@@ -29,7 +29,7 @@ static void assert_choice(const PlanChoice *choice, guint64 mib, const char *pos
 static void test_ovirt_documented(void)
 {
     PlanDevice devices[8];
-    guint n = make(devices, (const guint[]){ 256, 256, 128, 128, 0 });
+    guint n = make(devices, (const guint[]){256, 256, 128, 128, 0});
     g_autoptr(UnplugPlan) plan = unplug_plan(devices, n, 392 * MIB, FALSE);
 
     g_assert_cmpuint(plan->best.bytes, ==, 384 * MIB);
@@ -42,7 +42,7 @@ static void test_ovirt_documented(void)
 static void test_ovirt_greedy_is_wrong(void)
 {
     PlanDevice devices[8];
-    guint n = make(devices, (const guint[]){ 512, 384, 384, 0 });
+    guint n = make(devices, (const guint[]){512, 384, 384, 0});
     g_autoptr(UnplugPlan) plan = unplug_plan(devices, n, 768 * MIB, FALSE);
 
     assert_choice(&plan->best, 768, "1 2");
@@ -52,7 +52,7 @@ static void test_ovirt_greedy_is_wrong(void)
 static void test_emptiest_among_equals(void)
 {
     PlanDevice devices[8];
-    guint n = make(devices, (const guint[]){ 256, 256, 256, 512, 0 });
+    guint n = make(devices, (const guint[]){256, 256, 256, 512, 0});
 
     devices[0].used_pages = 70;
     devices[1].used_pages = 10;
@@ -70,7 +70,7 @@ static void test_emptiest_among_equals(void)
 static void test_allow_more(void)
 {
     PlanDevice devices[8];
-    guint n = make(devices, (const guint[]){ 256, 256, 1024, 0 });
+    guint n = make(devices, (const guint[]){256, 256, 1024, 0});
 
     g_autoptr(UnplugPlan) above = unplug_plan(devices, n, 513 * MIB, TRUE);
     assert_choice(&above->best, 1024, "2");
@@ -86,7 +86,7 @@ static void test_allow_more(void)
 
 static void test_nothing(void)
 {
-    PlanDevice device = { .size_bytes = GIB };
+    PlanDevice device = {.size_bytes = GIB};
     g_autoptr(UnplugPlan) none = unplug_plan(NULL, 0, GIB, FALSE);
     g_autoptr(UnplugPlan) small = unplug_plan(&device, 1, GIB - 1, FALSE);
     g_autoptr(UnplugPlan) zero = unplug_plan(&device, 1, 0, TRUE);
@@ -103,7 +103,7 @@ static void test_nothing(void)
 /* Sizes that have next to nothing in common are refused, not computed for minutes. */
 static void test_limit(void)
 {
-    PlanDevice devices[2] = { { .size_bytes = 128 * MIB }, { .size_bytes = 64 * 1024 * GIB } };
+    PlanDevice devices[2] = {{.size_bytes = 128 * MIB}, {.size_bytes = 64 * 1024 * GIB}};
 
     g_assert_null(unplug_plan(devices, 2, G_MAXUINT64, FALSE));
     devices[0].size_bytes = GIB; /* within */
@@ -118,7 +118,7 @@ static void test_256_devices(void)
     guint64 sum = 0, used = 0;
 
     for (guint i = 0; i < PLAN_DEVICES_MAX; i++)
-        devices[i] = (PlanDevice){ .size_bytes = (1 + i % 61) * 128 * MIB, .used_pages = i * 31 };
+        devices[i] = (PlanDevice){.size_bytes = (1 + i % 61) * 128 * MIB, .used_pages = i * 31};
     g_autoptr(UnplugPlan) plan = unplug_plan(devices, PLAN_DEVICES_MAX, 400 * GIB, FALSE);
 
     g_assert_cmpuint(plan->best.bytes, ==, 400 * GIB);
@@ -148,7 +148,7 @@ static gboolean is_cheaper(const Subset *a, const Subset *b)
 
 static Subset sum_up(const PlanDevice *devices, const guint *positions, guint n)
 {
-    Subset subset = { .is_found = TRUE, .n_devices = n };
+    Subset subset = {.is_found = TRUE, .n_devices = n};
 
     for (guint i = 0; i < n; i++) {
         subset.bytes += devices[positions[i]].size_bytes;
@@ -161,7 +161,7 @@ static Subset sum_up(const PlanDevice *devices, const guint *positions, guint n)
 static void brute_force(const PlanDevice *devices, guint n, guint64 wanted, Subset *below,
                         Subset *above)
 {
-    *below = *above = (Subset){ .is_found = FALSE };
+    *below = *above = (Subset){.is_found = FALSE};
     for (guint mask = 0; mask < 1u << n; mask++) {
         guint positions[12], n_taken = 0;
 
@@ -171,7 +171,8 @@ static void brute_force(const PlanDevice *devices, guint n, guint64 wanted, Subs
         }
         Subset subset = sum_up(devices, positions, n_taken);
         Subset *best = subset.bytes <= wanted ? below : above;
-        gboolean is_closer = best == below ? subset.bytes > best->bytes : subset.bytes < best->bytes;
+        gboolean is_closer =
+            best == below ? subset.bytes > best->bytes : subset.bytes < best->bytes;
         if (!best->is_found || is_closer ||
             (subset.bytes == best->bytes && is_cheaper(&subset, best)))
             *best = subset;

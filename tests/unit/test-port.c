@@ -1,8 +1,7 @@
 /*
  * The port: what it does where there is something at its path that cannot be talked to.
  */
-#include "outside/port.h"
-
+#include "os/port.h"
 
 #include "temp-tree.h"
 

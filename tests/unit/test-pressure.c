@@ -1,9 +1,9 @@
 /*
  * Nodes, overcommit and balloon, from files of a temporary root.
  */
-#include "ground/units.h"
-#include "model/balloon.h"
-#include "model/pressure.h"
+#include "system/balloon.h"
+#include "system/pressure.h"
+#include "system/units.h"
 #include "temp-tree.h"
 
 static void test_nodes(void)
@@ -60,8 +60,9 @@ static void test_balloon(void)
     g_autoptr(AttrIo) io = attr_io_open(tree->root, ATTR_READ_ONLY, NULL);
 
     g_assert_cmpuint(balloon_held_bytes(io, 4 * KIB), ==, 0);
-    temp_tree_write(tree, "proc/vmstat",
-                    "nr_free_pages 5\nballoon_inflate 300\nballoon_deflate 44\nballoon_migrate 9\n");
+    temp_tree_write(
+        tree, "proc/vmstat",
+        "nr_free_pages 5\nballoon_inflate 300\nballoon_deflate 44\nballoon_migrate 9\n");
     g_assert_cmpuint(balloon_held_bytes(io, 4 * KIB), ==, 256 * 4 * KIB);
     temp_tree_write(tree, "proc/vmstat", "balloon_inflate 300\nballoon_deflate 300\n");
     g_assert_cmpuint(balloon_held_bytes(io, 4 * KIB), ==, 0);

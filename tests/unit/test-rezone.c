@@ -1,12 +1,13 @@
 /*
  * The rezone state machine: what it must never do, on a fake clock, in a made-up world with random
- * blocks that go offline at once, refuse, hang, vanish, or do not come back; and the finder's table.
+ * blocks that go offline at once, refuse, hang, vanish, or do not come back; and the finder's
+ * table.
  */
 #include <errno.h>
 
 #include "decide/rezone.h"
 #include "fake-kernel.h"
-#include "ground/units.h"
+#include "system/units.h"
 
 #define N_BLOCKS 6
 #define N_SEEDS 2000
@@ -159,8 +160,8 @@ static World world_new(guint32 seed)
 
     for (guint i = 0; i < N_BLOCKS; i++)
         world.blocks[i] = (FakeBlock){.truth = TRUTH_ONLINE_KERNEL,
-                                  .mood = (Mood)g_rand_int_range(world.rand, 0, N_MOODS),
-                                  .refusals = (guint)g_rand_int_range(world.rand, 1, 9)};
+                                      .mood = (Mood)g_rand_int_range(world.rand, 0, N_MOODS),
+                                      .refusals = (guint)g_rand_int_range(world.rand, 1, 9)};
     return world;
 }
 
@@ -243,7 +244,7 @@ static void test_find(void)
         OnlinePolicy policy;
         gboolean rezone;
         MarkWant want;
-        const char *zone; /* of the DIMM's block */
+        const char *zone;     /* of the DIMM's block */
         const char *expected; /* what becomes of it: "", "movable", "kernel" */
     } table[] = {
         {ONLINE_POLICY_MOVABLE, TRUE, MARK_WANT_POLICY, "Normal", "movable"},
@@ -304,8 +305,9 @@ static void test_marks(void)
     block_marks_forget_wants(again);
     g_assert_cmpint(block_marks_want(again, 40, 77), ==, MARK_WANT_POLICY);
 
-    static const char *const bad[] = {"40", "40 77 1", "40 77 2 0\n", "40 77 1 3\n", "40 77 1 0",
-                                      "4294967296 1 1 1\n", "x 77 1 1\n", "40 77 1 0 5\n"};
+    static const char *const bad[] = {"40",          "40 77 1",      "40 77 2 0\n",
+                                      "40 77 1 3\n", "40 77 1 0",    "4294967296 1 1 1\n",
+                                      "x 77 1 1\n",  "40 77 1 0 5\n"};
     for (guint i = 0; i < G_N_ELEMENTS(bad); i++)
         g_assert_null(block_marks_parse(bad[i]));
 }

@@ -3,7 +3,7 @@
  */
 #include <string.h>
 
-#include "outside/settings.h"
+#include "os/settings.h"
 #include "temp-tree.h"
 
 static char *path_in(const TempTree *tree, const char *name)

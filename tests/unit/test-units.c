@@ -1,7 +1,7 @@
 /*
  * Sizes for people.
  */
-#include "ground/units.h"
+#include "system/units.h"
 
 static void check(guint64 bytes, const char *expected)
 {

@@ -51,13 +51,13 @@ static void test_slow_rollback_is_told(void)
 /* The host took one of two devices, and the lease ends: expired, but that one is unplugged. */
 static void test_lease_half_ejected(void)
 {
-    static const char names[2][DEVICE_ID_MAX] = { "slot1", "slot2" };
-    JobBlock blocks[] = { { 8, 1008, 0, JOB_BLOCK_ONLINE }, { 9, 1009, 1, JOB_BLOCK_ONLINE } };
-    UnplugEvent event = { .kind = UNPLUG_CHECKED, .job = 1 };
+    static const char names[2][DEVICE_ID_MAX] = {"slot1", "slot2"};
+    JobBlock blocks[] = {{8, 1008, 0, JOB_BLOCK_ONLINE}, {9, 1009, 1, JOB_BLOCK_ONLINE}};
+    UnplugEvent event = {.kind = UNPLUG_CHECKED, .job = 1};
     g_autoptr(Bench) bench = bench_new();
 
     submit(bench, 1);
-    event.checked = (UnplugChecked){ NULL, names, 2, blocks, 2, BLOCK_BYTES, RESERVE_BYTES, 20000 };
+    event.checked = (UnplugChecked){NULL, names, 2, blocks, 2, BLOCK_BYTES, RESERVE_BYTES, 20000};
     feed(bench, &event);
     journal_all(bench);
     worker_done(bench, 1, 8, "o", 0);
@@ -167,8 +167,7 @@ static void test_identities(void)
     expect(bench, "");
     look_inode(bench, 8, 2008, 'm'); /* a new DIMM at the old address */
     expect(bench, "");
-    g_assert_cmpint(g_array_index(job_of(bench, 1)->blocks, JobBlock, 0).phase, ==,
-                    JOB_BLOCK_GONE);
+    g_assert_cmpint(g_array_index(job_of(bench, 1)->blocks, JobBlock, 0).phase, ==, JOB_BLOCK_GONE);
     look_inode(bench, 9, 0, 'g');
     expect(bench, "journal; 1 unplugged; timer off");
     g_assert_null(unplug_machine_owner(bench->machine, 8, 1008));
@@ -176,7 +175,7 @@ static void test_identities(void)
 
 static void test_rollback_retries(void)
 {
-    static const gint64 pauses_ms[] = { 50, 100, 200, 400, 800, 1600, 3200, 5000, 5000 };
+    static const gint64 pauses_ms[] = {50, 100, 200, 400, 800, 1600, 3200, 5000, 5000};
     g_autoptr(Bench) bench = bench_new();
     const Reason *reason;
 
@@ -212,8 +211,8 @@ static void test_rollback_retries(void)
 
 static void test_barrier_error(void)
 {
-    BlockReport still = { 8, 1008, TRUTH_OFFLINE, 0 };
-    UnplugEvent event = { .kind = UNPLUG_WORKER_DONE, .job = 1 };
+    BlockReport still = {8, 1008, TRUTH_OFFLINE, 0};
+    UnplugEvent event = {.kind = UNPLUG_WORKER_DONE, .job = 1};
     g_autoptr(Bench) bench = bench_new();
     const Reason *reason;
 

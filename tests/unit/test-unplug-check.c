@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "decide/reason.h"
-#include "ground/units.h"
+#include "system/units.h"
 #include "tests/unit/fake-kernel.h"
 
 #define BS (128 * MIB)

@@ -4,7 +4,7 @@
 #include "decide/reason.h"
 #include "decide/unplug-check.h"
 #include "fake-kernel.h"
-#include "ground/units.h"
+#include "system/units.h"
 
 #define BLOCK_BYTES (128 * MIB)
 #define DIMM_BYTES (8 * BLOCK_BYTES)
@@ -21,7 +21,7 @@ typedef struct {
 /* A DIMM of 1 GiB in slot 0, all online as movable, and memory enough. */
 static void set_up(Fixture *fixture)
 {
-    *fixture = (Fixture){ .fake = fake_kernel_new(BLOCK_BYTES) };
+    *fixture = (Fixture){.fake = fake_kernel_new(BLOCK_BYTES)};
     fake_kernel_add_boot(fixture->fake, 0, 8);
     fake_kernel_add_dimm(fixture->fake, 0, 32, 8);
     for (guint i = 32; i < 40; i++)
@@ -29,17 +29,17 @@ static void set_up(Fixture *fixture)
     fixture->io = fake_kernel_io(fixture->fake);
     fixture->snapshot = snapshot_scan(fixture->io, NULL);
     g_assert_nonnull(fixture->snapshot);
-    fixture->meminfo = (Meminfo){ .total_bytes = 2 * GIB,
-                                  .available_bytes = 3 * GIB / 2,
-                                  .free_bytes = 3 * GIB / 2,
-                                  .commit_limit_bytes = GIB,
-                                  .committed_bytes = GIB / 4,
-                                  .hugepage_size_bytes = 2 * MIB };
-    fixture->selector = (DeviceSelector){ .kind = SELECT_SLOT };
-    fixture->input = (UnplugCheckInput){ .snapshot = fixture->snapshot,
-                                         .meminfo = &fixture->meminfo,
-                                         .selectors = &fixture->selector,
-                                         .n_selectors = 1 };
+    fixture->meminfo = (Meminfo){.total_bytes = 2 * GIB,
+                                 .available_bytes = 3 * GIB / 2,
+                                 .free_bytes = 3 * GIB / 2,
+                                 .commit_limit_bytes = GIB,
+                                 .committed_bytes = GIB / 4,
+                                 .hugepage_size_bytes = 2 * MIB};
+    fixture->selector = (DeviceSelector){.kind = SELECT_SLOT};
+    fixture->input = (UnplugCheckInput){.snapshot = fixture->snapshot,
+                                        .meminfo = &fixture->meminfo,
+                                        .selectors = &fixture->selector,
+                                        .n_selectors = 1};
 }
 
 static void tear_down(Fixture *fixture)
@@ -93,9 +93,9 @@ static void test_available(void)
 static void test_nodes(void)
 {
     Fixture fixture;
-    NodeMeminfo nodes[] = { { .node = 0, .total_bytes = 2 * GIB, .free_bytes = GIB / 2 },
-                            { .node = 1, .total_bytes = 2 * GIB, .free_bytes = GIB / 2,
-                              .reclaimable_bytes = GIB / 2 } };
+    NodeMeminfo nodes[] = {
+        {.node = 0, .total_bytes = 2 * GIB, .free_bytes = GIB / 2},
+        {.node = 1, .total_bytes = 2 * GIB, .free_bytes = GIB / 2, .reclaimable_bytes = GIB / 2}};
     g_autoptr(GArray) array = g_array_new(FALSE, FALSE, sizeof(NodeMeminfo));
 
     set_up(&fixture);
@@ -121,9 +121,8 @@ static void test_commit_limit(void)
     set_up(&fixture);
     fixture.meminfo.committed_bytes = GIB; /* right at the limit */
     g_autoptr(UnplugVerdict) lenient = check(&fixture, REASON_COUNT, 0);
-    fixture.input.overcommit = (Overcommit){ .is_strict = TRUE, .ratio_percent = 50 };
-    g_autoptr(UnplugVerdict) strict =
-        check(&fixture, REASON_LOW_MEMORY, DIMM_BYTES / 100 * 50);
+    fixture.input.overcommit = (Overcommit){.is_strict = TRUE, .ratio_percent = 50};
+    g_autoptr(UnplugVerdict) strict = check(&fixture, REASON_LOW_MEMORY, DIMM_BYTES / 100 * 50);
     fixture.meminfo.committed_bytes = GIB / 2;
     g_autoptr(UnplugVerdict) fits = check(&fixture, REASON_COUNT, 0);
     fixture.meminfo.committed_bytes = GIB;
@@ -179,15 +178,16 @@ static void test_every_reason(void)
     fixture.meminfo.free_bytes = 0;
     fixture.input.hugetlb_in_use_bytes = 2 * MIB;
     fixture.input.balloon_bytes = MIB;
-    fixture.input.overcommit = (Overcommit){ .is_strict = TRUE, .ratio_percent = 100 };
+    fixture.input.overcommit = (Overcommit){.is_strict = TRUE, .ratio_percent = 100};
     g_autoptr(UnplugVerdict) verdict = unplug_check(&fixture.input);
     guint seen = 0;
 
     for (guint i = 0; i < verdict->reasons->len; i++)
         seen |= 1u << ((const Reason *)verdict->reasons->pdata[i])->code;
-    g_assert_cmpuint(seen, ==, 1u << REASON_NOT_MOVABLE | 1u << REASON_GOING_OFFLINE |
-                                   1u << REASON_LOW_MEMORY | 1u << REASON_HUGEPAGES |
-                                   1u << REASON_BALLOON_ACTIVE);
+    g_assert_cmpuint(seen, ==,
+                     1u << REASON_NOT_MOVABLE | 1u << REASON_GOING_OFFLINE |
+                         1u << REASON_LOW_MEMORY | 1u << REASON_HUGEPAGES |
+                         1u << REASON_BALLOON_ACTIVE);
     g_assert_cmpuint(verdict->reasons->len, ==, 6); /* two are low-memory */
     g_assert_false(verdict->can_prepare);
     tear_down(&fixture);

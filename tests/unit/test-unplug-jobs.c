@@ -25,10 +25,11 @@ static void test_names(void)
 static void test_odd_checks(void)
 {
     g_autoptr(Bench) bench = bench_new();
-    static const char names[1][DEVICE_ID_MAX] = { "slot7" };
-    JobBlock blocks[] = { { 8, 1008, 0, JOB_BLOCK_ONLINE }, { 8, 1008, 0, JOB_BLOCK_ONLINE },
-                          { 9, 1009, 1, JOB_BLOCK_ONLINE } };
-    UnplugEvent event = { .kind = UNPLUG_CHECKED, .job = 2 };
+    static const char names[1][DEVICE_ID_MAX] = {"slot7"};
+    JobBlock blocks[] = {{8, 1008, 0, JOB_BLOCK_ONLINE},
+                         {8, 1008, 0, JOB_BLOCK_ONLINE},
+                         {9, 1009, 1, JOB_BLOCK_ONLINE}};
+    UnplugEvent event = {.kind = UNPLUG_CHECKED, .job = 2};
 
     submit(bench, 7);
     checked(bench, 1, 8, "", NULL);
@@ -37,7 +38,7 @@ static void test_odd_checks(void)
 
     /* a device that was named twice; a block of no device */
     submit(bench, 7);
-    event.checked = (UnplugChecked){ NULL, names, 1, blocks, 3, BLOCK_BYTES, RESERVE_BYTES, 20000 };
+    event.checked = (UnplugChecked){NULL, names, 1, blocks, 3, BLOCK_BYTES, RESERVE_BYTES, 20000};
     feed(bench, &event);
     expect_state(bench, 2, "offlining");
     g_assert_cmpuint(job_of(bench, 2)->blocks->len, ==, 1);

@@ -25,11 +25,11 @@ static guint64 n_crashes;
 
 static void submit(World *world)
 {
-    static const guint64 timeouts_ms[] = { 0, 800, 6000, 30000, G_MAXUINT64 };
-    static const guint64 leases_ms[] = { 0, 500, 5000, 60000, G_MAXUINT64 };
-    static const char *const keys[] = { NULL, NULL, NULL, "a", "b" };
-    DeviceSelector selectors[2] = { { .kind = SELECT_SLOT }, { .kind = SELECT_SLOT } };
-    UnplugEvent event = { .kind = UNPLUG_SUBMIT };
+    static const guint64 timeouts_ms[] = {0, 800, 6000, 30000, G_MAXUINT64};
+    static const guint64 leases_ms[] = {0, 500, 5000, 60000, G_MAXUINT64};
+    static const char *const keys[] = {NULL, NULL, NULL, "a", "b"};
+    DeviceSelector selectors[2] = {{.kind = SELECT_SLOT}, {.kind = SELECT_SLOT}};
+    UnplugEvent event = {.kind = UNPLUG_SUBMIT};
     guint64 next_id = unplug_machine_next_job_id(world->machine);
     guint64 id = 0;
     UnplugResult result;
@@ -53,17 +53,19 @@ static void submit(World *world)
 static void cancel(World *world)
 {
     guint64 next_id = unplug_machine_next_job_id(world->machine);
-    UnplugEvent event = { .kind = UNPLUG_CANCEL };
+    UnplugEvent event = {.kind = UNPLUG_CANCEL};
 
     event.job = next_id - pick(world, MIN(next_id, 5));
-    CHECK(world, (unplug_machine_find(world->machine, event.job) == NULL) ==
-          (feed(world, &event, NULL) == UNPLUG_NO_SUCH_JOB), "cancel of no job");
+    CHECK(world,
+          (unplug_machine_find(world->machine, event.job) == NULL) ==
+              (feed(world, &event, NULL) == UNPLUG_NO_SUCH_JOB),
+          "cancel of no job");
 }
 
 static void end_work(World *world)
 {
     BlockReport reports[N_BLOCKS];
-    UnplugEvent event = { .kind = UNPLUG_WORKER_DONE, .job = world->worker.job };
+    UnplugEvent event = {.kind = UNPLUG_WORKER_DONE, .job = world->worker.job};
 
     event.blocks.barrier_error = chance(world, 2) ? EIO : 0;
     event.blocks.n_reports = end_worker(world, reports);
@@ -73,7 +75,7 @@ static void end_work(World *world)
 
 static void tick(World *world)
 {
-    UnplugEvent event = { .kind = UNPLUG_TICK };
+    UnplugEvent event = {.kind = UNPLUG_TICK};
 
     world->timer_usec = 0;
     feed(world, &event, NULL);
@@ -141,12 +143,14 @@ static void crash(World *world)
               "job %" G_GUINT64_FORMAT " cannot be restored", job->id);
         CHECK(world, !unplug_machine_restore(world->machine, job), "restored twice");
     }
-    CHECK(world, world->journal->len == 0 ||
-          unplug_machine_next_job_id(world->machine) == world->journal_next_id, "ids repeat");
+    CHECK(world,
+          world->journal->len == 0 ||
+              unplug_machine_next_job_id(world->machine) == world->journal_next_id,
+          "ids repeat");
     watch_restored(world);
     world->now_usec += pick(world, 3000000);
     settle(world);
-    seen = (UnplugWorld){ world->now_usec, available_bytes(world) };
+    seen = (UnplugWorld){world->now_usec, available_bytes(world)};
     unplug_machine_resume(world->machine, &seen, actions);
     carry_out_all(world, actions);
     for (guint i = 0; i < 3 && chance(world, 30); i++) /* before the first look */
@@ -155,7 +159,7 @@ static void crash(World *world)
 
 static void stop(World *world)
 {
-    UnplugEvent event = { .kind = UNPLUG_STOP };
+    UnplugEvent event = {.kind = UNPLUG_STOP};
 
     world->is_stopping = TRUE;
     feed(world, &event, NULL);
@@ -242,7 +246,7 @@ static void make_friendly(World *world)
 
 static void play(guint32 seed)
 {
-    World world = { .seed = seed, .now_usec = 1 + seed % 1000, .next_inode = 100 };
+    World world = {.seed = seed, .now_usec = 1 + seed % 1000, .next_inode = 100};
 
     world.rand = g_rand_new_with_seed(seed);
     world.machine = unplug_machine_new(1);
@@ -278,8 +282,8 @@ static void test_promises(void)
         for (guint to = 0; to <= JOB_EXPIRED; to++) {
             if (!allowed[from][to])
                 continue;
-            g_test_message("%s -> %s: %" G_GUINT64_FORMAT, job_state_name(from),
-                           job_state_name(to), transitions[from][to]);
+            g_test_message("%s -> %s: %" G_GUINT64_FORMAT, job_state_name(from), job_state_name(to),
+                           transitions[from][to]);
             if (n_seeds == N_SEEDS)
                 g_assert_cmpuint(transitions[from][to], >, 0);
         }

@@ -7,10 +7,11 @@
 /* A sound job 5 with the blocks 8, 9 and 10: ONLINE, OFFLINED, WAS_OFFLINE. */
 static UnplugJob *journaled_job(JobState state)
 {
-    DeviceSelector selector = { .kind = SELECT_SLOT, .slot = 7 };
-    JobBlock blocks[] = { { 8, 1008, 0, JOB_BLOCK_ONLINE }, { 9, 1009, 0, JOB_BLOCK_OFFLINED },
-                          { 10, 1010, 0, JOB_BLOCK_WAS_OFFLINE } };
-    JobDevice device = { .id = "slot7" };
+    DeviceSelector selector = {.kind = SELECT_SLOT, .slot = 7};
+    JobBlock blocks[] = {{8, 1008, 0, JOB_BLOCK_ONLINE},
+                         {9, 1009, 0, JOB_BLOCK_OFFLINED},
+                         {10, 1010, 0, JOB_BLOCK_WAS_OFFLINE}};
+    JobDevice device = {.id = "slot7"};
     UnplugJob job = {
         .id = 5,
         .state = state,
@@ -317,9 +318,9 @@ static void spoil_block_size(UnplugJob *job)
 
 static void test_unsound(void)
 {
-    static const SpoilFunc spoils[] = { spoil_id,     spoil_id_high,  spoil_state,  spoil_key,
-                                        spoil_selectors, spoil_selector, spoil_device, spoil_phase,
-                                        spoil_twice,  spoil_blocks,   spoil_block_size };
+    static const SpoilFunc spoils[] = {
+        spoil_id,     spoil_id_high, spoil_state, spoil_key,    spoil_selectors, spoil_selector,
+        spoil_device, spoil_phase,   spoil_twice, spoil_blocks, spoil_block_size};
     g_autoptr(Bench) bench = bench_new();
 
     for (guint i = 0; i < G_N_ELEMENTS(spoils); i++) {
@@ -353,7 +354,7 @@ static void test_mended(void)
 {
     g_autoptr(Bench) bench = bench_new();
     g_autoptr(UnplugJob) job = journaled_job(JOB_ROLLING_BACK);
-    UnplugJob bare = { .id = 9, .state = JOB_QUEUED, .n_selectors = 1 };
+    UnplugJob bare = {.id = 9, .state = JOB_QUEUED, .n_selectors = 1};
     Reason *reason = reason_new(REASON_ERROR, "slot7", 8, EIO, "to be spoiled");
 
     reason->code = REASON_COUNT;

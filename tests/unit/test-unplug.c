@@ -163,7 +163,7 @@ static void test_attempt_end(void)
 
 static void test_pauses(void)
 {
-    static const gint64 pauses_ms[] = { 50, 100, 200, 400, 800, 1600, 2000, 2000 };
+    static const gint64 pauses_ms[] = {50, 100, 200, 400, 800, 1600, 2000, 2000};
     g_autoptr(Bench) bench = bench_new();
 
     bring_to_offlining(bench, 7, 8, "m");
@@ -185,13 +185,13 @@ static void test_deadline(void)
         int error;
         const char *codes;
     } rows[] = {
-        { EBUSY, "timeout busy-pages:8:16" },
-        { EAGAIN, "timeout busy-pages:8:11" },
-        { EINTR, "timeout interrupted:8:4" },
-        { ENOMEM, "timeout low-memory:8:12" },
-        { EIO, "timeout error:8:5" },
-        { 0, "timeout onlined-elsewhere:8:0" },
-        { ECANCELED, "timeout" },
+        {EBUSY, "timeout busy-pages:8:16"},
+        {EAGAIN, "timeout busy-pages:8:11"},
+        {EINTR, "timeout interrupted:8:4"},
+        {ENOMEM, "timeout low-memory:8:12"},
+        {EIO, "timeout error:8:5"},
+        {0, "timeout onlined-elsewhere:8:0"},
+        {ECANCELED, "timeout"},
     };
 
     for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {

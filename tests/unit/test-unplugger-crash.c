@@ -1,6 +1,6 @@
 /*
- * SIGKILL at every write boundary of a job's whole life, and journals that cannot be believed: no block
- * is ever left offline without a job.
+ * SIGKILL at every write boundary of a job's whole life, and journals that cannot be believed: no
+ * block is ever left offline without a job.
  */
 #include <string.h>
 
@@ -21,13 +21,12 @@ static void assert_owned(World *world)
 
     for (guint32 i = WORLD_FIRST; i < WORLD_FIRST + WORLD_COUNT; i++) {
         if (g_strcmp0(fake_kernel_state(world->fake, i), "online") != 0)
-            g_assert_nonnull(
-                unplug_machine_owner(machine, i, fake_kernel_inode(world->fake, i)));
+            g_assert_nonnull(unplug_machine_owner(machine, i, fake_kernel_inode(world->fake, i)));
     }
 }
 
-/* Lets the job live (prepare, ready, cancel) until N_WRITES writes were begun or it has ended. Returns
- * FALSE if it has ended. */
+/* Lets the job live (prepare, ready, cancel) until N_WRITES writes were begun or it has ended.
+ * Returns FALSE if it has ended. */
 static gboolean live(World *world, guint64 id, guint n_writes)
 {
     while (count_writes(world) < n_writes) {
@@ -43,8 +42,8 @@ static gboolean live(World *world, guint64 id, guint n_writes)
     return TRUE;
 }
 
-/* The writes of a job that is prepared and cancelled: 8 blocks, the barrier, 8 blocks, the barrier. The
- * daemon dies as each of them is begun, and again a while into it. */
+/* The writes of a job that is prepared and cancelled: 8 blocks, the barrier, 8 blocks, the barrier.
+ * The daemon dies as each of them is begun, and again a while into it. */
 static void kill_at_every_write(World *world, gulong pause_usec)
 {
     guint n_kills = 0;
@@ -208,7 +207,8 @@ static void test_lost_journal(World *world, G_GNUC_UNUSED gconstpointer data)
                 "\"jobs\": [7]}");
 }
 
-/* A daemon that died behind the barrier, and its journal too: the kernel must not refuse for ever. */
+/* A daemon that died behind the barrier, and its journal too: the kernel must not refuse for ever.
+ */
 static void test_lost_journal_and_flag(World *world, G_GNUC_UNUSED gconstpointer data)
 {
     g_autoptr(AttrIo) io = fake_kernel_io(world->fake);
@@ -252,7 +252,8 @@ static void test_half_a_journal(World *world, G_GNUC_UNUSED gconstpointer data)
     char *selectors = strstr(text, "\"selectors\":[");
     g_assert_nonnull(selectors);
     char *end = strchr(selectors, ']');
-    g_autoptr(GString) without = g_string_new_len(text, selectors + strlen("\"selectors\":[") - text);
+    g_autoptr(GString) without =
+        g_string_new_len(text, selectors + strlen("\"selectors\":[") - text);
     g_string_append(without, end);
     temp_tree_write(world->tree, JOURNAL_FILE, without->str);
     expect_warning();
@@ -279,7 +280,8 @@ static void test_journal_of_another_boot(World *world, G_GNUC_UNUSED gconstpoint
     g_assert_cmpuint(count_writes(world), ==, 0);
 }
 
-/* The killed daemon's worker slept behind an eject, and its 0 comes when the next daemon has looked. */
+/* The killed daemon's worker slept behind an eject, and its 0 comes when the next daemon has
+ * looked. */
 static void test_late_worker(World *world, G_GNUC_UNUSED gconstpointer data)
 {
     world_kill_daemon(world);
@@ -287,8 +289,8 @@ static void test_late_worker(World *world, G_GNUC_UNUSED gconstpointer data)
                     "{\"format\": 1, \"boot-id\": \"b\", \"next-job-id\": 2, \"eject-enabled\": 1, "
                     "\"jobs\": []}");
     world_start_daemon(world);
-    g_assert_cmpint(attr_write(world->io, "sys/firmware/acpi/hotplug/memory", 0, "enabled", "0"), ==,
-                    0);
+    g_assert_cmpint(attr_write(world->io, "sys/firmware/acpi/hotplug/memory", 0, "enabled", "0"),
+                    ==, 0);
     while (executor_is_busy(world->executor))
         g_main_context_iteration(NULL, TRUE);
     g_assert_cmpint(fake_kernel_hotplug_flag(world->fake), ==, 1);

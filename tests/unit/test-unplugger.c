@@ -1,5 +1,6 @@
 /*
- * The unplugger against the fake kernel: each way in which a job can end, and a daemon that is killed.
+ * The unplugger against the fake kernel: each way in which a job can end, and a daemon that is
+ * killed.
  */
 #include <errno.h>
 #include <string.h>
@@ -19,8 +20,8 @@ static void test_ready_and_unplugged(World *world, G_GNUC_UNUSED gconstpointer d
     g_assert_cmpint(fake_kernel_hotplug_flag(world->fake), ==, 1);
 }
 
-/* A prepare that fails at its deadline, after block BAD was tried. On a machine that is busy itself the
- * deadline may come before that: then there is another, with more time. Returns its id. */
+/* A prepare that fails at its deadline, after block BAD was tried. On a machine that is busy itself
+ * the deadline may come before that: then there is another, with more time. Returns its id. */
 static guint64 fail_at(World *world, guint32 bad)
 {
     guint64 id = 0;
@@ -131,7 +132,8 @@ static void test_stop_rolls_back(World *world, G_GNUC_UNUSED gconstpointer data)
     g_assert_cmpint(world_job(world, id)->state, ==, JOB_FAILED);
 }
 
-/* SIGKILL after any number of blocks: the next daemon finishes the job, and the one after a lease. */
+/* SIGKILL after any number of blocks: the next daemon finishes the job, and the one after a lease.
+ */
 static void test_killed_after_every_block(World *world, G_GNUC_UNUSED gconstpointer data)
 {
     for (guint n = 0; n <= WORLD_COUNT; n++) {
@@ -164,8 +166,8 @@ static void test_new_dimm_at_old_address(World *world, G_GNUC_UNUSED gconstpoint
     g_assert_cmpuint(world_count_state(world, "offline"), ==, WORLD_COUNT);
 }
 
-/* Killed between the barrier's two writes: the journal holds what the kernel's flag was, and the next
- * daemon puts it back. */
+/* Killed between the barrier's two writes: the journal holds what the kernel's flag was, and the
+ * next daemon puts it back. */
 static void test_killed_behind_barrier(World *world, G_GNUC_UNUSED gconstpointer data)
 {
     guint64 id = world_prepare(world, 0, 60000);
@@ -186,13 +188,12 @@ static void test_killed_behind_barrier(World *world, G_GNUC_UNUSED gconstpointer
     g_assert_cmpint(world_job(world, id)->state, ==, JOB_READY);
 }
 
-/* A range that no device has is named in full in the reason, longer than any device's id; the journal
- * that holds it must still be one that the next daemon believes. */
+/* A range that no device has is named in full in the reason, longer than any device's id; the
+ * journal that holds it must still be one that the next daemon believes. */
 static void test_long_name_in_journal(World *world, G_GNUC_UNUSED gconstpointer data)
 {
-    DeviceSelector far = {.kind = SELECT_RANGE,
-                          .address = G_MAXINT64 - 2 * GIB + 1,
-                          .size_bytes = 2 * GIB};
+    DeviceSelector far = {
+        .kind = SELECT_RANGE, .address = G_MAXINT64 - 2 * GIB + 1, .size_bytes = 2 * GIB};
     UnplugSubmit submit = {.selectors = &far, .n_selectors = 1, .lease_ms = 60000};
     guint64 refused = 0;
 
@@ -211,9 +212,8 @@ static void test_long_name_in_journal(World *world, G_GNUC_UNUSED gconstpointer 
 static void test_refusals_do_not_fill_journal(World *world, G_GNUC_UNUSED gconstpointer data)
 {
     g_autofree DeviceSelector *selectors = g_new0(DeviceSelector, UNPLUG_DEVICES_MAX);
-    UnplugSubmit submit = {.selectors = selectors,
-                           .n_selectors = UNPLUG_DEVICES_MAX,
-                           .lease_ms = 60000};
+    UnplugSubmit submit = {
+        .selectors = selectors, .n_selectors = UNPLUG_DEVICES_MAX, .lease_ms = 60000};
     guint64 id = world_prepare(world, 0, 60000);
 
     world_wait_for(world, id, JOB_READY);
@@ -237,8 +237,8 @@ static void test_link_comes_while_queued(World *world, G_GNUC_UNUSED gconstpoint
     guint64 queued = 0;
 
     fake_kernel_add_dimm(world->fake, 1, WORLD_FIRST + WORLD_COUNT, 2);
-    g_assert_cmpint(attr_follow(world->io, BLOCK_DIR "/memory49/firmware_node", target,
-                                sizeof target), >, 0);
+    g_assert_cmpint(
+        attr_follow(world->io, BLOCK_DIR "/memory49/firmware_node", target, sizeof target), >, 0);
     fake_kernel_set_firmware_node(world->fake, 49, NULL);
     guint64 id = world_prepare(world, 0, 60000);
     g_assert_cmpint(unplugger_submit(world->unplugger, &submit, &queued), ==, UNPLUG_OK);
@@ -249,7 +249,8 @@ static void test_link_comes_while_queued(World *world, G_GNUC_UNUSED gconstpoint
     g_assert_cmpuint(world_job(world, queued)->blocks->len, ==, 2);
 }
 
-#define ADD(name, func) g_test_add("/unplugger/" name, World, NULL, world_set_up, func, world_tear_down)
+#define ADD(name, func)                                                                            \
+    g_test_add("/unplugger/" name, World, NULL, world_set_up, func, world_tear_down)
 
 int main(int argc, char **argv)
 {

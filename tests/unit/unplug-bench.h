@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "decide/unplug.h"
-#include "ground/units.h"
+#include "system/units.h"
 
 #define BLOCK_BYTES (128 * MIB)
 #define RESERVE_BYTES (256 * MIB)
@@ -23,7 +23,7 @@ typedef struct {
     UnplugWorld world;
     GString *done; /* the actions since the last expect() */
     UnplugResult result;
-    guint64 id; /* of the last submit */
+    guint64 id;       /* of the last submit */
     guint n_journals; /* asked for, and not answered */
 } Bench;
 
@@ -32,7 +32,7 @@ G_GNUC_UNUSED static Bench *bench_new(void)
     Bench *bench = g_new0(Bench, 1);
 
     bench->machine = unplug_machine_new(1);
-    bench->world = (UnplugWorld){ START_USEC, PLENTY_BYTES };
+    bench->world = (UnplugWorld){START_USEC, PLENTY_BYTES};
     bench->done = g_string_new(NULL);
     return bench;
 }
@@ -47,8 +47,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Bench, bench_free)
 
 static void note_action(Bench *bench, const UnplugAction *action)
 {
-    static const char *const names[] = { "check",  "journal", "offline", "kill",   "rollback",
-                                         "verify", "timer",   "",        "stopped" };
+    static const char *const names[] = {"check",  "journal", "offline", "kill",   "rollback",
+                                        "verify", "timer",   "",        "stopped"};
     GString *done = bench->done;
 
     bench->n_journals += action->kind == ACTION_JOURNAL;
@@ -86,10 +86,10 @@ static void feed(Bench *bench, const UnplugEvent *event)
 }
 
 /* The actions since the last call, "; " between them. Timers in ms from now. */
-#define expect(bench, text)                                                                       \
-    do {                                                                                          \
-        g_assert_cmpstr((bench)->done->str, ==, text);                                            \
-        g_string_truncate((bench)->done, 0);                                                      \
+#define expect(bench, text)                                                                        \
+    do {                                                                                           \
+        g_assert_cmpstr((bench)->done->str, ==, text);                                             \
+        g_string_truncate((bench)->done, 0);                                                       \
     } while (0)
 
 G_GNUC_UNUSED static void forget(Bench *bench)
@@ -105,10 +105,10 @@ G_GNUC_UNUSED static void wait_ms(Bench *bench, gint64 ms)
 G_GNUC_UNUSED static void submit_full(Bench *bench, guint slot, guint64 timeout_ms,
                                       guint64 lease_ms, const char *key)
 {
-    DeviceSelector selector = { .kind = SELECT_SLOT, .slot = slot };
-    UnplugEvent event = { .kind = UNPLUG_SUBMIT };
+    DeviceSelector selector = {.kind = SELECT_SLOT, .slot = slot};
+    UnplugEvent event = {.kind = UNPLUG_SUBMIT};
 
-    event.submit = (UnplugSubmit){ &selector, 1, timeout_ms, lease_ms, key };
+    event.submit = (UnplugSubmit){&selector, 1, timeout_ms, lease_ms, key};
     feed(bench, &event);
 }
 
@@ -123,22 +123,22 @@ G_GNUC_UNUSED static void submit(Bench *bench, guint slot)
 G_GNUC_UNUSED static void checked(Bench *bench, guint64 job, guint first, const char *truths,
                                   GPtrArray *reasons)
 {
-    static const char names[1][DEVICE_ID_MAX] = { "slot7" };
-    UnplugEvent event = { .kind = UNPLUG_CHECKED, .job = job };
+    static const char names[1][DEVICE_ID_MAX] = {"slot7"};
+    UnplugEvent event = {.kind = UNPLUG_CHECKED, .job = job};
     JobBlock blocks[64];
 
-    event.checked = (UnplugChecked){ reasons, names, 1, blocks, strlen(truths), BLOCK_BYTES,
-                                     RESERVE_BYTES, 20000 };
+    event.checked = (UnplugChecked){reasons,     names,         1,    blocks, strlen(truths),
+                                    BLOCK_BYTES, RESERVE_BYTES, 20000};
     for (guint i = 0; truths[i] != '\0'; i++)
-        blocks[i] = (JobBlock){ first + i, 1000 + first + i, 0,
-                                truths[i] == 'o' ? JOB_BLOCK_WAS_OFFLINE : JOB_BLOCK_ONLINE };
+        blocks[i] = (JobBlock){first + i, 1000 + first + i, 0,
+                               truths[i] == 'o' ? JOB_BLOCK_WAS_OFFLINE : JOB_BLOCK_ONLINE};
     feed(bench, &event);
 }
 
 /* The journal that was asked for first. */
 G_GNUC_UNUSED static void journaled(Bench *bench, int error)
 {
-    UnplugEvent event = { .kind = UNPLUG_JOURNALED, .journaled.error = error };
+    UnplugEvent event = {.kind = UNPLUG_JOURNALED, .journaled.error = error};
 
     bench->n_journals -= bench->n_journals > 0;
     feed(bench, &event);
@@ -165,7 +165,7 @@ static void report(Bench *bench, UnplugEvent *event, guint first, const char *tr
     for (guint i = 0; truths[i] != '\0'; i++) {
         if (truths[i] != '-')
             reports[n_reports++] =
-                (BlockReport){ first + i, 1000 + first + i, truth_of(truths[i]), error };
+                (BlockReport){first + i, 1000 + first + i, truth_of(truths[i]), error};
     }
     event->blocks.reports = reports;
     event->blocks.n_reports = n_reports;
@@ -175,21 +175,21 @@ static void report(Bench *bench, UnplugEvent *event, guint first, const char *tr
 G_GNUC_UNUSED static void worker_done(Bench *bench, guint64 job, guint first, const char *truths,
                                       int error)
 {
-    UnplugEvent event = { .kind = UNPLUG_WORKER_DONE, .job = job };
+    UnplugEvent event = {.kind = UNPLUG_WORKER_DONE, .job = job};
 
     report(bench, &event, first, truths, error);
 }
 
 G_GNUC_UNUSED static void verified(Bench *bench, guint64 job, guint first, const char *truths)
 {
-    UnplugEvent event = { .kind = UNPLUG_VERIFIED, .job = job };
+    UnplugEvent event = {.kind = UNPLUG_VERIFIED, .job = job};
 
     report(bench, &event, first, truths, 0);
 }
 
 G_GNUC_UNUSED static void look(Bench *bench, guint first, const char *truths)
 {
-    UnplugEvent event = { .kind = UNPLUG_BLOCKS };
+    UnplugEvent event = {.kind = UNPLUG_BLOCKS};
 
     report(bench, &event, first, truths, 0);
 }
@@ -197,8 +197,8 @@ G_GNUC_UNUSED static void look(Bench *bench, guint first, const char *truths)
 /* A look at one index, with the inode that is there now. */
 G_GNUC_UNUSED static void look_inode(Bench *bench, guint index, guint64 inode, char truth)
 {
-    BlockReport one = { index, inode, truth_of(truth), 0 };
-    UnplugEvent event = { .kind = UNPLUG_BLOCKS };
+    BlockReport one = {index, inode, truth_of(truth), 0};
+    UnplugEvent event = {.kind = UNPLUG_BLOCKS};
 
     event.blocks.reports = &one;
     event.blocks.n_reports = 1;
@@ -207,21 +207,21 @@ G_GNUC_UNUSED static void look_inode(Bench *bench, guint index, guint64 inode, c
 
 G_GNUC_UNUSED static void cancel(Bench *bench, guint64 job)
 {
-    UnplugEvent event = { .kind = UNPLUG_CANCEL, .job = job };
+    UnplugEvent event = {.kind = UNPLUG_CANCEL, .job = job};
 
     feed(bench, &event);
 }
 
 G_GNUC_UNUSED static void tick(Bench *bench)
 {
-    UnplugEvent event = { .kind = UNPLUG_TICK };
+    UnplugEvent event = {.kind = UNPLUG_TICK};
 
     feed(bench, &event);
 }
 
 G_GNUC_UNUSED static void stop(Bench *bench)
 {
-    UnplugEvent event = { .kind = UNPLUG_STOP };
+    UnplugEvent event = {.kind = UNPLUG_STOP};
 
     feed(bench, &event);
 }
@@ -275,11 +275,11 @@ G_GNUC_UNUSED static char *codes_of(const Bench *bench, guint64 id)
     return g_string_free(text, FALSE);
 }
 
-#define expect_codes(bench, job, text)                                                            \
-    do {                                                                                          \
-        g_autofree char *codes = codes_of(bench, job);                                            \
-        g_assert_cmpstr(codes, ==, text);                                                         \
+#define expect_codes(bench, job, text)                                                             \
+    do {                                                                                           \
+        g_autofree char *codes = codes_of(bench, job);                                             \
+        g_assert_cmpstr(codes, ==, text);                                                          \
     } while (0)
 
-#define expect_state(bench, job, name)                                                            \
+#define expect_state(bench, job, name)                                                             \
     g_assert_cmpstr(job_state_name(job_of(bench, job)->state), ==, name)

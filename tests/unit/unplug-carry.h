@@ -29,7 +29,7 @@ static void copy_journal(World *world)
 static void start_worker(World *world, const UnplugAction *action)
 {
     CHECK(world, world->worker.n_blocks == 0, "two workers");
-    world->worker = (Worker){ .kind = action->kind, .job = action->job };
+    world->worker = (Worker){.kind = action->kind, .job = action->job};
     world->worker.n_blocks = action->n_blocks;
     for (guint i = 0; i < action->n_blocks; i++)
         world->worker.blocks[i] = action->blocks[i];
@@ -95,18 +95,18 @@ static void trace(const World *world, const char *what, guint64 job, const JobBl
     g_string_append(list, "   world:");
     for (guint i = 0; i < N_BLOCKS; i++)
         g_string_append_printf(list, " %c%" G_GUINT64_FORMAT, "goMKc"[world->blocks[i].truth],
-                               world->blocks[i].owner);
+                               world -> blocks[i].owner);
     g_printerr("%4u %10" G_GINT64_FORMAT " %s job %" G_GUINT64_FORMAT "%s\n", world->n_steps,
                world->now_usec, what, job, list->str);
 }
 
 static void trace_action(const World *world, const UnplugAction *action)
 {
-    static const char *const names[] = { "CHECK",  "JOURNAL", "OFFLINE", "KILL",   "ROLLBACK",
-                                         "VERIFY", "TIMER",   "CHANGED", "STOPPED" };
-    g_autofree char *what = g_strdup_printf(
-        "     %s %s", names[action->kind],
-        action->kind == ACTION_CHANGED ? job_state_name(action->state) : "");
+    static const char *const names[] = {"CHECK",  "JOURNAL", "OFFLINE", "KILL",   "ROLLBACK",
+                                        "VERIFY", "TIMER",   "CHANGED", "STOPPED"};
+    g_autofree char *what =
+        g_strdup_printf("     %s %s", names[action->kind],
+                        action->kind == ACTION_CHANGED ? job_state_name(action->state) : "");
 
     if (action->kind != ACTION_TIMER)
         trace(world, what, action->job, action->blocks, action->n_blocks);
@@ -122,8 +122,9 @@ static void carry_out_all(World *world, GArray *actions)
         carry_out(world, &g_array_index(actions, UnplugAction, i), &was_journal);
     check_jobs(world);
     check_blocks(world);
-    CHECK(world, world->is_stopped || !world->is_stopping ||
-          !unplug_machine_is_idle(world->machine), "stopped, but not told");
+    CHECK(world,
+          world->is_stopped || !world->is_stopping || !unplug_machine_is_idle(world->machine),
+          "stopped, but not told");
     n_steps_all++;
     world->n_steps++;
 }
@@ -131,11 +132,11 @@ static void carry_out_all(World *world, GArray *actions)
 static UnplugResult feed(World *world, const UnplugEvent *event, guint64 *job_id)
 {
     g_autoptr(GArray) actions = unplug_actions_new();
-    UnplugWorld seen = { world->now_usec, available_bytes(world) };
-    gboolean must_kill = is_offlining(world) && !world->worker.is_killed &&
-                         seen.available_bytes < RESERVE_BYTES;
-    static const char *const names[] = { "submit", "checked",  "journaled", "worker-done", "blocks",
-                                         "verified", "cancel", "tick",      "stop" };
+    UnplugWorld seen = {world->now_usec, available_bytes(world)};
+    gboolean must_kill =
+        is_offlining(world) && !world->worker.is_killed && seen.available_bytes < RESERVE_BYTES;
+    static const char *const names[] = {"submit",   "checked", "journaled", "worker-done", "blocks",
+                                        "verified", "cancel",  "tick",      "stop"};
     UnplugResult result;
 
     if (is_traced)
@@ -158,9 +159,9 @@ static void feed_checked(World *world, guint64 id)
 {
     const UnplugJob *job = unplug_machine_find(world->machine, id);
     g_autoptr(GPtrArray) reasons = reason_list_new();
-    char names[2][DEVICE_ID_MAX] = { "", "" };
+    char names[2][DEVICE_ID_MAX] = {"", ""};
     JobBlock blocks[2 * SLOT_BLOCKS];
-    UnplugEvent event = { .kind = UNPLUG_CHECKED, .job = id };
+    UnplugEvent event = {.kind = UNPLUG_CHECKED, .job = id};
     guint n_blocks = 0;
 
     for (guint i = 0; i < job->n_selectors; i++) {
@@ -205,7 +206,7 @@ static void feed_checked(World *world, guint64 id)
 static void feed_verified(World *world, guint64 id)
 {
     const UnplugJob *job = unplug_machine_find(world->machine, id);
-    UnplugEvent event = { .kind = UNPLUG_VERIFIED, .job = id };
+    UnplugEvent event = {.kind = UNPLUG_VERIFIED, .job = id};
     BlockReport reports[2 * SLOT_BLOCKS];
 
     for (guint i = 0; job != NULL && i < job->blocks->len; i++) {
@@ -220,16 +221,16 @@ static void feed_verified(World *world, guint64 id)
 
 static void feed_look(World *world, guint first, guint count)
 {
-    UnplugEvent event = { .kind = UNPLUG_BLOCKS };
+    UnplugEvent event = {.kind = UNPLUG_BLOCKS};
     BlockReport reports[N_BLOCKS];
 
     for (guint i = 0; i < count; i++) {
         const Block *block = &world->blocks[first + i];
         gboolean is_gone = block->truth == TRUTH_GONE;
 
-        reports[i] = (BlockReport){ .index = first + i,
-                                    .inode = is_gone && chance(world, 50) ? 0 : block->inode,
-                                    .truth = block->truth };
+        reports[i] = (BlockReport){.index = first + i,
+                                   .inode = is_gone && chance(world, 50) ? 0 : block->inode,
+                                   .truth = block->truth};
     }
     event.blocks.reports = reports;
     event.blocks.n_reports = count;
@@ -238,15 +239,17 @@ static void feed_look(World *world, guint first, guint count)
         const UnplugJob *job =
             unplug_machine_owner(world->machine, first + i, world->blocks[first + i].inode);
 
-        CHECK(world, job == NULL || job->state != JOB_READY || reports[i].truth == TRUTH_OFFLINE ||
-              reports[i].truth == TRUTH_GONE, "ready although block %u came back", first + i);
+        CHECK(world,
+              job == NULL || job->state != JOB_READY || reports[i].truth == TRUTH_OFFLINE ||
+                  reports[i].truth == TRUTH_GONE,
+              "ready although block %u came back", first + i);
     }
 }
 
 static void answer(World *world)
 {
     g_autofree Pending *pending = g_queue_pop_head(&world->pending);
-    UnplugEvent event = { .kind = UNPLUG_JOURNALED };
+    UnplugEvent event = {.kind = UNPLUG_JOURNALED};
 
     switch (pending->kind) {
     case UNPLUG_CHECKED:

@@ -10,14 +10,12 @@
 
 /* The table of the design, "Jobs", and what the header of the machine adds to it. */
 static const gboolean allowed[JOB_EXPIRED + 1][JOB_EXPIRED + 1] = {
-    [JOB_QUEUED] = { [JOB_CHECKING] = TRUE, [JOB_CANCELLED] = TRUE, [JOB_FAILED] = TRUE },
-    [JOB_CHECKING] = { [JOB_OFFLINING] = TRUE, [JOB_FAILED] = TRUE, [JOB_CANCELLED] = TRUE },
-    [JOB_OFFLINING] = { [JOB_READY] = TRUE, [JOB_ROLLING_BACK] = TRUE, [JOB_UNPLUGGED] = TRUE },
-    [JOB_READY] = { [JOB_UNPLUGGED] = TRUE, [JOB_ROLLING_BACK] = TRUE, [JOB_OFFLINING] = TRUE },
-    [JOB_ROLLING_BACK] = { [JOB_FAILED] = TRUE,
-                           [JOB_CANCELLED] = TRUE,
-                           [JOB_EXPIRED] = TRUE,
-                           [JOB_UNPLUGGED] = TRUE },
+    [JOB_QUEUED] = {[JOB_CHECKING] = TRUE, [JOB_CANCELLED] = TRUE, [JOB_FAILED] = TRUE},
+    [JOB_CHECKING] = {[JOB_OFFLINING] = TRUE, [JOB_FAILED] = TRUE, [JOB_CANCELLED] = TRUE},
+    [JOB_OFFLINING] = {[JOB_READY] = TRUE, [JOB_ROLLING_BACK] = TRUE, [JOB_UNPLUGGED] = TRUE},
+    [JOB_READY] = {[JOB_UNPLUGGED] = TRUE, [JOB_ROLLING_BACK] = TRUE, [JOB_OFFLINING] = TRUE},
+    [JOB_ROLLING_BACK] =
+        {[JOB_FAILED] = TRUE, [JOB_CANCELLED] = TRUE, [JOB_EXPIRED] = TRUE, [JOB_UNPLUGGED] = TRUE},
 };
 
 static guint64 transitions[JOB_EXPIRED + 1][JOB_EXPIRED + 1];
@@ -90,11 +88,13 @@ static void check_offline(const World *world, const UnplugAction *action)
             is_listed = block->phase != JOB_BLOCK_WAS_OFFLINE && block->phase != JOB_BLOCK_GONE;
     }
     CHECK(world, is_listed, "block %u is not journaled as the job's", action->blocks[0].index);
-    CHECK(world, unplug_machine_holds(world->machine, action->blocks[0].index,
-                                      action->blocks[0].inode), "the intent is not noted");
+    CHECK(world,
+          unplug_machine_holds(world->machine, action->blocks[0].index, action->blocks[0].inode),
+          "the intent is not noted");
     for (guint i = 0; i < N_BLOCKS; i++)
-        CHECK(world, world->blocks[i].owner == 0 ||
-              told_state(world, world->blocks[i].owner) != JOB_ROLLING_BACK,
+        CHECK(world,
+              world->blocks[i].owner == 0 ||
+                  told_state(world, world->blocks[i].owner) != JOB_ROLLING_BACK,
               "an attempt while block %u is to be given back", i);
 }
 
@@ -108,8 +108,10 @@ static void check_rollback(const World *world, const UnplugAction *action)
         const JobBlock *asked = &action->blocks[i];
         const Block *block = &world->blocks[asked->index];
 
-        CHECK(world, block->inode != asked->inode || block->truth != TRUTH_OFFLINE ||
-              block->owner == action->job, "block %u was not offlined by this job", asked->index);
+        CHECK(world,
+              block->inode != asked->inode || block->truth != TRUTH_OFFLINE ||
+                  block->owner == action->job,
+              "block %u was not offlined by this job", asked->index);
     }
 }
 
@@ -127,17 +129,21 @@ static void check_timer(const World *world, guint n_live, guint n_timed, gint64 
         CHECK(world, world->timer_usec == 0 || is_tell_timer(world),
               "a timer runs beside a rollback");
     if (n_timed == 0 && lease_end_usec != 0 && world->worker.n_blocks > 0)
-        CHECK(world, world->timer_usec == lease_end_usec ||
-              (world->timer_usec != 0 && world->timer_usec < lease_end_usec &&
-               is_tell_timer(world)), "not the lease's timer");
+        CHECK(world,
+              world->timer_usec == lease_end_usec ||
+                  (world->timer_usec != 0 && world->timer_usec < lease_end_usec &&
+                   is_tell_timer(world)),
+              "not the lease's timer");
     if (world->timer_usec != 0)
         CHECK(world, world->timer_usec > world->now_usec, "what is due was not done");
     if (is_offlining(world) && !world->worker.is_killed)
-        CHECK(world, world->timer_usec != 0 &&
-              world->timer_usec <= world->now_usec + UNPLUG_GUARD_USEC, "nobody guards");
+        CHECK(world,
+              world->timer_usec != 0 && world->timer_usec <= world->now_usec + UNPLUG_GUARD_USEC,
+              "nobody guards");
     if (n_live > 0)
-        CHECK(world, world->timer_usec != 0 || world->worker.n_blocks > 0 ||
-              world->pending.length > 0, "%u jobs wait for nothing", n_live);
+        CHECK(world,
+              world->timer_usec != 0 || world->worker.n_blocks > 0 || world->pending.length > 0,
+              "%u jobs wait for nothing", n_live);
 }
 
 static void check_jobs(const World *world)
@@ -154,8 +160,8 @@ static void check_jobs(const World *world)
         CHECK(world, told_state(world, job->id) == job->state, "a change was not told");
         n_ended += job_state_is_ended(job->state);
         n_timed += job->state == JOB_OFFLINING;
-        n_first += job->state == JOB_CHECKING ||
-                   (job->state == JOB_OFFLINING && !job->was_reoffline);
+        n_first +=
+            job->state == JOB_CHECKING || (job->state == JOB_OFFLINING && !job->was_reoffline);
         if (job->state == JOB_READY)
             lease_end_usec = lease_end_usec == 0 ? job->lease_end_usec
                                                  : MIN(lease_end_usec, job->lease_end_usec);
@@ -166,8 +172,9 @@ static void check_jobs(const World *world)
             CHECK(world, is_offlining(world) && world->worker.job == job->id, "no such attempt");
     }
     if (is_offlining(world))
-        CHECK(world, unplug_machine_holds(world->machine, world->worker.blocks[0].index,
-                                          world->worker.blocks[0].inode),
+        CHECK(world,
+              unplug_machine_holds(world->machine, world->worker.blocks[0].index,
+                                   world->worker.blocks[0].inode),
               "block %u is in work, and nobody's", world->worker.blocks[0].index);
     CHECK(world, n_ended <= UNPLUG_ENDED_MAX, "%u ended jobs", n_ended);
     CHECK(world, n_first <= 1, "%u jobs at once", n_first);

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 
 #include "decide/unplug.h"
-#include "ground/units.h"
+#include "system/units.h"
 
 #define N_SLOTS 5
 #define SLOT_BLOCKS 3
@@ -73,10 +73,10 @@ typedef struct {
     gboolean is_stopped;
 } World;
 
-#define CHECK(world, condition, ...)                                                              \
-    do {                                                                                          \
-        if (!(condition))                                                                         \
-            broken(world, G_STRINGIFY(__LINE__) ": " #condition, __VA_ARGS__);                    \
+#define CHECK(world, condition, ...)                                                               \
+    do {                                                                                           \
+        if (!(condition))                                                                          \
+            broken(world, G_STRINGIFY(__LINE__) ": " #condition, __VA_ARGS__);                     \
     } while (0)
 
 static void broken(const World *world, const char *where, const char *format, ...)
@@ -241,7 +241,7 @@ static void start_offline(World *world)
 /* The end of an attempt on a block that is still there: its errno. */
 static int end_offline(World *world, guint index)
 {
-    static const int errors[N_MOODS] = { 0, 0, EBUSY, 0, EPERM, ENOMEM, EINTR };
+    static const int errors[N_MOODS] = {0, 0, EBUSY, 0, EPERM, ENOMEM, EINTR};
     Block *block = &world->blocks[index];
     guint64 job = world->worker.job;
     int error = errors[block->mood];
@@ -289,9 +289,8 @@ static BlockReport report_of(const World *world, const JobBlock *asked)
     const Block *block = &world->blocks[asked->index];
     gboolean is_same = block->inode == asked->inode;
 
-    return (BlockReport){ .index = asked->index,
-                          .inode = asked->inode,
-                          .truth = is_same ? block->truth : TRUTH_GONE };
+    return (BlockReport){
+        .index = asked->index, .inode = asked->inode, .truth = is_same ? block->truth : TRUTH_GONE};
 }
 
 /* Lets the kernel finish; REPORTS has room for all. Returns how many reports there are. */

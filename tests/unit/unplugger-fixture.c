@@ -72,10 +72,8 @@ void world_tear_down(World *world, G_GNUC_UNUSED gconstpointer data)
 guint64 world_prepare(World *world, guint64 timeout_ms, guint64 lease_ms)
 {
     DeviceSelector selector = {.kind = SELECT_SLOT, .slot = 0};
-    UnplugSubmit submit = {.selectors = &selector,
-                           .n_selectors = 1,
-                           .timeout_ms = timeout_ms,
-                           .lease_ms = lease_ms};
+    UnplugSubmit submit = {
+        .selectors = &selector, .n_selectors = 1, .timeout_ms = timeout_ms, .lease_ms = lease_ms};
     guint64 id = 0;
 
     model_keeper_sync(world->keeper);

@@ -1,14 +1,14 @@
 /*
- * The unplugger whole: the real machine, the real forked worker and the real journal, on a kernel in
- * shared memory. What a guest does slowly and rightly, this does fast and wrongly on demand.
+ * The unplugger whole: the real machine, the real forked worker and the real journal, on a kernel
+ * in shared memory. What a guest does slowly and rightly, this does fast and wrongly on demand.
  */
 #pragma once
 
+#include "engine/unplugger.h"
 #include "fake-kernel.h"
-#include "ground/units.h"
-#include "outside/journal.h"
+#include "os/journal.h"
+#include "system/units.h"
 #include "temp-tree.h"
-#include "wiring/unplugger.h"
 
 #define WORLD_FIRST 40
 #define WORLD_COUNT 8
@@ -31,7 +31,8 @@ void world_start_daemon(World *world);
 /* As SIGKILL would: nothing is rolled back or said. */
 void world_kill_daemon(World *world);
 
-/* For g_test_add(): a DIMM in slot 0, blocks WORLD_FIRST and on, online as movable; memory enough. */
+/* For g_test_add(): a DIMM in slot 0, blocks WORLD_FIRST and on, online as movable; memory enough.
+ */
 void world_set_up(World *world, gconstpointer data);
 /* Fails the test where a trap of the kernel's was stepped into. */
 void world_tear_down(World *world, gconstpointer data);

@@ -1,0 +1,315 @@
+/*
+ * One request is one task of the worker and one timer, which is also the guard: an offline that
+ * would leave too little memory is ended like one that takes too long.
+ */
+#include "engine/block-setter.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "decide/online-policy.h"
+#include "engine/truth.h"
+#include "system/meminfo.h"
+#include "system/units.h"
+
+struct BlockSetter {
+    const AttrIo *io;
+    ModelKeeper *keeper;
+    Executor *executor;
+    Unplugger *unplugger;
+    BlockPlanFunc plan;
+    gpointer user_data;
+    GPtrArray *requests; /* of Request: those that the executor still knows */
+};
+
+typedef struct {
+    BlockSetter *setter;
+    BlockSetEntry *entries;
+    guint n_entries;
+    GArray *positions; /* of guint: the entry of each step */
+    BlockSetFunc func; /* NULL: answered */
+    gpointer user_data;
+    guint task;
+    guint timer;
+    gint64 deadline_usec;
+    gboolean was_low; /* the guard ended it */
+} Request;
+
+static void request_free(Request *request)
+{
+    g_clear_handle_id(&request->timer, g_source_remove);
+    g_array_unref(request->positions);
+    g_free(request->entries);
+    g_free(request);
+}
+
+static gboolean is_as_wanted(const Block *block, gboolean online)
+{
+    return block->state == (online ? BLOCK_STATE_ONLINE : BLOCK_STATE_OFFLINE);
+}
+
+/* What a block needs: TRUE if a write, else ENTRY's result is final. */
+static gboolean needs_write(const BlockSetter *setter, BlockSetEntry *entry)
+{
+    const Snapshot *snapshot = model_keeper_snapshot(setter->keeper);
+    const Block *block = entry->phys_index <= G_MAXUINT32
+                             ? snapshot_find_block(snapshot, (guint32)entry->phys_index)
+                             : NULL;
+
+    if (!block) {
+        entry->result = BLOCK_SET_NOT_FOUND;
+        return FALSE;
+    }
+    if (is_as_wanted(block, entry->online)) {
+        entry->result = BLOCK_SET_SUCCESS;
+        return FALSE;
+    }
+    if (unplug_machine_owner(unplugger_machine(setter->unplugger), block->index, block->inode)) {
+        entry->result = BLOCK_SET_FAILED; /* a job has it, and will say what becomes of it */
+        entry->error = EBUSY;
+        return FALSE;
+    }
+    if (!entry->online && block->zone != ZONE_MOVABLE) {
+        entry->result = BLOCK_SET_NOT_SUPPORTED; /* as can-offline says */
+        return FALSE;
+    }
+    return TRUE;
+}
+
+static gboolean is_boot(const Snapshot *snapshot, const Block *block)
+{
+    const Device *device = snapshot_block_device(snapshot, block);
+
+    return device && device->kind == DEVICE_BOOT;
+}
+
+static gint compare_steps(gconstpointer a, gconstpointer b)
+{
+    guint32 left = ((const OnlineStep *)a)->index, right = ((const OnlineStep *)b)->index;
+
+    return left < right ? -1 : left > right;
+}
+
+/* Boot memory goes back to where the kernel puts it; everything else where PLAN says. That has no
+ * step for a block which the policy leaves to others: then the host's word counts, and movable is
+ * what can be given back. */
+static const char *online_verb(const Snapshot *snapshot, const Block *block, const GArray *plan)
+{
+    OnlineStep key = {.index = block->index};
+    guint position;
+
+    if (is_boot(snapshot, block))
+        return "online";
+    if (g_array_binary_search((GArray *)plan, &key, compare_steps, &position))
+        return g_array_index(plan, OnlineStep, position).verb;
+    return "online_movable";
+}
+
+/* What may be taken away before too little is left, as a prepare's guard would say. Negative: too
+ * little is left already. */
+static gint64 spare_bytes(const BlockSetter *setter)
+{
+    Meminfo meminfo;
+
+    if (meminfo_read(setter->io, &meminfo) < 0)
+        return -1;
+    return (gint64)meminfo.available_bytes - (gint64)unplug_reserve_default(meminfo.total_bytes);
+}
+
+static void settle(Request *request, const int *errors)
+{
+    const Snapshot *snapshot = model_keeper_snapshot(request->setter->keeper);
+
+    for (guint i = 0; i < request->positions->len; i++) {
+        BlockSetEntry *entry = &request->entries[g_array_index(request->positions, guint, i)];
+        const Block *block = snapshot_find_block(snapshot, (guint32)entry->phys_index);
+        if (!block) {
+            entry->result = BLOCK_SET_NOT_FOUND;
+        } else if (is_as_wanted(block, entry->online)) {
+            entry->result = BLOCK_SET_SUCCESS; /* whatever the write said */
+        } else {
+            int error = errors ? errors[i] : ETIMEDOUT;
+            if (error == 0 || error == STEP_NOT_DONE || error == EINTR)
+                error = request->was_low ? ENOMEM : ETIMEDOUT;
+            entry->result = BLOCK_SET_FAILED;
+            entry->error = error;
+        }
+    }
+}
+
+static void look(Request *request)
+{
+    g_autofree guint32 *indices = g_new(guint32, request->positions->len);
+
+    for (guint i = 0; i < request->positions->len; i++)
+        indices[i] =
+            (guint32)request->entries[g_array_index(request->positions, guint, i)].phys_index;
+    model_keeper_look(request->setter->keeper, indices, request->positions->len);
+}
+
+static void answer(Request *request, const int *errors)
+{
+    BlockSetFunc func = request->func;
+
+    if (!func)
+        return;
+    request->func = NULL;
+    look(request);
+    settle(request, errors);
+    func(request->entries, request->n_entries, request->user_data);
+}
+
+static void on_done(const int *errors, G_GNUC_UNUSED guint n_steps, gpointer user_data)
+{
+    Request *request = user_data;
+
+    answer(request, errors);
+    g_ptr_array_remove_fast(request->setter->requests, request);
+}
+
+static gboolean takes_memory(const Request *request)
+{
+    for (guint i = 0; i < request->positions->len; i++) {
+        if (!request->entries[g_array_index(request->positions, guint, i)].online)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+static gboolean on_tick(gpointer user_data)
+{
+    Request *request = user_data;
+    gboolean is_late = g_get_monotonic_time() >= request->deadline_usec;
+
+    if (!request->was_low && takes_memory(request) && spare_bytes(request->setter) < 0) {
+        request->was_low = TRUE;
+        executor_cancel(request->setter->executor, request->task);
+    }
+    if (!is_late)
+        return G_SOURCE_CONTINUE; /* also where it is cancelled: the answer must come in time */
+    request->timer = 0;
+    executor_cancel(request->setter->executor, request->task);
+    answer(request, NULL); /* the worker may be stuck in the kernel: not waited for */
+    return G_SOURCE_REMOVE;
+}
+
+static void start(Request *request, GArray *steps)
+{
+    BlockSetter *setter = request->setter;
+
+    g_ptr_array_add(setter->requests, request);
+    request->deadline_usec = g_get_monotonic_time() + (BLOCK_SETTER_LIMIT_MS - 200) * USEC_PER_MSEC;
+    request->task = executor_submit(setter->executor, EXECUTOR_SOON, (const WorkStep *)steps->data,
+                                    steps->len, on_done, request);
+    request->timer = g_timeout_add(UNPLUG_GUARD_USEC / USEC_PER_MSEC, on_tick, request);
+}
+
+/* Finds what can be told at once. What the others need goes to STEPS, with the verb of those that
+ * are to come online left open, and to the request's positions. */
+static void sort_out(Request *request, GArray *steps)
+{
+    const BlockSetter *setter = request->setter;
+    const Snapshot *snapshot = model_keeper_snapshot(setter->keeper);
+    gint64 left_bytes = spare_bytes(setter); /* once: a request may name thousands of blocks */
+
+    for (guint i = 0; i < request->n_entries; i++) {
+        BlockSetEntry *entry = &request->entries[i];
+        if (!needs_write(setter, entry))
+            continue;
+        const Block *block = snapshot_find_block(snapshot, (guint32)entry->phys_index);
+        if (!entry->online && left_bytes < (gint64)snapshot->block_size_bytes) {
+            entry->result = BLOCK_SET_FAILED;
+            entry->error = ENOMEM;
+            continue;
+        }
+        if (!entry->online)
+            left_bytes -= (gint64)snapshot->block_size_bytes;
+        WorkStep step = {.kind = STEP_BLOCK,
+                         .index = block->index,
+                         .inode = block->inode,
+                         .verb = entry->online ? NULL : "offline"};
+        g_array_append_val(steps, step);
+        g_array_append_val(request->positions, i);
+    }
+}
+
+static void plan_online(const BlockSetter *setter, GArray *steps)
+{
+    const Snapshot *snapshot = model_keeper_snapshot(setter->keeper);
+    g_autoptr(GArray) indices = g_array_new(FALSE, FALSE, sizeof(guint32));
+
+    for (guint i = 0; i < steps->len; i++) {
+        if (!g_array_index(steps, WorkStep, i).verb)
+            g_array_append_val(indices, g_array_index(steps, WorkStep, i).index);
+    }
+    if (indices->len == 0)
+        return;
+    g_autoptr(GArray) plan =
+        setter->plan((const guint32 *)indices->data, indices->len, setter->user_data);
+    for (guint i = 0; i < steps->len; i++) {
+        WorkStep *step = &g_array_index(steps, WorkStep, i);
+        if (!step->verb)
+            step->verb = online_verb(snapshot, snapshot_find_block(snapshot, step->index), plan);
+    }
+}
+
+gboolean block_setter_set(BlockSetter *setter, const BlockSetEntry *entries, guint n,
+                          BlockSetFunc func, gpointer user_data)
+{
+    g_autoptr(GArray) steps = g_array_new(FALSE, TRUE, sizeof(WorkStep));
+
+    if (setter->requests->len >= BLOCK_SETTER_MAX)
+        return FALSE;
+    Request *request = g_new0(Request, 1);
+    request->setter = setter;
+    request->entries = g_new(BlockSetEntry, MAX(n, 1));
+    memcpy(request->entries, entries, n * sizeof *entries);
+    request->n_entries = n;
+    request->positions = g_array_new(FALSE, FALSE, sizeof(guint));
+    request->func = func;
+    request->user_data = user_data;
+    sort_out(request, steps);
+    plan_online(setter, steps);
+    if (steps->len > 0) {
+        start(request, steps);
+    } else {
+        func(request->entries, n, user_data);
+        request_free(request);
+    }
+    return TRUE;
+}
+
+BlockSetter *block_setter_new(const AttrIo *io, ModelKeeper *keeper, Executor *executor,
+                              Unplugger *unplugger, BlockPlanFunc plan, gpointer user_data)
+{
+    BlockSetter *setter = g_new0(BlockSetter, 1);
+
+    setter->io = io;
+    setter->keeper = keeper;
+    setter->executor = executor;
+    setter->unplugger = unplugger;
+    setter->plan = plan;
+    setter->user_data = user_data;
+    setter->requests = g_ptr_array_new_with_free_func((GDestroyNotify)request_free);
+    return setter;
+}
+
+/* What is not known any more was not done. */
+static void give_up(Request *request)
+{
+    if (request->func) {
+        settle(request, NULL);
+        request->func(request->entries, request->n_entries, request->user_data);
+        request->func = NULL;
+    }
+}
+
+void block_setter_free(BlockSetter *setter)
+{
+    if (!setter)
+        return;
+    for (guint i = 0; i < setter->requests->len; i++)
+        give_up(setter->requests->pdata[i]);
+    g_ptr_array_unref(setter->requests);
+    g_free(setter);
+}

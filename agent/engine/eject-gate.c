@@ -1,0 +1,200 @@
+/*
+ * One value that is wanted, one that the kernel has, and at most one write of ours under way. A
+ * write that fails is not repeated by itself: the next change, or the next barrier, tries again.
+ */
+#include "engine/eject-gate.h"
+
+#define EJECT_DIR "sys/firmware/acpi/hotplug/memory"
+#define EJECT_NAME "enabled"
+#define UNKNOWN (-1)
+
+struct EjectGate {
+    EjectGateConfig config;
+    gboolean has_switch;
+    int original; /* UNKNOWN: nothing of ours is to be undone */
+    int kernel;   /* what the switch is at, as far as we know */
+    int writing;  /* what the write under way writes, UNKNOWN: none is */
+    guint n_barriers;
+    gboolean is_wanted_open;
+    gboolean is_stopped;                    /* from then on the gate is not used */
+    void (*on_stopped)(gpointer user_data); /* NULL: called */
+    gpointer stopped_data;
+};
+
+static const char *verb_of(int value)
+{
+    return value != 0 ? "1" : "0";
+}
+
+static gboolean is_in_use(const EjectGate *gate)
+{
+    return gate->config.is_gated && !gate->is_stopped;
+}
+
+static void set_original(EjectGate *gate, int value)
+{
+    if (gate->original == value)
+        return;
+    gate->original = value;
+    gate->config.save(gate->config.user_data);
+}
+
+/* Before the first write. */
+static void remember(EjectGate *gate)
+{
+    if (gate->original == UNKNOWN)
+        set_original(gate, gate->kernel);
+}
+
+static int wanted(const EjectGate *gate)
+{
+    return is_in_use(gate) ? gate->is_wanted_open : gate->original;
+}
+
+static void finish_stop(EjectGate *gate)
+{
+    void (*on_stopped)(gpointer) = gate->on_stopped;
+
+    gate->on_stopped = NULL;
+    if (on_stopped)
+        on_stopped(gate->stopped_data);
+}
+
+static void settle(const EjectGate *gate)
+{
+    if (gate->writing == UNKNOWN && gate->n_barriers == 0)
+        gate->config.settled(gate->config.user_data);
+}
+
+static void apply(EjectGate *gate);
+
+static void on_written(const int *errors, G_GNUC_UNUSED guint n_steps, gpointer user_data)
+{
+    EjectGate *gate = user_data;
+    int value = gate->writing;
+
+    gate->writing = UNKNOWN;
+    /* A barrier that waits behind this write has said already what it will leave. */
+    if (gate->n_barriers == 0)
+        gate->kernel = errors[0] == 0 ? value : UNKNOWN;
+    if (errors[0] != 0)
+        g_warning("cannot write %s to /" EJECT_DIR "/" EJECT_NAME ": %s", verb_of(value),
+                  g_strerror(errors[0]));
+    if (errors[0] == 0)
+        apply(gate);
+    else
+        finish_stop(gate);
+    settle(gate);
+}
+
+/* Brings the kernel to what is wanted, unless a write is under way whose end comes back here. */
+static void apply(EjectGate *gate)
+{
+    if (!gate->has_switch || gate->n_barriers > 0 || gate->writing != UNKNOWN)
+        return;
+    if (wanted(gate) != UNKNOWN && gate->kernel != wanted(gate)) {
+        remember(gate);
+        gate->writing = wanted(gate);
+        WorkStep step = {.kind = STEP_ATTR,
+                         .dir = EJECT_DIR,
+                         .name = EJECT_NAME,
+                         .verb = verb_of(gate->writing)};
+        executor_submit(gate->config.executor, EXECUTOR_SOON, &step, 1, on_written, gate);
+        return;
+    }
+    if (!is_in_use(gate))
+        set_original(gate, UNKNOWN);
+    if (gate->is_stopped)
+        finish_stop(gate);
+}
+
+EjectGate *eject_gate_new(const EjectGateConfig *config)
+{
+    EjectGate *gate = g_new0(EjectGate, 1);
+    guint64 value = 0;
+
+    gate->config = *config;
+    gate->has_switch = attr_read_uint64(config->io, EJECT_DIR "/" EJECT_NAME, 10, &value) == 0;
+    gate->original = config->original;
+    /* A worker of the killed daemon may still sleep before its write, behind an eject. A write of
+     * ours then comes after it, so one is made in any case. */
+    gate->kernel = gate->original == UNKNOWN ? value != 0 : UNKNOWN;
+    gate->writing = UNKNOWN;
+    if (config->is_gated && !gate->has_switch)
+        g_warning("[unplug] gate: this kernel has no /" EJECT_DIR "/" EJECT_NAME);
+    return gate;
+}
+
+void eject_gate_free(EjectGate *gate)
+{
+    g_free(gate);
+}
+
+void eject_gate_start(EjectGate *gate)
+{
+    apply(gate);
+}
+
+int eject_gate_original(const EjectGate *gate)
+{
+    return gate->original;
+}
+
+gboolean eject_gate_is_open(const EjectGate *gate)
+{
+    return !gate->has_switch || !is_in_use(gate) ||
+           (gate->kernel == 1 && gate->writing == UNKNOWN && gate->n_barriers == 0);
+}
+
+void eject_gate_retry(EjectGate *gate)
+{
+    gate->is_wanted_open = TRUE;
+    apply(gate);
+}
+
+void eject_gate_want_open(EjectGate *gate, gboolean is_open)
+{
+    if (gate->is_wanted_open == is_open)
+        return;
+    gate->is_wanted_open = is_open;
+    apply(gate);
+}
+
+gboolean eject_gate_begin_barrier(EjectGate *gate, WorkStep *first, WorkStep *last)
+{
+    guint64 value = 0;
+
+    if (!gate->has_switch)
+        return FALSE;
+    /* Somebody else may have changed it while it was not ours. */
+    if (gate->original == UNKNOWN &&
+        attr_read_uint64(gate->config.io, EJECT_DIR "/" EJECT_NAME, 10, &value) == 0)
+        gate->kernel = value != 0;
+    remember(gate);
+    *first = (WorkStep){.kind = STEP_ATTR, .dir = EJECT_DIR, .name = EJECT_NAME, .verb = "0"};
+    *last = *first;
+    gate->n_barriers++;
+    gate->kernel = wanted(gate);
+    last->verb = verb_of(gate->kernel);
+    return TRUE;
+}
+
+void eject_gate_end_barrier(EjectGate *gate, int last_error)
+{
+    gate->n_barriers--;
+    if (last_error != 0)
+        gate->kernel = UNKNOWN;
+    apply(gate);
+    settle(gate);
+}
+
+void eject_gate_stop(EjectGate *gate, void (*func)(gpointer user_data), gpointer user_data)
+{
+    gate->is_stopped = TRUE;
+    gate->on_stopped = func;
+    gate->stopped_data = user_data;
+    if (!gate->has_switch)
+        finish_stop(gate);
+    else
+        apply(gate);
+}

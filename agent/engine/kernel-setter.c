@@ -1,0 +1,261 @@
+/*
+ * The kernel's own settings for new memory. What was there is written to statedir before the first
+ * write. A setting that somebody else has changed since is theirs: it is not put back.
+ */
+#include "engine/kernel-setter.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "os/boot-file.h"
+#include "system/block.h"
+
+#define PARAMETERS_DIR "sys/module/memory_hotplug/parameters"
+#define ORIGINALS_FILE "kernel-settings"
+
+enum { AUTO_ONLINE, ONLINE_POLICY, MOVABLE_RATIO, N_SETTINGS };
+
+static const struct {
+    const char *dir, *name;
+    gsize offset; /* in KernelOnlining */
+} places[N_SETTINGS] = {
+    {BLOCK_DIR, "auto_online_blocks", offsetof(KernelOnlining, auto_online_blocks)},
+    {PARAMETERS_DIR, "online_policy", offsetof(KernelOnlining, online_policy)},
+    {PARAMETERS_DIR, "auto_movable_ratio", offsetof(KernelOnlining, movable_ratio)},
+};
+
+struct KernelSetter {
+    const AttrIo *io;
+    Executor *executor;
+    const char *state_dir;
+    const char *boot_id;
+    KernelOnlining original; /* before any daemon of this boot */
+    KernelOnlining set;      /* what the last write was to make of it; else as original */
+    gboolean is_journaled;   /* the originals are in statedir */
+    gboolean has_warned;
+    GHashTable *tasks;           /* of Task: those that have not called back */
+    KernelSetterFunc on_settled; /* or NULL */
+    gpointer on_settled_data;
+};
+
+/* One set of writes. Its words live as long as the worker may read them. */
+typedef struct {
+    KernelSetter *setter;
+    KernelOnlining words;
+    KernelOnlining before;
+    int places[N_SETTINGS]; /* of each step */
+    KernelSetterFunc func;  /* or NULL */
+    gpointer user_data;
+    gboolean is_restore;
+} Task;
+
+static char *word_of(KernelOnlining *words, int place)
+{
+    return (char *)words + places[place].offset;
+}
+
+static KernelOnlining read_now(const AttrIo *io)
+{
+    KernelOnlining now = {"", "", ""};
+
+    for (int i = 0; i < N_SETTINGS; i++) {
+        char path[128], line[KERNEL_WORD_MAX];
+        g_snprintf(path, sizeof path, "%s/%s", places[i].dir, places[i].name);
+        if (attr_read_line(io, path, line, sizeof line) > 0)
+            g_strlcpy(word_of(&now, i), line, KERNEL_WORD_MAX);
+    }
+    return now;
+}
+
+static gboolean save_originals(KernelSetter *setter)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GString) lines = g_string_new(NULL);
+
+    if (setter->is_journaled)
+        return TRUE;
+    for (int i = 0; i < N_SETTINGS; i++)
+        g_string_append_printf(lines, "%s\n", word_of(&setter->original, i));
+    if (!boot_file_save(setter->state_dir, ORIGINALS_FILE, setter->boot_id, lines->str, &error)) {
+        g_warning("the kernel's settings are left alone, as they cannot be kept: %s",
+                  error->message);
+        return FALSE;
+    }
+    setter->is_journaled = TRUE;
+    return TRUE;
+}
+
+/* A word that the kernel could have printed. */
+static gboolean is_word(const char *word)
+{
+    return strlen(word) < KERNEL_WORD_MAX &&
+           strspn(word, "abcdefghijklmnopqrstuvwxyz_-0123456789") == strlen(word);
+}
+
+/* What an earlier daemon found, if its file makes sense; it was killed, or this is not its first.
+ */
+static void load_originals(KernelSetter *setter)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *text =
+        boot_file_load(setter->state_dir, ORIGINALS_FILE, setter->boot_id, &error);
+
+    if (error)
+        g_warning("the kernel's original settings are lost: %s", error->message);
+    if (!text)
+        return;
+    g_auto(GStrv) lines = g_strsplit(text, "\n", N_SETTINGS + 1);
+    for (int i = 0; i < N_SETTINGS; i++) {
+        if (g_strv_length(lines) != N_SETTINGS + 1 || !is_word(lines[i])) {
+            g_warning("the kernel's original settings are lost: the file makes no sense");
+            return;
+        }
+    }
+    for (int i = 0; i < N_SETTINGS; i++)
+        g_strlcpy(word_of(&setter->original, i), lines[i], KERNEL_WORD_MAX);
+    setter->is_journaled = TRUE;
+}
+
+KernelSetter *kernel_setter_new(const AttrIo *io, Executor *executor, const char *state_dir,
+                                const char *boot_id)
+{
+    KernelSetter *setter = g_new0(KernelSetter, 1);
+
+    setter->io = io;
+    setter->executor = executor;
+    setter->state_dir = state_dir;
+    setter->boot_id = boot_id;
+    setter->original = read_now(io);
+    setter->set = setter->original;
+    load_originals(setter);
+    setter->tasks = g_hash_table_new_full(NULL, NULL, g_free, NULL);
+    return setter;
+}
+
+void kernel_setter_free(KernelSetter *setter)
+{
+    if (!setter)
+        return;
+    g_hash_table_unref(setter->tasks);
+    g_free(setter);
+}
+
+static void on_done(const int *errors, guint n_steps, gpointer user_data)
+{
+    Task *task = user_data;
+    KernelSetter *setter = task->setter;
+    guint n_failed = 0;
+
+    for (guint i = 0; i < n_steps; i++) {
+        int place = task->places[i];
+        if (errors[i] == 0)
+            continue;
+        n_failed++;
+        g_strlcpy(word_of(&setter->set, place), word_of(&task->before, place), KERNEL_WORD_MAX);
+        if (!setter->has_warned)
+            g_warning("cannot write '%s' to /%s/%s (%s): the kernel brings new memory online its "
+                      "own way, and what is wrong with that is put right afterwards",
+                      word_of(&task->words, place), places[place].dir, places[place].name,
+                      g_strerror(errors[i]));
+        setter->has_warned = TRUE;
+    }
+    if (task->is_restore && n_failed == 0) {
+        boot_file_remove(setter->state_dir, ORIGINALS_FILE);
+        setter->is_journaled = FALSE;
+    }
+    if (task->func)
+        task->func(task->user_data);
+    g_hash_table_remove(setter->tasks, task);
+    if (setter->on_settled && g_hash_table_size(setter->tasks) == 0) {
+        KernelSetterFunc func = g_steal_pointer(&setter->on_settled);
+        func(setter->on_settled_data);
+    }
+}
+
+/* Writes those of WANTED that differ from what is there. TRUE if that was anything. */
+static gboolean write_wanted(KernelSetter *setter, const KernelOnlining *wanted,
+                             gboolean is_restore, KernelSetterFunc func, gpointer user_data)
+{
+    /* Writes that are still to be done come before a restore's, so it must undo them too. */
+    KernelOnlining now =
+        is_restore && g_hash_table_size(setter->tasks) > 0 ? setter->set : read_now(setter->io);
+    WorkStep steps[N_SETTINGS];
+    guint n = 0;
+    Task *task = g_new0(Task, 1);
+
+    *task = (Task){.setter = setter,
+                   .words = *wanted,
+                   .before = now,
+                   .func = func,
+                   .user_data = user_data,
+                   .is_restore = is_restore};
+    /* auto_online_blocks last: it makes the others count. */
+    for (int i = N_SETTINGS - 1; i >= 0; i--) {
+        const char *word = word_of(&task->words, i);
+        if (word[0] == '\0' || strcmp(word, word_of(&now, i)) == 0 ||
+            (is_restore && strcmp(word_of(&now, i), word_of(&setter->set, i)) != 0))
+            continue;
+        task->places[n] = i;
+        steps[n++] = (WorkStep){
+            .kind = STEP_ATTR, .dir = places[i].dir, .name = places[i].name, .verb = word};
+    }
+    if (n == 0) {
+        g_free(task);
+        return FALSE;
+    }
+    g_hash_table_add(setter->tasks, task);
+    executor_submit(setter->executor, EXECUTOR_SOON, steps, n, on_done, task);
+    return TRUE;
+}
+
+void kernel_setter_apply(KernelSetter *setter, const OnlineConfig *config, gboolean has_room)
+{
+    KernelOnlining wanted = kernel_onlining_wanted(config, &setter->original, has_room);
+
+    if (memcmp(&wanted, &setter->set, sizeof wanted) == 0)
+        return;
+    if (memcmp(&wanted, &setter->original, sizeof wanted) != 0 && !save_originals(setter))
+        return;
+    KernelOnlining before = setter->set;
+    setter->set = wanted;
+    write_wanted(setter, &wanted, FALSE, NULL, NULL);
+    if (strcmp(before.auto_online_blocks, wanted.auto_online_blocks) != 0)
+        g_message("auto_online_blocks: %s, for policy %s", wanted.auto_online_blocks,
+                  online_policy_name(config->policy));
+}
+
+gboolean kernel_setter_is_enough(const KernelSetter *setter, const OnlineConfig *config)
+{
+    return kernel_onlining_is_enough(config, &setter->set);
+}
+
+gboolean kernel_setter_is_ours(const KernelSetter *setter, const OnlineConfig *config,
+                               const char *word)
+{
+    if (strcmp(setter->set.auto_online_blocks, word) != 0)
+        return FALSE;
+    return strcmp(setter->set.auto_online_blocks, setter->original.auto_online_blocks) != 0 ||
+           kernel_setter_is_enough(setter, config);
+}
+
+void kernel_setter_settle(KernelSetter *setter, KernelSetterFunc func, gpointer user_data)
+{
+    if (g_hash_table_size(setter->tasks) == 0) {
+        func(user_data);
+        return;
+    }
+    setter->on_settled = func;
+    setter->on_settled_data = user_data;
+}
+
+void kernel_setter_restore(KernelSetter *setter, KernelSetterFunc func, gpointer user_data)
+{
+    KernelOnlining original = setter->original;
+
+    if (write_wanted(setter, &original, TRUE, func, user_data))
+        return;
+    if (setter->is_journaled)
+        boot_file_remove(setter->state_dir, ORIGINALS_FILE);
+    setter->is_journaled = FALSE;
+    func(user_data);
+}

@@ -1,0 +1,171 @@
+/*
+ * The current snapshot. A batch of events becomes one refresh; an overflowed socket becomes a scan,
+ * compared with what was there before.
+ */
+#include "engine/model-keeper.h"
+
+#include "os/monitor.h"
+
+struct ModelKeeper {
+    const AttrIo *io;
+    Monitor *monitor; /* NULL below a sysroot */
+    Snapshot *snapshot;
+    gboolean is_stale; /* events were lost, and the scan that had to follow failed */
+    ModelChangeFunc func;
+    gpointer user_data;
+};
+
+static void replace(ModelKeeper *keeper, Snapshot *now, GArray *touched, GArray *added)
+{
+    /* Both are held: whoever is told may make the model look again. */
+    g_autoptr(Snapshot) before = keeper->snapshot;
+    g_autoptr(Snapshot) held = snapshot_ref(now);
+
+    keeper->snapshot = now;
+    ModelChange change = {
+        .before = before,
+        .now = held,
+        .touched = (const guint32 *)touched->data,
+        .n_touched = touched->len,
+        .added = (const guint32 *)added->data,
+        .n_added = added->len,
+    };
+    keeper->func(&change, keeper->user_data);
+}
+
+/* What a scan found to differ, as a batch would have told it. */
+static void compare(const Snapshot *before, const Snapshot *now, GArray *touched, GArray *added)
+{
+    guint32 i = 0, j = 0;
+
+    while (i < before->block_count || j < now->block_count) {
+        const Block *old = i < before->block_count ? &before->blocks[i] : NULL;
+        const Block *fresh = j < now->block_count ? &now->blocks[j] : NULL;
+        if (!fresh || (old && old->index < fresh->index)) {
+            g_array_append_val(touched, old->index);
+            i++;
+        } else if (!old || fresh->index < old->index) {
+            g_array_append_val(touched, fresh->index);
+            g_array_append_val(added, fresh->index);
+            j++;
+        } else {
+            if (old->inode != fresh->inode)
+                g_array_append_val(added, fresh->index);
+            if (old->inode != fresh->inode || old->state != fresh->state ||
+                old->zone != fresh->zone)
+                g_array_append_val(touched, fresh->index);
+            i++;
+            j++;
+        }
+    }
+}
+
+static void rescan(ModelKeeper *keeper)
+{
+    g_autoptr(GArray) touched = g_array_new(FALSE, FALSE, sizeof(guint32));
+    g_autoptr(GArray) added = g_array_new(FALSE, FALSE, sizeof(guint32));
+    g_autoptr(GError) error = NULL;
+
+    /* Below a sysroot there is no "before" that an event could have announced. */
+    Snapshot *now = keeper->monitor ? snapshot_rescan(keeper->snapshot, keeper->io, &error)
+                                    : snapshot_scan(keeper->io, &error);
+    keeper->is_stale = !now;
+    if (!now) {
+        g_warning("cannot scan the memory blocks: %s", error->message);
+        return;
+    }
+    compare(keeper->snapshot, now, touched, added);
+    replace(keeper, now, touched, added);
+}
+
+static void on_batch(const MonitorBatch *batch, gpointer user_data)
+{
+    ModelKeeper *keeper = user_data;
+
+    if (batch->overflowed)
+        g_message("more memory events came than the socket holds: scanning again");
+    if (batch->overflowed || keeper->is_stale) {
+        rescan(keeper);
+        return;
+    }
+    Snapshot *now = snapshot_refresh(keeper->snapshot, keeper->io,
+                                     (const guint32 *)batch->touched->data, batch->touched->len);
+    replace(keeper, now, batch->touched, batch->added);
+}
+
+ModelKeeper *model_keeper_new(const AttrIo *io, guint event_buffer_bytes, ModelChangeFunc func,
+                              gpointer user_data, GError **error)
+{
+    ModelKeeper *keeper = g_new0(ModelKeeper, 1);
+
+    keeper->io = io;
+    keeper->func = func;
+    keeper->user_data = user_data;
+    /* The monitor first: what happens during the scan is then announced after it. */
+    if (event_buffer_bytes > 0)
+        keeper->monitor = monitor_new(event_buffer_bytes, on_batch, keeper, error);
+    if (event_buffer_bytes == 0 || keeper->monitor)
+        keeper->snapshot = snapshot_scan(io, error);
+    if (!keeper->snapshot) {
+        model_keeper_free(keeper);
+        return NULL;
+    }
+    return keeper;
+}
+
+void model_keeper_free(ModelKeeper *keeper)
+{
+    if (!keeper)
+        return;
+    monitor_free(keeper->monitor);
+    snapshot_unref(keeper->snapshot);
+    g_free(keeper);
+}
+
+/* A DIMM's link and a virtio-mem block's node come after the last event. */
+static void tie_loose_ends(ModelKeeper *keeper)
+{
+    g_autoptr(GArray) touched = g_array_new(FALSE, FALSE, sizeof(guint32));
+    g_autoptr(GArray) added = g_array_new(FALSE, FALSE, sizeof(guint32));
+
+    if (!snapshot_has_loose_ends(keeper->snapshot))
+        return;
+    g_autoptr(Snapshot) now = snapshot_refresh(keeper->snapshot, keeper->io, NULL, 0);
+    if (now == keeper->snapshot)
+        return;
+    compare(keeper->snapshot, now, touched, added);
+    replace(keeper, g_steal_pointer(&now), touched, added);
+}
+
+void model_keeper_sync(ModelKeeper *keeper)
+{
+    if (!keeper->monitor) {
+        rescan(keeper);
+        return;
+    }
+    monitor_drain(keeper->monitor);
+    if (keeper->is_stale)
+        rescan(keeper);
+    tie_loose_ends(keeper);
+}
+
+void model_keeper_look(ModelKeeper *keeper, const guint32 *indices, guint n)
+{
+    g_autoptr(GArray) touched = g_array_new(FALSE, FALSE, sizeof(guint32));
+    g_autoptr(GArray) added = g_array_new(FALSE, FALSE, sizeof(guint32));
+
+    Snapshot *now = snapshot_refresh(keeper->snapshot, keeper->io, indices, n);
+    for (guint i = 0; i < n; i++) {
+        const Block *old = snapshot_find_block(keeper->snapshot, indices[i]);
+        const Block *fresh = snapshot_find_block(now, indices[i]);
+        if (fresh && (!old || old->inode != fresh->inode))
+            g_array_append_val(added, indices[i]);
+    }
+    g_array_append_vals(touched, indices, n);
+    replace(keeper, now, touched, added);
+}
+
+Snapshot *model_keeper_snapshot(const ModelKeeper *keeper)
+{
+    return keeper->snapshot;
+}

@@ -1,0 +1,212 @@
+/*
+ * The loop between the rezone state machine and the world. Nothing in here decides anything.
+ */
+#include "engine/rezoner.h"
+
+#include <errno.h>
+
+#include "decide/rezone.h"
+#include "decide/unplug-check.h"
+#include "engine/truth.h"
+#include "system/meminfo.h"
+#include "system/units.h"
+
+struct Rezoner {
+    const AttrIo *io;
+    ModelKeeper *keeper;
+    Executor *executor;
+    Placement *placement;
+    BlockOwnedFunc is_owned;
+    gpointer user_data;
+    RezoneMachine *machine;
+    GArray *actions; /* of RezoneAction: [next_action…] are still to be carried out */
+    guint next_action;
+    gboolean is_carrying_out;
+    guint task;
+    RezoneBlock running;
+    guint timer;
+    gboolean was_read_only; /* said once: /sys cannot be written */
+    RezonerStoppedFunc on_stopped;
+    gpointer on_stopped_data;
+};
+
+static void feed(Rezoner *rezoner, const RezoneEvent *event);
+
+static void on_task_done(const int *errors, guint n_steps, gpointer user_data)
+{
+    Rezoner *rezoner = user_data;
+    RezoneBlock block = rezoner->running;
+    int error = errors[0];
+
+    rezoner->task = 0;
+    for (guint i = 1; i < n_steps && error == 0; i++)
+        error = errors[i];
+    model_keeper_look(rezoner->keeper, &block.index, 1);
+    BlockReport report =
+        truth_of(model_keeper_snapshot(rezoner->keeper), block.index, block.inode, error);
+    RezoneEvent event = {.kind = REZONE_DONE, .truth = report.truth, .error = error};
+    feed(rezoner, &event);
+}
+
+static void start_task(Rezoner *rezoner, const RezoneAction *action)
+{
+    WorkStep steps[2];
+    guint n = 0;
+    const RezoneBlock *block = &action->block;
+
+    if (action->kind == REZONE_ACT_MOVE) {
+        /* Before it goes offline: whoever finds it so shall know that nobody chose that. */
+        placement_expect(
+            rezoner->placement, block->index, block->inode,
+            block_marks_want(placement_marks(rezoner->placement), block->index, block->inode));
+        placement_save(rezoner->placement);
+        steps[n++] = (WorkStep){
+            .kind = STEP_BLOCK, .index = block->index, .inode = block->inode, .verb = "offline"};
+    }
+    steps[n++] = (WorkStep){
+        .kind = STEP_BLOCK, .index = block->index, .inode = block->inode, .verb = action->verb};
+    rezoner->running = *block;
+    rezoner->task =
+        executor_submit(rezoner->executor, EXECUTOR_LATER, steps, n, on_task_done, rezoner);
+}
+
+static gboolean on_timer(gpointer user_data)
+{
+    Rezoner *rezoner = user_data;
+    RezoneEvent event = {.kind = REZONE_TICK};
+
+    rezoner->timer = 0;
+    feed(rezoner, &event);
+    return G_SOURCE_REMOVE;
+}
+
+static void set_timer(Rezoner *rezoner, gint64 at_usec)
+{
+    g_clear_handle_id(&rezoner->timer, g_source_remove);
+    if (at_usec == 0)
+        return;
+    gint64 wait_usec = MAX(0, at_usec - g_get_monotonic_time());
+    rezoner->timer =
+        g_timeout_add((guint)((wait_usec + USEC_PER_MSEC - 1) / USEC_PER_MSEC), on_timer, rezoner);
+}
+
+static void give_up(Rezoner *rezoner, const RezoneAction *action)
+{
+    if (action->error == EROFS || action->error == EACCES) {
+        if (!rezoner->was_read_only)
+            g_warning("block %u is in the wrong zone and stays there, as others may: /sys cannot "
+                      "be written (%s)",
+                      action->block.index, g_strerror(action->error));
+        rezoner->was_read_only = TRUE;
+        return;
+    }
+    g_warning("block %u stays in the wrong zone, where it cannot be unplugged from: %s",
+              action->block.index,
+              action->error == ENOMEM  ? "too little memory is available to take it offline"
+              : action->error == EBUSY ? "something in it cannot be moved"
+              : action->error == EINTR ? "taking it offline took too long"
+                                       : g_strerror(action->error));
+}
+
+static void carry_out(Rezoner *rezoner, const RezoneAction *action)
+{
+    switch (action->kind) {
+    case REZONE_ACT_MOVE:
+    case REZONE_ACT_RETURN:
+        start_task(rezoner, action);
+        break;
+    case REZONE_ACT_KILL:
+        executor_cancel(rezoner->executor, rezoner->task);
+        break;
+    case REZONE_ACT_TIMER:
+        set_timer(rezoner, action->at_usec);
+        break;
+    case REZONE_ACT_MOVED:
+        g_message("block %u was in the wrong zone, and is online as %s now", action->block.index,
+                  action->block.to_kernel ? "kernel memory" : "movable");
+        break;
+    case REZONE_ACT_GIVE_UP:
+        give_up(rezoner, action);
+        break;
+    case REZONE_ACT_STOPPED:
+        if (rezoner->on_stopped)
+            rezoner->on_stopped(rezoner->on_stopped_data);
+        break;
+    }
+}
+
+static void feed(Rezoner *rezoner, const RezoneEvent *event)
+{
+    Meminfo meminfo = {.available_bytes = 0};
+    RezoneWorld world = {
+        .now_usec = g_get_monotonic_time(),
+        .block_size_bytes = model_keeper_snapshot(rezoner->keeper)->block_size_bytes,
+    };
+
+    meminfo_read(rezoner->io, &meminfo); /* unreadable: nothing to spare, so no offline */
+    world.available_bytes = meminfo.available_bytes;
+    world.reserve_bytes = unplug_reserve_default(meminfo.total_bytes);
+    rezone_machine_step(rezoner->machine, &world, event, rezoner->actions);
+    if (rezoner->is_carrying_out)
+        return; /* further up the stack; it will get to what was appended */
+    rezoner->is_carrying_out = TRUE;
+    while (rezoner->next_action < rezoner->actions->len) {
+        RezoneAction action = g_array_index(rezoner->actions, RezoneAction, rezoner->next_action++);
+        carry_out(rezoner, &action);
+    }
+    g_array_set_size(rezoner->actions, 0);
+    rezoner->next_action = 0;
+    rezoner->is_carrying_out = FALSE;
+}
+
+Rezoner *rezoner_new(const AttrIo *io, ModelKeeper *keeper, Executor *executor,
+                     Placement *placement, BlockOwnedFunc is_owned, gpointer user_data)
+{
+    Rezoner *rezoner = g_new0(Rezoner, 1);
+
+    rezoner->io = io;
+    rezoner->keeper = keeper;
+    rezoner->executor = executor;
+    rezoner->placement = placement;
+    rezoner->is_owned = is_owned;
+    rezoner->user_data = user_data;
+    rezoner->machine = rezone_machine_new();
+    rezoner->actions = g_array_new(FALSE, FALSE, sizeof(RezoneAction));
+    return rezoner;
+}
+
+void rezoner_free(Rezoner *rezoner)
+{
+    if (!rezoner)
+        return;
+    g_clear_handle_id(&rezoner->timer, g_source_remove);
+    g_array_unref(rezoner->actions);
+    rezone_machine_free(rezoner->machine);
+    g_free(rezoner);
+}
+
+void rezoner_review(Rezoner *rezoner, const OnlineConfig *config)
+{
+    g_autoptr(GArray) found =
+        rezone_find(config, model_keeper_snapshot(rezoner->keeper),
+                    placement_marks(rezoner->placement), rezoner->is_owned, rezoner->user_data);
+    RezoneEvent event = {
+        .kind = REZONE_WANTED, .blocks = (const RezoneBlock *)found->data, .n_blocks = found->len};
+
+    if (found->len > 0 || !rezone_machine_is_idle(rezoner->machine))
+        feed(rezoner, &event);
+}
+
+gboolean rezoner_holds(const Rezoner *rezoner, guint32 index, guint64 inode)
+{
+    return rezone_machine_holds(rezoner->machine, index, inode);
+}
+
+void rezoner_stop(Rezoner *rezoner, RezonerStoppedFunc func, gpointer user_data)
+{
+    RezoneEvent event = {.kind = REZONE_STOP};
+
+    rezoner->on_stopped = func;
+    rezoner->on_stopped_data = user_data;
+    feed(rezoner, &event);
+}

@@ -1,0 +1,29 @@
+/*
+ * Carries out what the rezone state machine decides: worker, timer, log.
+ */
+#pragma once
+
+#include <glib.h>
+
+#include "engine/model-keeper.h"
+#include "engine/placement.h"
+#include "os/executor.h"
+
+typedef struct Rezoner Rezoner;
+
+/* All borrowed. IS_OWNED: blocks that an unplug job has. */
+Rezoner *rezoner_new(const AttrIo *io, ModelKeeper *keeper, Executor *executor,
+                     Placement *placement, BlockOwnedFunc is_owned, gpointer user_data);
+/* After the executor is gone. */
+void rezoner_free(Rezoner *rezoner); /* accepts NULL */
+
+/* Looks for misplaced blocks, as CONFIG says. After a change of the model, of CONFIG, or of what
+ * jobs own. */
+void rezoner_review(Rezoner *rezoner, const OnlineConfig *config);
+
+/* Whether it has this block offline. */
+gboolean rezoner_holds(const Rezoner *rezoner, guint32 index, guint64 inode);
+
+/* Brings back what is offline; FUNC is called, perhaps from in here, when that is done. */
+typedef void (*RezonerStoppedFunc)(gpointer user_data);
+void rezoner_stop(Rezoner *rezoner, RezonerStoppedFunc func, gpointer user_data);

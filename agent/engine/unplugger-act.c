@@ -1,0 +1,313 @@
+/*
+ * What each action of the state machine means in the world.
+ */
+#include <errno.h>
+
+#include "engine/contents.h"
+#include "engine/truth.h"
+#include "engine/unplugger-private.h"
+#include "os/journal.h"
+#include "system/meminfo.h"
+#include "system/units.h"
+
+/* Blocks and reasons of ended jobs that the journal keeps: they are for queries only, clients can
+ * end many large jobs, and the journal is written whole at each change. */
+#define JOURNAL_ENDED_MAX 1024
+
+/* --- journal --- */
+
+static guint weigh(const UnplugJob *job)
+{
+    guint weight = job->blocks->len + job->reasons->len;
+
+    for (guint i = 0; i < job->devices->len; i++)
+        weight += g_array_index(job->devices, JobDevice, i).reasons->len + 1;
+    return weight;
+}
+
+/* Copies of the jobs that a next daemon must know, and of the last ended ones: as many as fit, and
+ * the very last in any case. */
+static void add_jobs(const Unplugger *unplugger, GPtrArray *copies)
+{
+    g_autoptr(GPtrArray) jobs = unplug_machine_list(unplugger->machine);
+    guint weight = 0;
+
+    for (guint i = jobs->len; i-- > 0;) {
+        const UnplugJob *job = jobs->pdata[i];
+        gboolean is_first = weight == 0;
+        if (job_state_is_ended(job->state)) {
+            weight += weigh(job);
+            if (weight > JOURNAL_ENDED_MAX && !is_first)
+                continue;
+        }
+        g_ptr_array_insert(copies, 0, unplug_job_copy(job));
+    }
+}
+
+static int write_journal(Unplugger *unplugger)
+{
+    g_autoptr(JournalState) state = journal_state_new();
+    g_autoptr(GError) error = NULL;
+
+    if (!unplugger->config.state_dir)
+        return 0;
+    state->boot_id = g_strdup(unplugger->config.boot_id);
+    state->next_job_id = unplug_machine_next_job_id(unplugger->machine);
+    state->eject_enabled = eject_gate_original(unplugger->gate);
+    add_jobs(unplugger, state->jobs);
+    if (journal_save(unplugger->config.state_dir, state, &error))
+        return 0;
+    g_warning("cannot write the journal: %s", error->message);
+    return EIO;
+}
+
+static void act_journal(Unplugger *unplugger)
+{
+    UnplugEvent event = {.kind = UNPLUG_JOURNALED,
+                         .journaled = {.error = write_journal(unplugger)}};
+
+    unplugger_feed(unplugger, &event, NULL);
+}
+
+/* --- verify --- */
+
+void unplugger_look_at_job(Unplugger *unplugger, const UnplugJob *job)
+{
+    g_autofree guint32 *indices = g_new(guint32, job->blocks->len);
+    guint n = job->blocks->len;
+
+    for (guint i = 0; i < n; i++)
+        indices[i] = g_array_index(job->blocks, JobBlock, i).index;
+    model_keeper_look(unplugger->config.keeper, indices, n); /* JOB may be another from here on */
+}
+
+/* What the model says of BLOCKS (of JobBlock). ERRORS may be NULL. (transfer full) */
+static BlockReport *report_blocks(const Unplugger *unplugger, const GArray *blocks,
+                                  const int *errors)
+{
+    const Snapshot *snapshot = model_keeper_snapshot(unplugger->config.keeper);
+    BlockReport *reports = g_new(BlockReport, blocks->len);
+
+    for (guint i = 0; i < blocks->len; i++) {
+        const JobBlock *block = &g_array_index(blocks, JobBlock, i);
+        reports[i] = truth_of(snapshot, block->index, block->inode, errors ? errors[i] : 0);
+    }
+    return reports;
+}
+
+static void verify(Unplugger *unplugger, guint64 job_id)
+{
+    const UnplugJob *job = unplug_machine_find(unplugger->machine, job_id);
+
+    if (!job)
+        return; /* it waited for the gate, and ended long ago */
+    unplugger_look_at_job(unplugger, job);
+    job = unplug_machine_find(unplugger->machine, job_id);
+    g_autofree BlockReport *reports = report_blocks(unplugger, job->blocks, NULL);
+    UnplugEvent event = {.kind = UNPLUG_VERIFIED,
+                         .job = job_id,
+                         .blocks = {.reports = reports, .n_reports = job->blocks->len}};
+    unplugger_feed(unplugger, &event, NULL);
+}
+
+/* A job becomes ready by its verify, and then the host may eject at once: so the gate opens first.
+ */
+static void act_verify(Unplugger *unplugger, guint64 job_id)
+{
+    const UnplugJob *job = unplug_machine_find(unplugger->machine, job_id);
+
+    if (job->state != JOB_OFFLINING || eject_gate_is_open(unplugger->gate)) {
+        verify(unplugger, job_id);
+        return;
+    }
+    g_array_append_val(unplugger->waiting, job_id);
+    eject_gate_retry(unplugger->gate); /* also where another job is ready, and the gate shut */
+}
+
+/* --- gate --- */
+
+static void on_gate_save(gpointer user_data)
+{
+    write_journal(user_data);
+}
+
+static void on_gate_settled(gpointer user_data)
+{
+    Unplugger *unplugger = user_data;
+    guint n = unplugger->waiting->len;
+
+    /* They stay in the list until all are done, or the gate would shut between a look and "ready".
+     */
+    for (guint i = 0; i < n; i++)
+        verify(unplugger, g_array_index(unplugger->waiting, guint64, i));
+    g_array_remove_range(unplugger->waiting, 0, n);
+    unplugger_tell_gate(unplugger);
+}
+
+static void on_gate_stopped(gpointer user_data)
+{
+    Unplugger *unplugger = user_data;
+
+    if (unplugger->on_stopped)
+        unplugger->on_stopped(unplugger->on_stopped_data);
+}
+
+void unplugger_make_gate(Unplugger *unplugger, int original)
+{
+    EjectGateConfig config = {.io = unplugger->config.io,
+                              .executor = unplugger->config.executor,
+                              .is_gated = unplugger->config.gate,
+                              .original = original,
+                              .save = on_gate_save,
+                              .settled = on_gate_settled,
+                              .user_data = unplugger};
+
+    unplugger->waiting = g_array_new(FALSE, FALSE, sizeof(guint64));
+    unplugger->gate = eject_gate_new(&config);
+}
+
+void unplugger_tell_gate(Unplugger *unplugger)
+{
+    g_autoptr(GPtrArray) jobs = unplug_machine_list(unplugger->machine);
+    gboolean is_wanted = unplugger->waiting->len > 0;
+
+    for (guint i = 0; i < jobs->len; i++)
+        is_wanted |= ((const UnplugJob *)jobs->pdata[i])->state == JOB_READY;
+    eject_gate_want_open(unplugger->gate, is_wanted);
+}
+
+/* --- worker --- */
+
+/* What is in the block INDEX, which an attempt left online. */
+static BlockContents look_into(const Unplugger *unplugger, guint32 index)
+{
+    const Snapshot *snapshot = model_keeper_snapshot(unplugger->config.keeper);
+    Meminfo meminfo = {.hugepages_free = 0};
+
+    g_autofree PageSample *sample =
+        contents_of_blocks(unplugger->config.io, snapshot, &index, 1, CONTENTS_BUDGET_USEC);
+    meminfo_read(unplugger->config.io, &meminfo);
+    return (BlockContents){
+        .pages = page_sample_scale(sample, contents_pages(snapshot->block_size_bytes)),
+        .hugepages_free = meminfo.hugepages_free};
+}
+
+static void on_task_done(const int *errors, guint n_steps, gpointer user_data)
+{
+    Unplugger *unplugger = user_data;
+    g_autoptr(GArray) blocks = g_steal_pointer(&unplugger->task_blocks);
+    guint first = unplugger->task_has_barrier ? 1 : 0;
+    int barrier_error = first ? errors[0] : 0;
+
+    unplugger->task = 0;
+    if (unplugger->task_has_barrier)
+        eject_gate_end_barrier(unplugger->gate, errors[n_steps - 1]);
+
+    g_autofree guint32 *indices = g_new(guint32, blocks->len);
+    for (guint i = 0; i < blocks->len; i++)
+        indices[i] = g_array_index(blocks, JobBlock, i).index;
+    model_keeper_look(unplugger->config.keeper, indices, blocks->len);
+    g_autofree BlockReport *reports = report_blocks(unplugger, blocks, errors + first);
+    BlockContents contents;
+    UnplugEvent event = {
+        .kind = UNPLUG_WORKER_DONE,
+        .job = unplugger->task_job,
+        .blocks = {.reports = reports, .n_reports = blocks->len, .barrier_error = barrier_error}};
+    if (unplugger->task_is_offline && blocks->len == 1 &&
+        (reports[0].truth == TRUTH_ONLINE_MOVABLE || reports[0].truth == TRUTH_ONLINE_KERNEL)) {
+        contents = look_into(unplugger, reports[0].index);
+        event.blocks.contents = &contents;
+    }
+    unplugger_feed(unplugger, &event, NULL);
+}
+
+static void start_task(Unplugger *unplugger, const UnplugAction *action, const char *verb)
+{
+    g_autoptr(GArray) steps = g_array_new(FALSE, TRUE, sizeof(WorkStep));
+    WorkStep first, last;
+    gboolean has_barrier =
+        action->barrier && eject_gate_begin_barrier(unplugger->gate, &first, &last);
+
+    if (has_barrier)
+        g_array_append_val(steps, first);
+    for (guint i = 0; i < action->n_blocks; i++) {
+        WorkStep step = {.kind = STEP_BLOCK,
+                         .index = action->blocks[i].index,
+                         .inode = action->blocks[i].inode,
+                         .verb = verb};
+        g_array_append_val(steps, step);
+    }
+    if (has_barrier)
+        g_array_append_val(steps, last);
+    unplugger->task_job = action->job;
+    unplugger->task_has_barrier = has_barrier;
+    unplugger->task_is_offline = action->kind == ACTION_OFFLINE;
+    unplugger->task_blocks = g_array_new(FALSE, FALSE, sizeof(JobBlock));
+    g_array_append_vals(unplugger->task_blocks, action->blocks, action->n_blocks);
+    unplugger->task = executor_submit(
+        unplugger->config.executor, action->barrier ? EXECUTOR_SOON : EXECUTOR_LATER,
+        (const WorkStep *)steps->data, steps->len, on_task_done, unplugger);
+}
+
+/* --- timer and news --- */
+
+static gboolean on_timer(gpointer user_data)
+{
+    Unplugger *unplugger = user_data;
+    UnplugEvent event = {.kind = UNPLUG_TICK};
+
+    unplugger->timer = 0;
+    unplugger_feed(unplugger, &event, NULL);
+    return G_SOURCE_REMOVE;
+}
+
+static void act_timer(Unplugger *unplugger, gint64 at_usec)
+{
+    g_clear_handle_id(&unplugger->timer, g_source_remove);
+    if (at_usec == 0)
+        return;
+    gint64 wait_usec = MAX(0, at_usec - g_get_monotonic_time());
+    unplugger->timer = g_timeout_add((guint)((wait_usec + USEC_PER_MSEC - 1) / USEC_PER_MSEC),
+                                     on_timer, unplugger);
+}
+
+static void act_changed(Unplugger *unplugger, const UnplugAction *action)
+{
+    const UnplugJob *job = unplug_machine_find(unplugger->machine, action->job);
+
+    if (job)
+        unplugger->on_changed(job, action->state, unplugger->on_changed_data);
+}
+
+void unplugger_act(Unplugger *unplugger, const UnplugAction *action)
+{
+    switch (action->kind) {
+    case ACTION_CHECK:
+        unplugger_act_check(unplugger, action->job);
+        break;
+    case ACTION_JOURNAL:
+        act_journal(unplugger);
+        break;
+    case ACTION_OFFLINE:
+        start_task(unplugger, action, "offline");
+        break;
+    case ACTION_ROLLBACK:
+        start_task(unplugger, action, "online_movable");
+        break;
+    case ACTION_KILL:
+        executor_cancel(unplugger->config.executor, unplugger->task);
+        break;
+    case ACTION_VERIFY:
+        act_verify(unplugger, action->job);
+        break;
+    case ACTION_TIMER:
+        act_timer(unplugger, action->at_usec);
+        break;
+    case ACTION_CHANGED:
+        act_changed(unplugger, action);
+        break;
+    case ACTION_STOPPED:
+        eject_gate_stop(unplugger->gate, on_gate_stopped, unplugger);
+        break;
+    }
+}

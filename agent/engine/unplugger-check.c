@@ -1,0 +1,178 @@
+/*
+ * The check, fed with what the guest shows at this moment.
+ */
+#include <stdlib.h>
+
+#include "engine/contents.h"
+#include "engine/unplugger-private.h"
+#include "system/balloon.h"
+#include "system/meminfo.h"
+#include "system/pressure.h"
+
+static gboolean is_taken(guint32 index, guint64 inode, gpointer user_data)
+{
+    Unplugger *unplugger = user_data;
+    const UnplugJob *owner = unplug_machine_owner(unplugger->machine, index, inode);
+
+    return owner && owner->id != unplugger->checking_job;
+}
+
+/* Huge pages in the devices that SELECTORS name. Looked for only where the guest has any. */
+static void count_hugepages(const Unplugger *unplugger, UnplugCheckInput *input)
+{
+    g_autoptr(GPtrArray) devices = g_ptr_array_new();
+
+    if (input->meminfo->hugepages_total == 0)
+        return;
+    for (guint i = 0; i < input->n_selectors; i++) {
+        const Device *device = NULL;
+        if (snapshot_select(input->snapshot, &input->selectors[i], &device) == SELECT_FOUND &&
+            device->kind == DEVICE_DIMM)
+            g_ptr_array_add(devices, (gpointer)device);
+    }
+    g_autofree PageSample *samples = contents_of_devices(unplugger->config.io, input->snapshot,
+                                                         (const Device *const *)devices->pdata,
+                                                         devices->len, CONTENTS_BUDGET_USEC);
+    for (guint i = 0; i < devices->len; i++) {
+        const Device *device = devices->pdata[i];
+        guint64 pages = contents_pages(device->online_movable_bytes + device->online_kernel_bytes);
+        input->hugetlb_in_use_bytes +=
+            contents_bytes(page_sample_estimate(&samples[i], PAGE_HUGETLB_IN_USE, pages));
+        input->hugetlb_other_bytes +=
+            contents_bytes(page_sample_estimate(&samples[i], PAGE_HUGETLB_OTHER, pages));
+    }
+}
+
+static UnplugVerdict *check(Unplugger *unplugger, const DeviceSelector *selectors, guint n,
+                            gboolean allow_virtio_mem, gboolean is_thorough)
+{
+    const AttrIo *io = unplugger->config.io;
+    Meminfo meminfo = {.available_bytes = 0};
+    g_autoptr(GArray) nodes = node_meminfo_read(io);
+
+    meminfo_read(io, &meminfo); /* unreadable: nothing to spare */
+    UnplugCheckInput input = {
+        .snapshot = model_keeper_snapshot(unplugger->config.keeper),
+        .meminfo = &meminfo,
+        .selectors = selectors,
+        .n_selectors = n,
+        .reserve_bytes = unplugger->config.reserve_bytes,
+        .is_taken = is_taken,
+        .user_data = unplugger,
+        .allow_virtio_mem = allow_virtio_mem,
+        .nodes = nodes,
+        .overcommit = overcommit_read(io),
+    };
+    if (is_thorough) {
+        input.balloon_bytes = balloon_held_bytes(io, contents_bytes(1));
+        count_hugepages(unplugger, &input);
+    }
+    return unplug_check(&input);
+}
+
+UnplugVerdict *unplugger_check(Unplugger *unplugger, const DeviceSelector *selectors, guint n,
+                               gboolean allow_virtio_mem)
+{
+    return check(unplugger, selectors, n, allow_virtio_mem, TRUE);
+}
+
+UnplugVerdict *unplugger_check_briefly(Unplugger *unplugger, const Device *device)
+{
+    DeviceSelector selector = {.kind = SELECT_ID};
+
+    g_strlcpy(selector.id, device->id, sizeof selector.id);
+    return check(unplugger, &selector, 1, FALSE, FALSE);
+}
+
+/* --- the check of a job --- */
+
+/* The blocks of DEVICE, which is the job's device number DEVICE_NUMBER. */
+static void append_blocks(GArray *blocks, const Snapshot *snapshot, const Device *device,
+                          guint device_number)
+{
+    for (guint32 i = 0; i < snapshot->block_count; i++) {
+        const Block *block = &snapshot->blocks[i];
+        if (snapshot_block_device(snapshot, block) != device)
+            continue;
+        JobBlock job_block = {.index = block->index,
+                              .inode = block->inode,
+                              .device = (guint16)device_number,
+                              .phase = block->state == BLOCK_STATE_OFFLINE ? JOB_BLOCK_WAS_OFFLINE
+                                                                           : JOB_BLOCK_ONLINE};
+        g_array_append_val(blocks, job_block);
+    }
+}
+
+/* What would have to move out of one block. */
+typedef struct {
+    JobBlock block;
+    guint64 used_pages;
+} Load;
+
+static gint compare_loads(gconstpointer a, gconstpointer b)
+{
+    const Load *x = a, *y = b;
+
+    if (x->used_pages != y->used_pages)
+        return x->used_pages < y->used_pages ? -1 : 1;
+    return (x->block.index > y->block.index) - (x->block.index < y->block.index);
+}
+
+/* The emptiest first: most of the memory is out of use before anything much has to move, and where
+ * it does not all fit, less was moved in vain. */
+static void order_blocks(const Unplugger *unplugger, GArray *blocks)
+{
+    const Snapshot *snapshot = model_keeper_snapshot(unplugger->config.keeper);
+    g_autofree guint32 *indices = g_new(guint32, blocks->len + 1);
+    g_autofree Load *loads = g_new(Load, blocks->len + 1);
+    guint n = blocks->len;
+
+    for (guint i = 0; i < n; i++) {
+        loads[i].block = g_array_index(blocks, JobBlock, i);
+        indices[i] = loads[i].block.index;
+    }
+    g_autofree PageSample *samples =
+        contents_of_blocks(unplugger->config.io, snapshot, indices, n, CONTENTS_BUDGET_USEC);
+    for (guint i = 0; i < n; i++)
+        loads[i].used_pages =
+            page_sample_estimate_used(&samples[i], contents_pages(snapshot->block_size_bytes));
+    if (n > 0)
+        qsort(loads, n, sizeof *loads, compare_loads);
+    for (guint i = 0; i < n; i++)
+        g_array_index(blocks, JobBlock, i) = loads[i].block;
+}
+
+void unplugger_act_check(Unplugger *unplugger, guint64 job_id)
+{
+    /* A job may have waited long in the queue, and links of blocks come without events. */
+    model_keeper_sync(unplugger->config.keeper);
+    const UnplugJob *job = unplug_machine_find(unplugger->machine, job_id);
+
+    unplugger->checking_job = job_id;
+    g_autoptr(UnplugVerdict) verdict =
+        unplugger_check(unplugger, job->selectors, job->n_selectors, FALSE);
+    unplugger->checking_job = 0;
+
+    const Snapshot *snapshot = model_keeper_snapshot(unplugger->config.keeper);
+    g_autoptr(GArray) blocks = g_array_new(FALSE, FALSE, sizeof(JobBlock));
+    g_autofree char(*ids)[DEVICE_ID_MAX] = g_malloc0_n(verdict->devices->len + 1, DEVICE_ID_MAX);
+    for (guint i = 0; i < verdict->devices->len; i++) {
+        const Device *device = verdict->devices->pdata[i];
+        g_strlcpy(ids[i], device->id, DEVICE_ID_MAX);
+        if (verdict->can_prepare)
+            append_blocks(blocks, snapshot, device, i);
+    }
+    order_blocks(unplugger, blocks);
+    UnplugEvent event = {.kind = UNPLUG_CHECKED,
+                         .job = job_id,
+                         .checked = {.reasons = verdict->reasons,
+                                     .device_ids = (const char(*)[DEVICE_ID_MAX])ids,
+                                     .n_devices = verdict->devices->len,
+                                     .blocks = (const JobBlock *)blocks->data,
+                                     .n_blocks = blocks->len,
+                                     .block_size_bytes = snapshot->block_size_bytes,
+                                     .reserve_bytes = verdict->reserve_bytes,
+                                     .default_timeout_ms = unplug_timeout_default_ms(
+                                         blocks->len * snapshot->block_size_bytes)}};
+    unplugger_feed(unplugger, &event, NULL);
+}

@@ -1,0 +1,45 @@
+/*
+ * The inside of the unplugger: unplugger.c (events in) and unplugger-act.c (actions out).
+ */
+#pragma once
+
+#include "engine/eject-gate.h"
+#include "engine/unplugger.h"
+
+struct Unplugger {
+    UnpluggerConfig config;
+    UnplugMachine *machine;
+    UnplugChangedFunc on_changed;
+    gpointer on_changed_data;
+    UnplugStoppedFunc on_stopped;
+    gpointer on_stopped_data;
+    GArray *actions; /* of UnplugAction: [next_action…] are still to be carried out */
+    guint next_action;
+    gboolean is_carrying_out;
+    guint64 checking_job; /* whose own blocks are not "taken" during its check */
+    guint task;           /* of the executor, 0: none */
+    guint64 task_job;
+    GArray *task_blocks; /* of JobBlock */
+    gboolean task_has_barrier;
+    gboolean task_is_offline;
+    EjectGate *gate;
+    GArray *waiting; /* of guint64: jobs whose verify waits for the gate to open */
+    guint timer;
+};
+
+UnplugWorld unplugger_world(const Unplugger *unplugger);
+UnplugResult unplugger_feed(Unplugger *unplugger, const UnplugEvent *event, guint64 *job_id);
+
+/* Carries out one action. ACTION's blocks stay the caller's. */
+void unplugger_act(Unplugger *unplugger, const UnplugAction *action);
+/* Checks the devices of the job and feeds what came of it: ACTION_CHECK. */
+void unplugger_act_check(Unplugger *unplugger, guint64 job_id);
+/* Reads all blocks of JOB; what has changed reaches the machine by unplugger_on_change(). */
+void unplugger_look_at_job(Unplugger *unplugger, const UnplugJob *job);
+/* After the journal was refused, in whole or in part, and before the machine resumes: one more job
+ * that brings back what is offline without an owner. */
+void unplugger_recover(Unplugger *unplugger);
+/* The gate as ORIGINAL (see eject_gate_original()) says that it was left. */
+void unplugger_make_gate(Unplugger *unplugger, int original);
+/* Tells the gate whether a job is ready. */
+void unplugger_tell_gate(Unplugger *unplugger);

@@ -1,0 +1,184 @@
+/*
+ * The loop between the state machine and the world. Actions are carried out strictly in their
+ * order; an action whose answer is at hand (a check, the journal, a look) feeds it at once, and
+ * what the machine wants then goes to the end of the queue. Nothing in here decides anything.
+ */
+#include "engine/unplugger.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "engine/truth.h"
+#include "engine/unplugger-private.h"
+#include "os/journal.h"
+#include "os/log.h"
+#include "system/meminfo.h"
+
+/* What the kernel's eject switch is where nobody has touched it. A journal that is lost may have
+ * known better, but a switch that an earlier daemon left at 0 would refuse every eject from now on.
+ */
+#define EJECT_DEFAULT 1
+
+UnplugWorld unplugger_world(const Unplugger *unplugger)
+{
+    Meminfo meminfo = {.available_bytes = 0};
+
+    meminfo_read(unplugger->config.io, &meminfo); /* unreadable: nothing to spare, so no offline */
+    return (UnplugWorld){.now_usec = g_get_monotonic_time(),
+                         .available_bytes = meminfo.available_bytes};
+}
+
+static void carry_out(Unplugger *unplugger)
+{
+    if (unplugger->is_carrying_out)
+        return; /* further up the stack; it will get to what was appended */
+    unplugger->is_carrying_out = TRUE;
+    while (unplugger->next_action < unplugger->actions->len) {
+        /* Copied: the array may grow, and so move, while the action is carried out. */
+        UnplugAction action =
+            g_array_index(unplugger->actions, UnplugAction, unplugger->next_action++);
+        unplugger_act(unplugger, &action);
+    }
+    g_array_set_size(unplugger->actions, 0);
+    unplugger->next_action = 0;
+    unplugger->is_carrying_out = FALSE;
+    unplugger_tell_gate(unplugger);
+}
+
+UnplugResult unplugger_feed(Unplugger *unplugger, const UnplugEvent *event, guint64 *job_id)
+{
+    UnplugWorld world = unplugger_world(unplugger);
+    UnplugResult result =
+        unplug_machine_step(unplugger->machine, &world, event, unplugger->actions, job_id);
+
+    carry_out(unplugger);
+    return result;
+}
+
+UnplugResult unplugger_submit(Unplugger *unplugger, const UnplugSubmit *submit, guint64 *job_id)
+{
+    UnplugEvent event = {.kind = UNPLUG_SUBMIT, .submit = *submit};
+
+    if (event.submit.timeout_ms == 0)
+        event.submit.timeout_ms = unplugger->config.timeout_ms;
+    return unplugger_feed(unplugger, &event, job_id);
+}
+
+UnplugResult unplugger_cancel(Unplugger *unplugger, guint64 job_id)
+{
+    UnplugEvent event = {.kind = UNPLUG_CANCEL, .job = job_id};
+
+    return unplugger_feed(unplugger, &event, NULL);
+}
+
+void unplugger_on_change(Unplugger *unplugger, const ModelChange *change)
+{
+    if (change->n_touched == 0 || unplug_machine_is_idle(unplugger->machine))
+        return;
+
+    g_autofree BlockReport *reports = g_new(BlockReport, change->n_touched);
+    for (guint i = 0; i < change->n_touched; i++)
+        reports[i] = truth_at(change->now, change->touched[i]);
+    UnplugEvent event = {.kind = UNPLUG_BLOCKS,
+                         .blocks = {.reports = reports, .n_reports = change->n_touched}};
+    unplugger_feed(unplugger, &event, NULL);
+}
+
+void unplugger_verify(Unplugger *unplugger, guint64 job_id)
+{
+    const UnplugJob *job = unplug_machine_find(unplugger->machine, job_id);
+
+    if (job && job->state == JOB_READY)
+        unplugger_look_at_job(unplugger, job);
+}
+
+void unplugger_stop(Unplugger *unplugger, UnplugStoppedFunc func, gpointer user_data)
+{
+    UnplugEvent event = {.kind = UNPLUG_STOP};
+
+    unplugger->on_stopped = func;
+    unplugger->on_stopped_data = user_data;
+    unplugger_feed(unplugger, &event, NULL);
+}
+
+/* What an earlier daemon left. FALSE: a job of it makes no sense, and its blocks have no owner. */
+static gboolean take_over(Unplugger *unplugger, JournalState *state)
+{
+    gboolean is_whole = TRUE;
+
+    for (guint i = 0; i < state->jobs->len; i++) {
+        const UnplugJob *job = state->jobs->pdata[i];
+        if (!unplug_machine_restore(unplugger->machine, job)) {
+            g_warning("the journal's job %" G_GUINT64_FORMAT " makes no sense; left out", job->id);
+            is_whole = FALSE;
+        } else if (!job_state_is_ended(job->state)) {
+            log_event(
+                LOG_JOB_STATE, G_LOG_LEVEL_MESSAGE, &(LogSubject){.job = job->id, .block = -1},
+                "taking job %" G_GUINT64_FORMAT " over (%s)", job->id, job_state_name(job->state));
+        }
+    }
+    return is_whole;
+}
+
+Unplugger *unplugger_new(const UnpluggerConfig *config, UnplugChangedFunc func, gpointer user_data)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(JournalState) state = NULL;
+    Unplugger *unplugger = g_new0(Unplugger, 1);
+
+    unplugger->config = *config;
+    unplugger->on_changed = func;
+    unplugger->on_changed_data = user_data;
+    unplugger->actions = unplug_actions_new();
+    if (config->state_dir)
+        state = journal_load(config->state_dir, config->boot_id, &error);
+    if (error)
+        g_warning("the journal is not used: %s", error->message);
+    /* Ids are never used twice in a boot. Where the journal that knew the last one is lost, the
+     * clock is ahead of it: no daemon makes a job each microsecond. */
+    guint64 first = state ? state->next_job_id : error ? (guint64)g_get_monotonic_time() : 1;
+    unplugger->machine = unplug_machine_new(first);
+    unplugger_make_gate(unplugger, state ? (int)state->eject_enabled : error ? EJECT_DEFAULT : -1);
+    if (state ? !take_over(unplugger, state) : error != NULL)
+        unplugger_recover(unplugger);
+    return unplugger;
+}
+
+void unplugger_set_limits(Unplugger *unplugger, guint64 timeout_ms, guint64 reserve_bytes)
+{
+    unplugger->config.timeout_ms = timeout_ms;
+    unplugger->config.reserve_bytes = reserve_bytes;
+}
+
+void unplugger_resume(Unplugger *unplugger)
+{
+    UnplugWorld world = unplugger_world(unplugger);
+
+    unplug_machine_resume(unplugger->machine, &world, unplugger->actions);
+    carry_out(unplugger);
+    eject_gate_start(unplugger->gate);
+}
+
+void unplugger_free(Unplugger *unplugger)
+{
+    if (!unplugger)
+        return;
+    g_clear_handle_id(&unplugger->timer, g_source_remove);
+    g_array_unref(unplugger->actions);
+    unplug_machine_free(unplugger->machine);
+    eject_gate_free(unplugger->gate);
+    g_array_unref(unplugger->waiting);
+    g_free(unplugger);
+}
+
+gboolean unplugger_is_held(guint32 index, guint64 inode, gpointer user_data)
+{
+    const Unplugger *unplugger = user_data;
+
+    return unplug_machine_holds(unplugger->machine, index, inode);
+}
+
+const UnplugMachine *unplugger_machine(const Unplugger *unplugger)
+{
+    return unplugger->machine;
+}

@@ -1,0 +1,60 @@
+/*
+ * Carries out what the unplug state machine decides: checks, journal, worker, timer, and what came
+ * of them back to the machine.
+ */
+#pragma once
+
+#include <glib.h>
+
+#include "decide/unplug-check.h"
+#include "decide/unplug.h"
+#include "engine/model-keeper.h"
+#include "os/executor.h"
+
+typedef struct Unplugger Unplugger;
+
+typedef struct {
+    const AttrIo *io; /* borrowed, like all here */
+    ModelKeeper *keeper;
+    Executor *executor;
+    const char *state_dir; /* NULL: keep no journal */
+    const char *boot_id;
+    guint64 timeout_ms;    /* 0: by size */
+    guint64 reserve_bytes; /* 0: by size */
+    gboolean gate;         /* refuse ejects while no job is ready; see eject-gate.h */
+} UnpluggerConfig;
+
+/* JOB has entered STATE (and may have left it already). */
+typedef void (*UnplugChangedFunc)(const UnplugJob *job, JobState state, gpointer user_data);
+
+/* Reads the journal and takes its jobs over (the next unplugger_resume() lets them go on). */
+Unplugger *unplugger_new(const UnpluggerConfig *config, UnplugChangedFunc func, gpointer user_data);
+void unplugger_free(Unplugger *unplugger); /* accepts NULL */
+
+/* For jobs and checks that come from now on; as in UnpluggerConfig. */
+void unplugger_set_limits(Unplugger *unplugger, guint64 timeout_ms, guint64 reserve_bytes);
+
+void unplugger_resume(Unplugger *unplugger);
+
+/* A new job; see unplug_machine_step(). TIMEOUT_MS 0: the configured one. */
+UnplugResult unplugger_submit(Unplugger *unplugger, const UnplugSubmit *submit, guint64 *job_id);
+UnplugResult unplugger_cancel(Unplugger *unplugger, guint64 job_id);
+/* The model has changed. */
+void unplugger_on_change(Unplugger *unplugger, const ModelChange *change);
+/* Rolls everything back; FUNC is called, from the main loop or from in here, when it is done. */
+typedef void (*UnplugStoppedFunc)(gpointer user_data);
+void unplugger_stop(Unplugger *unplugger, UnplugStoppedFunc func, gpointer user_data);
+
+/* Reads the blocks of JOB, if it is ready, so that "ready" is true as it is said. */
+void unplugger_verify(Unplugger *unplugger, guint64 job_id);
+
+/* A BlockOwnedFunc: whether a job keeps this block offline. USER_DATA: the Unplugger. */
+gboolean unplugger_is_held(guint32 index, guint64 inode, gpointer user_data);
+
+const UnplugMachine *unplugger_machine(const Unplugger *unplugger);
+/* What a check of these selectors says now. ALLOW_VIRTIO_MEM as in UnplugCheckInput. */
+UnplugVerdict *unplugger_check(Unplugger *unplugger, const DeviceSelector *selectors, guint n,
+                               gboolean allow_virtio_mem);
+/* What a check of DEVICE alone says, without a look at the pages in it (huge pages) and without
+ * warnings: for going over many devices. */
+UnplugVerdict *unplugger_check_briefly(Unplugger *unplugger, const Device *device);

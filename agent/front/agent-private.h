@@ -1,0 +1,60 @@
+/*
+ * The agent's parts, for the files that implement commands and for agent.c.
+ */
+#pragma once
+
+#include "decide/target.h"
+#include "engine/block-setter.h"
+#include "engine/model-keeper.h"
+#include "engine/onliner.h"
+#include "engine/unplugger.h"
+#include "front/agent.h"
+#include "front/bus-service.h"
+#include "front/events.h"
+#include "os/channel.h"
+#include "os/executor.h"
+#include "os/service.h"
+#include "os/state-dir.h"
+#include "qga-protocol/basic-commands.h"
+#include "qga-protocol/dispatch.h"
+#include "system/attr.h"
+
+struct Agent {
+    Options *options;
+    AttrIo *io;
+    StateDir *state_dir;
+    char *boot_id;
+    gint64 start_usec; /* wall clock */
+    Executor *executor;
+    ModelKeeper *keeper;
+    Onliner *onliner;
+    Unplugger *unplugger;
+    BlockSetter *block_setter;
+    QgaSchema *schema;
+    QgaDispatch *dispatch;
+    QgaBasicCommands *basic_commands;
+    Channel *channel;
+    BusService *bus_service;
+    EventListeners listeners;
+    Service *service;
+    guint status_idle; /* status-line.c */
+    gboolean is_up;    /* made, and not stopping */
+    AgentStoppedFunc on_stopped;
+    gpointer on_stopped_data;
+    Target target; /* guest-requested */
+};
+
+/* The snapshot with all that the kernel had announced when this was called. Borrowed. */
+Snapshot *agent_sync(Agent *agent);
+
+/* SNAPSHOT is news: has the target been reached? Sends the event. */
+void agent_update_target(Agent *agent, const Snapshot *snapshot);
+
+/* Each registers the commands of its file. */
+void commands_guest_register(QgaDispatch *dispatch, Agent *agent);
+void commands_events_register(QgaDispatch *dispatch, Agent *agent);
+void commands_map_register(QgaDispatch *dispatch, Agent *agent);
+void commands_report_register(QgaDispatch *dispatch, Agent *agent);
+void commands_policy_register(QgaDispatch *dispatch, Agent *agent);
+void commands_unplug_register(QgaDispatch *dispatch, Agent *agent);
+void commands_plan_register(QgaDispatch *dispatch, Agent *agent);

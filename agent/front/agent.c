@@ -1,0 +1,287 @@
+/*
+ * The agent's life: what is made in which order, and taken apart in the reverse.
+ */
+#include "front/agent.h"
+
+#include <string.h>
+
+#include "front/agent-private.h"
+#include "front/events.h"
+#include "front/status-line.h"
+#include "os/log.h"
+
+extern const char memplug_schema_json[]; /* qga-protocol/memplug-schema.json, by the Makefile */
+
+#define BOOT_ID_PATH "proc/sys/kernel/random/boot_id"
+
+static void on_model_change(const ModelChange *change, gpointer user_data)
+{
+    Agent *agent = user_data;
+
+    events_send_change(&agent->listeners, change);
+    agent_update_target(agent, change->now);
+    /* The jobs first: they know which of the blocks are theirs. */
+    unplugger_on_change(agent->unplugger, change);
+    onliner_on_change(agent->onliner, change);
+    if (change->n_touched > 0) {
+        bus_service_changed(agent->bus_service);
+        status_line_changed(agent);
+    }
+}
+
+static void on_job_changed(const UnplugJob *job, JobState state, gpointer user_data)
+{
+    Agent *agent = user_data;
+
+    events_send_job(&agent->listeners, job, state);
+    bus_service_changed(agent->bus_service);
+    status_line_changed(agent);
+    log_event(LOG_JOB_STATE, G_LOG_LEVEL_MESSAGE, &(LogSubject){.job = job->id, .block = -1},
+              "job %" G_GUINT64_FORMAT ": %s", job->id, job_state_name(state));
+    if (!job_state_is_ended(state))
+        return;
+    onliner_review(agent->onliner);
+    for (guint i = 0; i < job->reasons->len; i++) {
+        const Reason *reason = job->reasons->pdata[i];
+        LogSubject subject = {.job = job->id, .device = reason->device, .block = reason->block};
+        log_event(LOG_JOB_REASON, G_LOG_LEVEL_MESSAGE, &subject,
+                  "job %" G_GUINT64_FORMAT ": %s: %s", job->id, reason_code_name(reason->code),
+                  reason->desc);
+    }
+}
+
+static GArray *plan_blocks(const guint32 *indices, guint n, gpointer user_data)
+{
+    return onliner_plan(((Agent *)user_data)->onliner, indices, n);
+}
+
+Snapshot *agent_sync(Agent *agent)
+{
+    model_keeper_sync(agent->keeper);
+    return model_keeper_snapshot(agent->keeper);
+}
+
+static gboolean make_dispatch(Agent *agent, GError **error)
+{
+    const Settings *settings = agent->options->settings;
+
+    agent->schema = qga_schema_new(memplug_schema_json, strlen(memplug_schema_json), error);
+    if (!agent->schema)
+        return FALSE;
+    agent->dispatch = qga_dispatch_new(agent->schema);
+    agent->basic_commands = qga_basic_commands_register(agent->dispatch, MEMPLUG_VERSION);
+    commands_guest_register(agent->dispatch, agent);
+    commands_events_register(agent->dispatch, agent);
+    commands_map_register(agent->dispatch, agent);
+    commands_report_register(agent->dispatch, agent);
+    commands_policy_register(agent->dispatch, agent);
+    commands_unplug_register(agent->dispatch, agent);
+    commands_plan_register(agent->dispatch, agent);
+    return qga_dispatch_set_lists(agent->dispatch, (const char *const *)settings->allow_rpcs,
+                                  (const char *const *)settings->block_rpcs, error);
+}
+
+static gboolean open_world(Agent *agent, GError **error)
+{
+    const Options *options = agent->options;
+    char line[64] = "";
+
+    agent->io = attr_io_open(options->sysroot ? options->sysroot : "/",
+                             options->sysroot ? ATTR_READ_ONLY : ATTR_READ_WRITE, error);
+    if (!agent->io)
+        return FALSE;
+    attr_read_line(agent->io, BOOT_ID_PATH, line, sizeof line);
+    agent->boot_id = g_strdup(line);
+    agent->state_dir = state_dir_open(options->state_dir, error);
+    return agent->state_dir != NULL;
+}
+
+/* A BlockOwnedFunc: whether a job that has not ended has this block, offline or not. */
+static gboolean is_owned(guint32 index, guint64 inode, gpointer user_data)
+{
+    return unplug_machine_owner(unplugger_machine(user_data), index, inode) != NULL;
+}
+
+static gboolean make_parts(Agent *agent, GError **error)
+{
+    const Options *options = agent->options;
+    const Settings *settings = options->settings;
+
+    agent->executor = executor_new(agent->io);
+    agent->keeper =
+        model_keeper_new(agent->io, options->sysroot ? 0 : (guint)options->uevent_buffer_bytes,
+                         on_model_change, agent, error);
+    if (!agent->keeper)
+        return FALSE;
+    UnpluggerConfig config = {.io = agent->io,
+                              .keeper = agent->keeper,
+                              .executor = agent->executor,
+                              .state_dir = options->state_dir,
+                              .boot_id = agent->boot_id,
+                              .timeout_ms = settings->timeout_ms,
+                              .reserve_bytes = settings->reserve_bytes,
+                              .gate = settings->unplug_gate && !options->sysroot};
+    agent->unplugger = unplugger_new(&config, on_job_changed, agent);
+    OnlinerConfig onliner = {.io = agent->io,
+                             .keeper = agent->keeper,
+                             .executor = agent->executor,
+                             .state_dir = options->state_dir,
+                             .boot_id = agent->boot_id,
+                             .online = settings->online,
+                             .adopt_existing = settings->adopt_existing,
+                             .is_live = options->sysroot == NULL,
+                             .is_held = unplugger_is_held,
+                             .is_owned = is_owned,
+                             .user_data = agent->unplugger};
+    agent->onliner = onliner_new(&onliner);
+    agent->block_setter = block_setter_new(agent->io, agent->keeper, agent->executor,
+                                           agent->unplugger, plan_blocks, agent);
+    return TRUE;
+}
+
+static gboolean open_channel(Agent *agent, GError **error)
+{
+    const Settings *settings = agent->options->settings;
+    const char *path = settings_channel_path(settings);
+
+    agent->channel = settings->method == METHOD_UNIX_LISTEN
+                         ? channel_new_listener(path, agent->dispatch, error)
+                         : channel_new_port(path, agent->dispatch);
+    return agent->channel != NULL;
+}
+
+/* Not before: until the kernel's settings are right, udev's rule must beat the distribution's. */
+static void on_onliner_started(gpointer user_data)
+{
+    Agent *agent = user_data;
+
+    if (!agent->on_stopped)
+        state_dir_set_active(agent->state_dir, TRUE);
+}
+
+Agent *agent_new(Options *options, GError **error)
+{
+    Agent *agent = g_new0(Agent, 1);
+
+    agent->options = options;
+    agent->start_usec = g_get_real_time();
+    /* Nothing is said over the channel before the loop runs; but without one there is no daemon,
+     * and then none may be begun. */
+    if (!make_dispatch(agent, error) || !open_world(agent, error) || !make_parts(agent, error) ||
+        !open_channel(agent, error)) {
+        agent_free(agent);
+        return NULL;
+    }
+    /* What an earlier daemon left goes before anything new: its blocks are not to be adopted. */
+    unplugger_resume(agent->unplugger);
+    onliner_start(agent->onliner, on_onliner_started, agent);
+    agent->bus_service = bus_service_new(agent);
+    agent->listeners = (EventListeners){.channel = agent->channel, .bus = agent->bus_service};
+    agent->service = service_new();
+    agent->is_up = TRUE;
+    g_autofree char *line = status_line(agent);
+    log_event(LOG_STARTED, G_LOG_LEVEL_MESSAGE, NULL, "memplugd %s is up: %s", MEMPLUG_VERSION,
+              line);
+    service_ready(agent->service, line);
+    return agent;
+}
+
+void agent_free(Agent *agent)
+{
+    if (!agent)
+        return;
+    g_clear_handle_id(&agent->status_idle, g_source_remove);
+    service_free(agent->service);
+    bus_service_free(agent->bus_service);
+    channel_free(agent->channel);
+    executor_free(agent->executor);
+    block_setter_free(agent->block_setter);
+    onliner_free(agent->onliner);
+    unplugger_free(agent->unplugger);
+    model_keeper_free(agent->keeper);
+    qga_dispatch_free(agent->dispatch);
+    qga_basic_commands_free(agent->basic_commands);
+    qga_schema_free(agent->schema);
+    attr_io_free(agent->io);
+    state_dir_close(agent->state_dir);
+    g_free(agent->boot_id);
+    g_free(agent);
+}
+
+static void on_unplugger_stopped(gpointer user_data)
+{
+    Agent *agent = user_data;
+
+    onliner_stop(agent->onliner, agent->on_stopped, agent->on_stopped_data);
+}
+
+void agent_stop(Agent *agent, AgentStoppedFunc func, gpointer user_data)
+{
+    agent->is_up = FALSE;
+    service_stopping(agent->service);
+    agent->on_stopped = func;
+    agent->on_stopped_data = user_data;
+    state_dir_set_active(agent->state_dir, FALSE);
+    unplugger_stop(agent->unplugger, on_unplugger_stopped, agent);
+}
+
+/* The dispatch table's lists are the only part that may refuse settings that are well-formed. */
+static gboolean take_settings(Agent *agent, Settings *loaded, GError **error)
+{
+    if (!qga_dispatch_set_lists(agent->dispatch, (const char *const *)loaded->allow_rpcs,
+                                (const char *const *)loaded->block_rpcs, error))
+        return FALSE;
+    /* In place: whoever has the pointer sees the new ones. */
+    Settings old = *agent->options->settings;
+    *agent->options->settings = *loaded;
+    *loaded = old;
+    const Settings *now = agent->options->settings;
+    if (now->method != old.method || g_strcmp0(now->path, old.path) != 0)
+        g_message("[channel]: the change takes effect at the next start");
+    if (now->unplug_gate != old.unplug_gate)
+        g_message("[unplug] gate: the change takes effect at the next start");
+    unplugger_set_limits(agent->unplugger, now->timeout_ms, now->reserve_bytes);
+    onliner_set_config(agent->onliner, &now->online);
+    return TRUE;
+}
+
+void agent_reload(Agent *agent)
+{
+    g_autoptr(GError) error = NULL;
+
+    service_reloading(agent->service);
+    g_autoptr(Settings) loaded = options_load_settings(agent->options, &error);
+    if (loaded && take_settings(agent, loaded, &error))
+        log_event(LOG_RELOADED, G_LOG_LEVEL_MESSAGE, NULL, "settings loaded anew");
+    else
+        log_event(LOG_RELOAD_FAILED, G_LOG_LEVEL_WARNING, NULL,
+                  "the settings stay as they were: %s", error->message);
+    bus_service_changed(agent->bus_service);
+    g_autofree char *line = status_line(agent);
+    if (error) {
+        g_autofree char *with_error = g_strdup_printf("settings not loaded: %s", error->message);
+        service_ready(agent->service, with_error);
+    } else {
+        service_ready(agent->service, line);
+    }
+}
+
+static void append_rpc(const char *name, gboolean enabled, gpointer user_data)
+{
+    GString *text = user_data;
+
+    g_string_append_printf(text, "%s%s\n", name, enabled ? "" : " (blocked)");
+}
+
+char *agent_list_rpcs(Options *options, GError **error)
+{
+    Agent *agent = g_new0(Agent, 1);
+    GString *text = g_string_new(NULL);
+
+    agent->options = options;
+    gboolean ok = make_dispatch(agent, error);
+    if (ok)
+        qga_dispatch_foreach(agent->dispatch, append_rpc, text);
+    agent_free(agent);
+    return g_string_free(text, !ok);
+}

@@ -1,0 +1,44 @@
+/*
+ * The inside of the D-Bus service: bus-service.c (object, methods, signals) and bus-properties.c.
+ */
+#pragma once
+
+#include "front/bus-service.h"
+#include "os/bus-access.h"
+#include "os/bus.h"
+
+/* What the properties say. */
+typedef struct {
+    guint64 block_size_bytes;
+    guint64 at_boot_bytes;
+    guint64 current_bytes;
+    guint64 requested_bytes; /* 0: the host has not said */
+    char *policy;
+    GArray *jobs; /* of BusJob */
+} BusFigures;
+
+typedef struct {
+    guint64 id;
+    guint state; /* JobState */
+} BusJob;
+
+struct BusService {
+    Agent *agent;
+    Bus *bus; /* NULL: not wanted */
+    BusAccess *access;
+    GHashTable *commands;  /* that have not answered: bus-command.h */
+    GHashTable *by_member; /* method's name -> command's name (of the schema) */
+    GPtrArray *names;      /* what the table's strings live in */
+    GArray *vtable;        /* of sd_bus_vtable */
+    BusFigures announced;  /* what listeners know */
+    guint refresh;         /* idle source */
+    char *event;           /* signal that is being written */
+    QgaOutQueue *event_queue;
+    QgaWriter event_writer;
+};
+
+/* Appends the properties to the service's vtable. */
+void bus_properties_add(BusService *service);
+/* Announces what differs from what was announced. */
+void bus_properties_refresh(BusService *service);
+void bus_figures_clear(BusFigures *figures);

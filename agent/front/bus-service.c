@@ -1,0 +1,261 @@
+/*
+ * The object on the bus. A method call goes: who asks, and may they (bus-access.c); its arguments
+ * to JSON; the command, by the same dispatch table as the channel's; its answer to D-Bus.
+ */
+#include "front/bus-service.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "front/agent-private.h"
+#include "front/bus-command.h"
+#include "front/bus-private.h"
+#include "qga-protocol/bus-value.h"
+
+#define COMMAND_PREFIX "memory-"
+#define EVENT_PREFIX "MEMORY_"
+/* Bytes of a request's arguments that go into the log. */
+#define LOGGED_MAX 256
+
+/* What is about a connection of the channel, and means nothing on a bus. */
+static const char *const channel_only[] = {"guest-sync", "guest-sync-delimited", "guest-ping",
+                                           "guest-info", "memory-set-events",    NULL};
+
+/* --- methods --- */
+
+static void reply_answer(const BusAnswer *answer, gpointer user_data)
+{
+    sd_bus_message *request = user_data;
+    sd_bus_message *reply = NULL;
+    QgaJsonCursor cursor = {.at = answer->json, .end = answer->json + answer->n_bytes};
+
+    if (!answer->json) {
+        g_autofree char *name =
+            g_strconcat(BUS_ERROR_PREFIX, qga_error_class_name(answer->error_class), NULL);
+        sd_bus_reply_method_errorf(request, name, "%s", answer->desc);
+        return;
+    }
+    int r = sd_bus_message_new_method_return(request, &reply);
+    if (r >= 0)
+        r = qga_bus_append_variant(reply, &cursor);
+    if (r >= 0)
+        r = sd_bus_send(NULL, reply, NULL);
+    if (r < 0)
+        sd_bus_reply_method_errnof(request, r, "the answer cannot be sent: %s", g_strerror(-r));
+    sd_bus_message_unref(reply);
+}
+
+static void forget_request(gpointer request)
+{
+    sd_bus_message_unref(request);
+}
+
+static gboolean is_question(const char *command)
+{
+    return strstr(command, "-get-") || strstr(command, "-query-") || strstr(command, "-check-") ||
+           strstr(command, "-plan-");
+}
+
+static void log_request(const char *command, JsonNode *arguments, const BusSender *sender,
+                        const char *name)
+{
+    g_autofree char *text = json_to_string(arguments, FALSE);
+
+    g_log(G_LOG_DOMAIN, is_question(command) ? G_LOG_LEVEL_INFO : G_LOG_LEVEL_MESSAGE,
+          "D-Bus: %s (uid %u, pid %u) asks %s %.*s%s", name, sender->uid, sender->pid, command,
+          (int)qga_error_clip(text, LOGGED_MAX), text, strlen(text) > LOGGED_MAX ? "…" : "");
+}
+
+/* The arguments, to free. NULL: they are too many or make no sense, and REQUEST has its answer. */
+static JsonNode *read_arguments(sd_bus_message *request)
+{
+    g_autoptr(GError) error = NULL;
+    JsonNode *arguments =
+        qga_bus_read_value(request, QGA_BUS_MAX_VALUES, QGA_BUS_MAX_BYTES, &error);
+
+    if (!arguments)
+        sd_bus_reply_method_errorf(request, SD_BUS_ERROR_INVALID_ARGS, "%s", error->message);
+    return arguments;
+}
+
+static void on_allowed(sd_bus_message *request, const BusSender *sender, gpointer user_data)
+{
+    BusService *service = user_data;
+    const char *command =
+        g_hash_table_lookup(service->by_member, sd_bus_message_get_member(request));
+
+    sd_bus_message_rewind(request, 1); /* on_method() has looked at it */
+    JsonNode *arguments = read_arguments(request);
+    if (!arguments)
+        return;
+    log_request(command, arguments, sender, sd_bus_message_get_sender(request));
+    bus_command_run(service->commands, service->agent->dispatch, command,
+                    json_node_get_object(arguments), reply_answer, sd_bus_message_ref(request),
+                    forget_request);
+    json_node_unref(arguments);
+    if (!is_question(command))
+        bus_service_changed(service);
+}
+
+static int on_method(sd_bus_message *request, void *user_data, G_GNUC_UNUSED sd_bus_error *error)
+{
+    BusService *service = user_data;
+    JsonNode *arguments = read_arguments(request);
+
+    /* Before the sender is known: what waits for polkit is kept, and a message may be of many MiB.
+     */
+    if (!arguments)
+        return 1;
+    json_node_unref(arguments);
+    return bus_access_check(service->access, request);
+}
+
+/* --- the table --- */
+
+/* TEXT, which lives as long as the service. */
+static char *keep(BusService *service, char *text)
+{
+    g_ptr_array_add(service->names, text);
+    return text;
+}
+
+static void add_method(const char *command, G_GNUC_UNUSED gboolean enabled, gpointer user_data)
+{
+    BusService *service = user_data;
+
+    if (g_strv_contains(channel_only, command))
+        return;
+    char *member = keep(service, qga_bus_member_name(command, COMMAND_PREFIX));
+    sd_bus_vtable entry = SD_BUS_METHOD_WITH_NAMES(
+        member, "a{sv}", SD_BUS_PARAM(arguments), "v", SD_BUS_PARAM(result), on_method,
+        SD_BUS_VTABLE_UNPRIVILEGED); /* bus-access.c decides */
+    g_hash_table_insert(service->by_member, member, keep(service, g_strdup(command)));
+    g_array_append_val(service->vtable, entry);
+}
+
+static void add_signal(BusService *service, const char *event)
+{
+    const char *member = keep(service, qga_bus_member_name(event, EVENT_PREFIX));
+    sd_bus_vtable entry = SD_BUS_SIGNAL_WITH_NAMES(member, "a{sv}", SD_BUS_PARAM(data), 0);
+
+    g_array_append_val(service->vtable, entry);
+}
+
+static void make_vtable(BusService *service)
+{
+    sd_bus_vtable start = SD_BUS_VTABLE_START(0), end = SD_BUS_VTABLE_END;
+
+    service->vtable = g_array_new(FALSE, TRUE, sizeof(sd_bus_vtable));
+    g_array_append_val(service->vtable, start);
+    bus_properties_add(service);
+    qga_dispatch_foreach(service->agent->dispatch, add_method, service);
+    for (const char *const *event = qga_schema_events(service->agent->schema); *event; event++)
+        add_signal(service, *event);
+    g_array_append_val(service->vtable, end);
+}
+
+/* --- the connection --- */
+
+static int on_open(sd_bus *connection, gpointer user_data)
+{
+    BusService *service = user_data;
+
+    return sd_bus_add_object_vtable(connection, NULL, BUS_PATH, BUS_INTERFACE,
+                                    (const sd_bus_vtable *)service->vtable->data, service);
+}
+
+static void on_close(G_GNUC_UNUSED sd_bus *connection, gpointer user_data)
+{
+    BusService *service = user_data;
+
+    bus_access_forget(service->access);
+    g_hash_table_remove_all(service->commands);
+}
+
+static const BusFuncs bus_funcs = {on_open, on_close};
+
+BusService *bus_service_new(Agent *agent)
+{
+    BusService *service = g_new0(BusService, 1);
+
+    service->agent = agent;
+    service->access = bus_access_new(BUS_ACTION, on_allowed, service);
+    service->commands = bus_commands_new();
+    service->by_member = g_hash_table_new(g_str_hash, g_str_equal);
+    service->names = g_ptr_array_new_with_free_func(g_free);
+    service->event_queue = qga_out_queue_new();
+    make_vtable(service);
+    if (!agent->options->sysroot || g_getenv("DBUS_SYSTEM_BUS_ADDRESS"))
+        service->bus = bus_new(BUS_NAME, &bus_funcs, service);
+    bus_service_changed(service);
+    return service;
+}
+
+void bus_service_free(BusService *service)
+{
+    if (!service)
+        return;
+    g_clear_handle_id(&service->refresh, g_source_remove);
+    bus_free(service->bus);
+    bus_access_free(service->access);
+    g_hash_table_unref(service->commands);
+    g_hash_table_unref(service->by_member);
+    g_ptr_array_unref(service->names);
+    g_array_unref(service->vtable);
+    bus_figures_clear(&service->announced);
+    qga_out_queue_free(service->event_queue);
+    g_free(service->event);
+    g_free(service);
+}
+
+/* --- changes and events --- */
+
+static gboolean on_refresh(gpointer user_data)
+{
+    BusService *service = user_data;
+
+    service->refresh = 0;
+    bus_properties_refresh(service);
+    return G_SOURCE_REMOVE;
+}
+
+void bus_service_changed(BusService *service)
+{
+    if (service && service->bus && !service->refresh)
+        service->refresh = g_idle_add(on_refresh, service);
+}
+
+QgaWriter *bus_service_begin_event(BusService *service, const char *name)
+{
+    if (!service || !service->bus || !bus_connection(service->bus))
+        return NULL;
+    g_free(service->event);
+    service->event = qga_bus_member_name(name, EVENT_PREFIX);
+    qga_out_queue_clear(service->event_queue);
+    qga_writer_init(&service->event_writer, service->event_queue);
+    return &service->event_writer;
+}
+
+void bus_service_end_event(BusService *service)
+{
+    g_autofree char *text = g_malloc(qga_out_queue_size(service->event_queue) + 1);
+    sd_bus *connection = bus_connection(service->bus);
+    sd_bus_message *signal = NULL;
+    const guint8 *bytes;
+    gsize n, length = 0;
+
+    while ((n = qga_out_queue_peek(service->event_queue, &bytes)) > 0) {
+        memcpy(text + length, bytes, n);
+        length += n;
+        qga_out_queue_consume(service->event_queue, n);
+    }
+    QgaJsonCursor cursor = {.at = text, .end = text + length};
+    int r = sd_bus_message_new_signal(connection, &signal, BUS_PATH, BUS_INTERFACE, service->event);
+    if (r >= 0)
+        r = qga_bus_append_dictionary(signal, &cursor);
+    if (r >= 0)
+        r = sd_bus_send(connection, signal, NULL);
+    if (r < 0)
+        g_warning("the D-Bus signal %s cannot be sent: %s", service->event, g_strerror(-r));
+    sd_bus_message_unref(signal);
+}

@@ -1,0 +1,102 @@
+/*
+ * guest-get-memory-blocks, guest-set-memory-blocks, guest-get-memory-block-info: QGA's own,
+ * answered from the model (qga/commands-posix.c in QEMU is what clients know).
+ */
+#include "front/agent-private.h"
+
+/* One request's blocks: sysfs has no more than this many on any machine. */
+#define SET_MAX 65536
+
+static void get_blocks(QgaCall *call, G_GNUC_UNUSED JsonObject *arguments, gpointer user_data)
+{
+    const Snapshot *snapshot = agent_sync(user_data);
+    QgaWriter *writer = qga_call_begin_return(call);
+
+    qga_writer_begin_array(writer);
+    for (guint32 i = 0; i < snapshot->block_count; i++) {
+        const Block *block = &snapshot->blocks[i];
+        qga_writer_begin_object(writer);
+        qga_writer_member_uint(writer, "phys-index", block->index);
+        qga_writer_member_bool(writer, "online", block->state == BLOCK_STATE_ONLINE);
+        /* Its zone decides: `removable` says yes for every block on modern kernels. */
+        qga_writer_member_bool(writer, "can-offline",
+                               block->state == BLOCK_STATE_ONLINE ? block->zone == ZONE_MOVABLE
+                                                                  : block->can_be_movable);
+        qga_writer_end_object(writer);
+    }
+    qga_writer_end_array(writer);
+    qga_call_end_return(call);
+}
+
+static const char *result_name(BlockSetResult result)
+{
+    switch (result) {
+    case BLOCK_SET_SUCCESS:
+        return "success";
+    case BLOCK_SET_NOT_FOUND:
+        return "not-found";
+    case BLOCK_SET_NOT_SUPPORTED:
+        return "operation-not-supported";
+    case BLOCK_SET_FAILED:
+        break;
+    }
+    return "operation-failed";
+}
+
+static void on_blocks_set(const BlockSetEntry *entries, guint n, gpointer user_data)
+{
+    QgaCall *call = user_data;
+    QgaWriter *writer = qga_call_begin_return(call);
+
+    qga_writer_begin_array(writer);
+    for (guint i = 0; i < n; i++) {
+        qga_writer_begin_object(writer);
+        qga_writer_member_uint(writer, "phys-index", entries[i].phys_index);
+        qga_writer_member_string(writer, "response", result_name(entries[i].result));
+        if (entries[i].result == BLOCK_SET_FAILED)
+            qga_writer_member_int(writer, "error-code", entries[i].error);
+        qga_writer_end_object(writer);
+    }
+    qga_writer_end_array(writer);
+    qga_call_end_return(call);
+}
+
+static void set_blocks(QgaCall *call, JsonObject *arguments, gpointer user_data)
+{
+    Agent *agent = user_data;
+    JsonArray *wanted = json_object_get_array_member(arguments, "mem-blks");
+    guint n = json_array_get_length(wanted);
+
+    if (n > SET_MAX) {
+        qga_call_fail(call, QGA_CLASS_GENERIC, "Parameter 'mem-blks' names more than %d blocks",
+                      SET_MAX);
+        return;
+    }
+    g_autofree BlockSetEntry *entries = g_new0(BlockSetEntry, MAX(n, 1));
+    for (guint i = 0; i < n; i++) {
+        JsonObject *object = json_array_get_object_element(wanted, i);
+        entries[i].phys_index = (guint64)json_object_get_int_member(object, "phys-index");
+        entries[i].online = json_object_get_boolean_member(object, "online");
+    }
+    agent_sync(agent);
+    if (!block_setter_set(agent->block_setter, entries, n, on_blocks_set, call))
+        qga_call_fail(call, QGA_CLASS_GENERIC, "Too many requests set memory blocks already");
+}
+
+static void get_block_info(QgaCall *call, G_GNUC_UNUSED JsonObject *arguments, gpointer user_data)
+{
+    const Agent *agent = user_data;
+    QgaWriter *writer = qga_call_begin_return(call);
+
+    qga_writer_begin_object(writer);
+    qga_writer_member_uint(writer, "size", model_keeper_snapshot(agent->keeper)->block_size_bytes);
+    qga_writer_end_object(writer);
+    qga_call_end_return(call);
+}
+
+void commands_guest_register(QgaDispatch *dispatch, Agent *agent)
+{
+    qga_dispatch_register(dispatch, "guest-get-memory-blocks", get_blocks, agent);
+    qga_dispatch_register(dispatch, "guest-set-memory-blocks", set_blocks, agent);
+    qga_dispatch_register(dispatch, "guest-get-memory-block-info", get_block_info, agent);
+}

@@ -1,0 +1,26 @@
+/*
+ * The channel: where hosts reach the daemon. Either the virtio-serial port, which is one connection
+ * for ever, or a listening unix socket with a connection for each client.
+ */
+#pragma once
+
+#include <glib.h>
+
+#include "qga-protocol/session.h"
+
+typedef struct Channel Channel;
+
+/* Sockets: clients at the same time; more are turned away. */
+#define CHANNEL_CLIENTS_MAX 16
+
+/* The port at PATH. If there is none yet, or it goes away, it is waited for: so this does not fail.
+ */
+Channel *channel_new_port(const char *path, QgaDispatch *dispatch);
+/* A socket at PATH (mode 0600, peers of uid 0 or the daemon's own only; a socket that nobody
+ * listens on any more is replaced). NULL and ERROR, naming PATH, if it cannot be made. */
+Channel *channel_new_listener(const char *path, QgaDispatch *dispatch, GError **error);
+void channel_free(Channel *channel); /* accepts NULL; removes the socket */
+
+typedef void (*ChannelSessionFunc)(QgaSession *session, gpointer user_data);
+/* Calls FUNC for the session of each connection (to send events). */
+void channel_foreach_session(Channel *channel, ChannelSessionFunc func, gpointer user_data);

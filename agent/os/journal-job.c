@@ -1,0 +1,301 @@
+/*
+ * One job as JSON and back. Blocks, of which there may be thousands, are arrays of four integers.
+ */
+#include <errno.h>
+#include <gio/gio.h>
+#include <string.h>
+
+#include "os/journal.h"
+#include "os/json-read.h"
+
+#define TEXT_MAX 4096
+#define REASONS_MAX 4096
+#define BLOCKS_MAX (1024 * 1024)
+
+/* The times and figures of a job that are plain integers. */
+static const struct {
+    const char *name;
+    gsize offset;
+    gint64 max;
+} figures[] = {
+    {"timeout-ms", offsetof(UnplugJob, timeout_ms), UNPLUG_TIMEOUT_MAX_MS},
+    {"lease-ms", offsetof(UnplugJob, lease_ms), UNPLUG_LEASE_MAX_MS},
+    {"block-size-bytes", offsetof(UnplugJob, block_size_bytes), G_MAXINT64},
+    {"reserve-bytes", offsetof(UnplugJob, reserve_bytes), G_MAXINT64},
+    {"submitted-usec", offsetof(UnplugJob, submitted_usec), G_MAXINT64},
+    {"started-usec", offsetof(UnplugJob, started_usec), G_MAXINT64},
+    {"deadline-usec", offsetof(UnplugJob, deadline_usec), G_MAXINT64},
+    {"lease-end-usec", offsetof(UnplugJob, lease_end_usec), G_MAXINT64},
+    {"ended-usec", offsetof(UnplugJob, ended_usec), G_MAXINT64},
+};
+
+static gint64 *figure_of(const UnplugJob *job, guint i)
+{
+    return (gint64 *)((char *)job + figures[i].offset);
+}
+
+/* --- to JSON --- */
+
+static JsonArray *reasons_to_json(const GPtrArray *reasons)
+{
+    JsonArray *array = json_array_new();
+
+    for (guint i = 0; i < reasons->len; i++) {
+        const Reason *reason = reasons->pdata[i];
+        JsonObject *object = json_object_new();
+        json_object_set_string_member(object, "code", reason_code_name(reason->code));
+        json_object_set_string_member(object, "desc", reason->desc);
+        json_object_set_string_member(object, "device", reason->device ? reason->device : "");
+        json_object_set_int_member(object, "block", reason->block);
+        json_object_set_int_member(object, "errno", reason->error);
+        json_object_set_int_member(object, "bytes", (gint64)reason->bytes);
+        json_array_add_object_element(array, object);
+    }
+    return array;
+}
+
+static JsonArray *selectors_to_json(const UnplugJob *job)
+{
+    JsonArray *array = json_array_new();
+
+    for (guint i = 0; i < job->n_selectors; i++) {
+        const DeviceSelector *selector = &job->selectors[i];
+        JsonObject *object = json_object_new();
+        json_object_set_int_member(object, "kind", selector->kind);
+        json_object_set_int_member(object, "slot", selector->slot);
+        json_object_set_int_member(object, "address", (gint64)selector->address);
+        json_object_set_int_member(object, "size", (gint64)selector->size_bytes);
+        json_object_set_string_member(object, "id", selector->id);
+        json_array_add_object_element(array, object);
+    }
+    return array;
+}
+
+static JsonArray *devices_to_json(const UnplugJob *job)
+{
+    JsonArray *array = json_array_new();
+
+    for (guint i = 0; i < job->devices->len; i++) {
+        const JobDevice *device = &g_array_index(job->devices, JobDevice, i);
+        JsonObject *object = json_object_new();
+        json_object_set_string_member(object, "id", device->id);
+        json_object_set_array_member(object, "reasons", reasons_to_json(device->reasons));
+        json_array_add_object_element(array, object);
+    }
+    return array;
+}
+
+static JsonArray *blocks_to_json(const UnplugJob *job)
+{
+    JsonArray *array = json_array_new();
+
+    for (guint i = 0; i < job->blocks->len; i++) {
+        const JobBlock *block = &g_array_index(job->blocks, JobBlock, i);
+        JsonArray *four = json_array_sized_new(4);
+        json_array_add_int_element(four, block->index);
+        json_array_add_int_element(four, (gint64)block->inode);
+        json_array_add_int_element(four, block->device);
+        json_array_add_int_element(four, block->phase);
+        json_array_add_array_element(array, four);
+    }
+    return array;
+}
+
+JsonNode *journal_job_to_json(const UnplugJob *job)
+{
+    JsonNode *node = json_node_new(JSON_NODE_OBJECT);
+    JsonObject *object = json_object_new();
+
+    json_node_take_object(node, object);
+    json_object_set_int_member(object, "id", (gint64)job->id);
+    json_object_set_string_member(object, "state", job_state_name(job->state));
+    json_object_set_string_member(object, "outcome", job_state_name(job->outcome));
+    if (job->key)
+        json_object_set_string_member(object, "key", job->key);
+    json_object_set_int_member(object, "was-reoffline", job->was_reoffline);
+    for (guint i = 0; i < G_N_ELEMENTS(figures); i++)
+        json_object_set_int_member(object, figures[i].name, *figure_of(job, i));
+    json_object_set_array_member(object, "selectors", selectors_to_json(job));
+    json_object_set_array_member(object, "devices", devices_to_json(job));
+    json_object_set_array_member(object, "blocks", blocks_to_json(job));
+    json_object_set_array_member(object, "reasons", reasons_to_json(job->reasons));
+    return node;
+}
+
+/* --- from JSON --- */
+
+static gboolean reason_from_json(JsonNode *node, GPtrArray *reasons, GError **error)
+{
+    JsonObject *object = json_read_object(node, "reason", error);
+    if (!object)
+        return FALSE;
+    const char *code_name = json_read_string(object, "code", TEXT_MAX, error);
+    const char *desc = code_name ? json_read_string(object, "desc", TEXT_MAX, error) : NULL;
+    const char *device =
+        desc ? json_read_string(object, "device", DEVICE_SELECTOR_TEXT_MAX - 1, error) : NULL;
+    gint64 block, errno_value, bytes;
+    if (!device || !json_read_int(object, "block", -1, G_MAXUINT32, &block, error) ||
+        !json_read_int(object, "errno", 0, 4095, &errno_value, error) ||
+        !json_read_int(object, "bytes", 0, G_MAXINT64, &bytes, error))
+        return FALSE;
+    ReasonCode code;
+    if (!reason_code_parse(code_name, &code)) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "'code' is no reason's");
+        return FALSE;
+    }
+    Reason *reason = reason_new(code, *device ? device : NULL, block, (int)errno_value, "%s", desc);
+    reason->bytes = (guint64)bytes;
+    g_ptr_array_add(reasons, reason);
+    return TRUE;
+}
+
+static gboolean reasons_from_json(JsonObject *object, GPtrArray *reasons, GError **error)
+{
+    JsonArray *array = json_read_array(object, "reasons", REASONS_MAX, error);
+
+    for (guint i = 0; array && i < json_array_get_length(array); i++) {
+        if (!reason_from_json(json_array_get_element(array, i), reasons, error))
+            return FALSE;
+    }
+    return array != NULL;
+}
+
+static gboolean selector_from_json(JsonNode *node, DeviceSelector *selector, GError **error)
+{
+    gint64 kind, address, size;
+
+    JsonObject *object = json_read_object(node, "selector", error);
+    if (!object || !json_read_int(object, "kind", SELECT_SLOT, SELECT_ID, &kind, error) ||
+        !json_read_int(object, "slot", G_MININT64, G_MAXINT64, &selector->slot, error) ||
+        !json_read_int(object, "address", 0, G_MAXINT64, &address, error) ||
+        !json_read_int(object, "size", 0, G_MAXINT64, &size, error))
+        return FALSE;
+    const char *id = json_read_string(object, "id", DEVICE_ID_MAX - 1, error);
+    if (!id)
+        return FALSE;
+    selector->kind = (SelectorKind)kind;
+    selector->address = (guint64)address;
+    selector->size_bytes = (guint64)size;
+    g_strlcpy(selector->id, id, sizeof selector->id);
+    return TRUE;
+}
+
+static gboolean selectors_from_json(JsonObject *object, UnplugJob *job, GError **error)
+{
+    JsonArray *array = json_read_array(object, "selectors", UNPLUG_DEVICES_MAX, error);
+
+    if (!array)
+        return FALSE;
+    job->n_selectors = json_array_get_length(array);
+    job->selectors = g_new0(DeviceSelector, job->n_selectors);
+    for (guint i = 0; i < job->n_selectors; i++) {
+        if (!selector_from_json(json_array_get_element(array, i), &job->selectors[i], error))
+            return FALSE;
+    }
+    return TRUE;
+}
+
+static gboolean devices_from_json(JsonObject *object, UnplugJob *job, GError **error)
+{
+    JsonArray *array = json_read_array(object, "devices", UNPLUG_DEVICES_MAX, error);
+
+    for (guint i = 0; array && i < json_array_get_length(array); i++) {
+        JsonObject *member = json_read_object(json_array_get_element(array, i), "device", error);
+        const char *id = member ? json_read_string(member, "id", DEVICE_ID_MAX - 1, error) : NULL;
+        if (!id)
+            return FALSE;
+        JobDevice device = {.reasons = reason_list_new()};
+        g_strlcpy(device.id, id, sizeof device.id);
+        g_array_append_val(job->devices, device);
+        if (!reasons_from_json(member, device.reasons, error))
+            return FALSE;
+    }
+    return array != NULL;
+}
+
+static gboolean block_from_json(JsonNode *node, JobBlock *block)
+{
+    gint64 v[4];
+
+    if (!JSON_NODE_HOLDS_ARRAY(node) || json_array_get_length(json_node_get_array(node)) != 4)
+        return FALSE;
+    for (guint i = 0; i < 4; i++) {
+        JsonNode *element = json_array_get_element(json_node_get_array(node), i);
+        if (!JSON_NODE_HOLDS_VALUE(element) || json_node_get_value_type(element) != G_TYPE_INT64)
+            return FALSE;
+        v[i] = json_node_get_int(element);
+    }
+    if (v[0] < 0 || v[0] > G_MAXUINT32 || v[1] < 0 || v[2] < 0 || v[2] > G_MAXUINT16 || v[3] < 0 ||
+        v[3] > JOB_BLOCK_GONE)
+        return FALSE;
+    *block = (JobBlock){.index = (guint32)v[0],
+                        .inode = (guint64)v[1],
+                        .device = (guint16)v[2],
+                        .phase = (guint8)v[3]};
+    return TRUE;
+}
+
+static gboolean blocks_from_json(JsonObject *object, UnplugJob *job, GError **error)
+{
+    JsonArray *array = json_read_array(object, "blocks", BLOCKS_MAX, error);
+
+    for (guint i = 0; array && i < json_array_get_length(array); i++) {
+        JobBlock block;
+        if (!block_from_json(json_array_get_element(array, i), &block)) {
+            g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "'blocks[%u]' is no block", i);
+            return FALSE;
+        }
+        g_array_append_val(job->blocks, block);
+    }
+    return array != NULL;
+}
+
+static gboolean state_from_json(JsonObject *object, const char *name, JobState *state,
+                                GError **error)
+{
+    const char *text = json_read_string(object, name, 64, error);
+
+    if (!text)
+        return FALSE;
+    if (!job_state_parse(text, state)) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "'%s' is no job's state", name);
+        return FALSE;
+    }
+    return TRUE;
+}
+
+static gboolean job_fill(UnplugJob *job, JsonObject *object, GError **error)
+{
+    gint64 id, reoffline;
+
+    if (!json_read_int(object, "id", 1, G_MAXINT64 - 1, &id, error) ||
+        !state_from_json(object, "state", &job->state, error) ||
+        !state_from_json(object, "outcome", &job->outcome, error) ||
+        !json_read_int(object, "was-reoffline", 0, 1, &reoffline, error))
+        return FALSE;
+    job->id = (guint64)id;
+    job->was_reoffline = (gboolean)reoffline;
+    if (json_object_has_member(object, "key")) {
+        const char *key = json_read_string(object, "key", UNPLUG_KEY_MAX, error);
+        if (!key)
+            return FALSE;
+        job->key = g_strdup(key);
+    }
+    for (guint i = 0; i < G_N_ELEMENTS(figures); i++) {
+        if (!json_read_int(object, figures[i].name, 0, figures[i].max, figure_of(job, i), error))
+            return FALSE;
+    }
+    return selectors_from_json(object, job, error) && devices_from_json(object, job, error) &&
+           blocks_from_json(object, job, error) && reasons_from_json(object, job->reasons, error);
+}
+
+UnplugJob *journal_job_from_json(JsonNode *node, GError **error)
+{
+    JsonObject *object = json_read_object(node, "job", error);
+    if (!object)
+        return NULL;
+
+    const UnplugJob empty = {.id = 0};
+    g_autoptr(UnplugJob) job = unplug_job_copy(&empty); /* with empty lists */
+    return job_fill(job, object, error) ? g_steal_pointer(&job) : NULL;
+}

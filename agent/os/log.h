@@ -1,0 +1,37 @@
+/*
+ * Where the log goes: systemd's journal with fields, standard error, or a file.
+ *
+ * Every kind of event has a MESSAGE_ID of its own, so that `journalctl MESSAGE_ID=…` finds all of
+ * that kind, and what it is about is in MEMPLUG_JOB=, MEMPLUG_DEVICE= and MEMPLUG_BLOCK=.
+ */
+#pragma once
+
+#include <glib.h>
+
+/* PATH NULL: standard error (the journal's fields, where that is the journal). VERBOSE: debug
+ * messages too. FALSE and ERROR if PATH cannot be opened. */
+gboolean log_open(const char *path, gboolean verbose, GError **error);
+
+typedef enum {
+    LOG_STARTED,
+    LOG_STOPPING,
+    LOG_RELOADED,
+    LOG_RELOAD_FAILED,
+    LOG_JOB_STATE,  /* a job has entered a state */
+    LOG_JOB_REASON, /* why a job has not come to its aim */
+    LOG_KIND_COUNT
+} LogKind;
+
+/* What an event is about. */
+typedef struct {
+    guint64 job;        /* 0: none */
+    const char *device; /* NULL: none */
+    gint64 block;       /* -1: none */
+} LogSubject;
+
+/* LEVEL: G_LOG_LEVEL_WARNING, _MESSAGE or _INFO. SUBJECT may be NULL. */
+void log_event(LogKind kind, GLogLevelFlags level, const LogSubject *subject, const char *format,
+               ...) G_GNUC_PRINTF(4, 5);
+
+/* The MESSAGE_ID of KIND: 32 hexadecimal digits, static. */
+const char *log_message_id(LogKind kind);

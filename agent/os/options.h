@@ -1,0 +1,35 @@
+/*
+ * The command line. Its letters are qemu-ga's, so that whoever runs one can run the other.
+ */
+#pragma once
+
+#include <glib.h>
+
+#include "os/settings.h"
+
+typedef struct {
+    Settings *settings;
+    char *config_path;
+    gboolean config_required; /* -c was given */
+    char *state_dir;
+    char *log_path;           /* or NULL: standard error */
+    char *sysroot;            /* or NULL */
+    gint uevent_buffer_bytes; /* of the socket that the kernel's events come to; for tests */
+    gboolean verbose;
+    gboolean dump_config; /* -D: print the settings, exit */
+    gboolean show_version;
+    gboolean list_rpcs; /* -b help */
+    /* What the command line says of settings (each may be NULL): it wins again after a reload. */
+    struct {
+        char *method, *path, *allow_rpcs, *block_rpcs;
+    } arguments;
+} Options;
+
+/* Reads ARGV, and the config files that it (or the default) names; what ARGV says wins. Prints the
+ * help and exits for -h. NULL and ERROR for anything wrong. */
+Options *options_parse(int argc, char **argv, GError **error);
+/* The settings as they would be after a start now: the files anew, and what ARGV said. NULL and
+ * ERROR for anything wrong in a file. (transfer full) */
+Settings *options_load_settings(const Options *options, GError **error);
+void options_free(Options *options); /* accepts NULL */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Options, options_free)

@@ -1,0 +1,52 @@
+/*
+ * What the daemon was told: defaults, then the config files, then the command line.
+ *
+ * An unknown group or key, or a bad value, is an error that names file, group and key; nothing is
+ * taken over from a file set that has an error anywhere.
+ */
+#pragma once
+
+#include <glib.h>
+
+#include "decide/online-policy.h"
+
+#define SETTINGS_CONFIG_PATH "/etc/memplug/memplugd.conf"
+#define SETTINGS_PORT_PATH "/dev/virtio-ports/org.memplug.agent.0"
+#define SETTINGS_STATE_DIR "/run/memplug"
+
+typedef enum { METHOD_VIRTIO_SERIAL, METHOD_UNIX_LISTEN } ChannelMethod;
+
+typedef struct {
+    ChannelMethod method;    /* [channel] method */
+    char *path;              /* [channel] path; NULL: the method's default */
+    char **allow_rpcs;       /* [protocol] allow-rpcs; NULL: all that are not opt-in */
+    char **block_rpcs;       /* [protocol] block-rpcs; NULL: none */
+    OnlineConfig online;     /* [online] policy, rezone, movable-ratio, kernel-floor-bytes */
+    gboolean adopt_existing; /* [online] existing */
+    guint64 timeout_ms;      /* [unplug] timeout-ms; 0: by size */
+    guint64 lease_ms;        /* [unplug] lease-ms */
+    guint64 reserve_bytes;   /* [unplug] reserve-bytes; 0: by size */
+    gboolean unplug_gate;    /* [unplug] gate */
+} Settings;
+
+Settings *settings_new(void);           /* the defaults */
+void settings_free(Settings *settings); /* accepts NULL */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Settings, settings_free)
+
+/**
+ * settings_load: the config file, then the *.conf in the directory @path with ".d" behind it.
+ * @required: FALSE: a missing @path is fine (the default place).
+ *
+ * Return: FALSE and @error (G_KEY_FILE_ERROR or G_FILE_ERROR); then @settings is unchanged.
+ */
+gboolean settings_load(Settings *settings, const char *path, gboolean required, GError **error);
+
+/* One value, as the command line gives it. The same errors. */
+gboolean settings_set(Settings *settings, const char *group, const char *key, const char *value,
+                      GError **error);
+
+/* All of it as a config file. (transfer full) */
+char *settings_dump(const Settings *settings);
+
+/* The path of the channel: as set, or the method's default. */
+const char *settings_channel_path(const Settings *settings);

@@ -1,0 +1,18 @@
+/*
+ * Whether a balloon driver is at work: it takes pages from the guest wherever it likes, and gives
+ * the host memory back beside memory hot-unplug, so the two defeat each other.
+ */
+#pragma once
+
+#include <glib.h>
+
+#include "system/attr.h"
+
+typedef struct {
+    const char *driver; /* static: "virtio_balloon", …; NULL: none is bound to a device */
+    guint64 held_bytes; /* what the balloon holds now, as far as /proc/vmstat counts it */
+} Balloon;
+
+Balloon balloon_read(const AttrIo *io, guint64 page_size_bytes);
+/* Only what balloons hold: pages inflated less those deflated since boot. */
+guint64 balloon_held_bytes(const AttrIo *io, guint64 page_size_bytes);

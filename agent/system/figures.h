@@ -1,0 +1,21 @@
+/*
+ * How much memory there is, by what became of it: sums over a snapshot. Pure.
+ */
+#pragma once
+
+#include <glib.h>
+
+#include "system/snapshot.h"
+
+typedef struct {
+    guint64 at_boot_bytes;        /* RAM of the firmware's map, in any state */
+    guint64 online_movable_bytes; /* online in ZONE_MOVABLE: may be given back */
+    guint64 online_kernel_bytes;  /* online in any other zone, in several, or in one not known */
+    guint64 offline_bytes;        /* everything that is not online */
+    guint64 present_bytes;        /* all blocks */
+} Figures;
+
+Figures figures_of(const Snapshot *snapshot);
+
+/* What the guest can use: online blocks only, unlike a host's own "current". */
+guint64 figures_current_bytes(const Figures *figures);

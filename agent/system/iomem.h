@@ -1,0 +1,25 @@
+/*
+ * What /proc/iomem tells of memory that drivers added: virtio-mem and other tagged System RAM.
+ *
+ * For the snapshot alone. Without CAP_SYS_ADMIN the kernel shows every address as zero
+ * (kernel/resource.c); then nothing is told, which is no error.
+ */
+#pragma once
+
+#include <glib.h>
+
+#include "system/attr.h"
+#include "system/device.h"
+
+typedef struct {
+    guint64 start;            /* guest-physical */
+    guint64 last;             /* of the last byte */
+    gboolean is_virtio_mem;   /* else another driver's memory, such as kmem's */
+    char name[DEVICE_ID_MAX]; /* virtio-mem: "virtio0"; else "" */
+} IomemRange;
+
+/* Pure. Return (transfer full): a GArray of IomemRange, ascending by start, none within another. */
+GArray *iomem_parse(const char *text);
+
+/* Reads /proc/iomem. Return 0 and (transfer full) *RANGES, or a negative errno. */
+int iomem_read(const AttrIo *io, GArray **ranges);

@@ -1,0 +1,30 @@
+/*
+ * What beside free memory decides whether memory can be spared: each node's share, and strict
+ * overcommit.
+ */
+#pragma once
+
+#include <glib.h>
+
+#include "system/attr.h"
+
+typedef struct {
+    gint16 node;
+    guint64 total_bytes; /* MemTotal of the node */
+    guint64 free_bytes;
+    guint64 reclaimable_bytes; /* page cache on the file lists and reclaimable slab: what the node
+                                * could free. The kernel tells no MemAvailable for a node */
+} NodeMeminfo;
+
+/* The nodes that have memory, ascending; empty where the kernel knows no nodes. Return (transfer
+ * full): a GArray of NodeMeminfo. */
+GArray *node_meminfo_read(const AttrIo *io);
+
+typedef struct {
+    gboolean is_strict;  /* vm.overcommit_memory is 2: CommitLimit binds */
+    guint ratio_percent; /* of RAM that counts towards CommitLimit; 0: it does not follow RAM
+                          * (vm.overcommit_kbytes) */
+} Overcommit;
+
+/* What cannot be read is not strict. */
+Overcommit overcommit_read(const AttrIo *io);
