@@ -19,15 +19,24 @@ typedef struct {
 
 #define MANY 256
 
+/* clang-format off */
 static const Verb verbs[] = {
-    {"status", verb_status, 0, 0, TRUE, FALSE},   {"devices", verb_devices, 0, 0, TRUE, FALSE},
-    {"blocks", verb_blocks, 0, 0, TRUE, FALSE},   {"jobs", verb_jobs, 0, 1, TRUE, FALSE},
-    {"policy", verb_policy, 0, 1, TRUE, FALSE},   {"check", verb_check, 1, MANY, TRUE, FALSE},
-    {"plan", verb_plan, 1, 1, TRUE, FALSE},       {"prepare", verb_prepare, 1, MANY, TRUE, FALSE},
-    {"cancel", verb_cancel, 1, 1, TRUE, FALSE},   {"watch", verb_watch, 0, 0, TRUE, FALSE},
-    {"doctor", verb_doctor, 0, 0, FALSE, FALSE},  {"plug", verb_plug, 1, 1, TRUE, TRUE},
-    {"unplug", verb_unplug, 1, MANY, TRUE, TRUE}, {"resize", verb_resize, 1, 1, TRUE, TRUE},
+    {"status", verb_status, 0, 0, TRUE, FALSE},
+    {"devices", verb_devices, 0, 0, TRUE, FALSE},
+    {"blocks", verb_blocks, 0, 0, TRUE, FALSE},
+    {"jobs", verb_jobs, 0, 1, TRUE, FALSE},
+    {"policy", verb_policy, 0, 1, TRUE, FALSE},
+    {"check", verb_check, 1, MANY, TRUE, FALSE},
+    {"plan", verb_plan, 1, 1, TRUE, FALSE},
+    {"prepare", verb_prepare, 1, MANY, TRUE, FALSE},
+    {"cancel", verb_cancel, 1, 1, TRUE, FALSE},
+    {"watch", verb_watch, 0, 0, TRUE, FALSE},
+    {"doctor", verb_doctor, 0, 0, FALSE, FALSE},
+    {"plug", verb_plug, 1, 1, TRUE, TRUE},
+    {"unplug", verb_unplug, 1, MANY, TRUE, TRUE},
+    {"resize", verb_resize, 1, 1, TRUE, TRUE},
 };
+/* clang-format on */
 
 static const Verb *find_verb(const CommandLine *line, GError **error)
 {
