@@ -1,36 +1,70 @@
 /*
  * The current snapshot. A batch of events becomes one refresh; an overflowed socket becomes a scan,
- * compared with what was there before.
+ * compared with what was there before. What changed waits in here until the loop tells it.
  */
 #include "engine/model-keeper.h"
 
 #include "os/monitor.h"
+
+/* Above timers and channels: whoever acts next should know what has changed. */
+#define NEWS_PRIORITY G_PRIORITY_HIGH
 
 struct ModelKeeper {
     const AttrIo *io;
     Monitor *monitor; /* NULL below a sysroot */
     Snapshot *snapshot;
     gboolean is_stale; /* events were lost, and the scan that had to follow failed */
+    /* News that is not told yet: all that came since `told`, which is NULL while there is none. */
+    Snapshot *told;
+    GArray *touched;
+    GArray *added;
+    guint news; /* the source that tells it */
     ModelChangeFunc func;
     gpointer user_data;
 };
 
-static void replace(ModelKeeper *keeper, Snapshot *now, GArray *touched, GArray *added)
+static void tell(ModelKeeper *keeper)
 {
-    /* Both are held: whoever is told may make the model look again. */
-    g_autoptr(Snapshot) before = keeper->snapshot;
-    g_autoptr(Snapshot) held = snapshot_ref(now);
-
-    keeper->snapshot = now;
+    /* Held here: whoever is told may make the keeper look again, which is news of its own. */
+    g_autoptr(Snapshot) before = g_steal_pointer(&keeper->told);
+    g_autoptr(Snapshot) now = snapshot_ref(keeper->snapshot);
+    g_autoptr(GArray) touched = g_steal_pointer(&keeper->touched);
+    g_autoptr(GArray) added = g_steal_pointer(&keeper->added);
     ModelChange change = {
         .before = before,
-        .now = held,
+        .now = now,
         .touched = (const guint32 *)touched->data,
         .n_touched = touched->len,
         .added = (const guint32 *)added->data,
         .n_added = added->len,
     };
+
+    keeper->touched = g_array_new(FALSE, FALSE, sizeof(guint32));
+    keeper->added = g_array_new(FALSE, FALSE, sizeof(guint32));
     keeper->func(&change, keeper->user_data);
+}
+
+static gboolean on_news(gpointer user_data)
+{
+    ModelKeeper *keeper = user_data;
+
+    keeper->news = 0;
+    tell(keeper);
+    return G_SOURCE_REMOVE;
+}
+
+/* NOW (transfer full) is the snapshot from here on; what differs is told from the loop. */
+static void replace(ModelKeeper *keeper, Snapshot *now, const GArray *touched, const GArray *added)
+{
+    g_autoptr(Snapshot) before = g_steal_pointer(&keeper->snapshot);
+
+    keeper->snapshot = now;
+    if (!keeper->told)
+        keeper->told = g_steal_pointer(&before);
+    g_array_append_vals(keeper->touched, touched->data, touched->len);
+    g_array_append_vals(keeper->added, added->data, added->len);
+    if (!keeper->news)
+        keeper->news = g_idle_add_full(NEWS_PRIORITY, on_news, keeper, NULL);
 }
 
 /* What a scan found to differ, as a batch would have told it. */
@@ -101,6 +135,8 @@ ModelKeeper *model_keeper_new(const AttrIo *io, guint event_buffer_bytes, ModelC
     keeper->io = io;
     keeper->func = func;
     keeper->user_data = user_data;
+    keeper->touched = g_array_new(FALSE, FALSE, sizeof(guint32));
+    keeper->added = g_array_new(FALSE, FALSE, sizeof(guint32));
     /* The monitor first: what happens during the scan is then announced after it. */
     if (event_buffer_bytes > 0)
         keeper->monitor = monitor_new(event_buffer_bytes, on_batch, keeper, error);
@@ -117,8 +153,12 @@ void model_keeper_free(ModelKeeper *keeper)
 {
     if (!keeper)
         return;
+    g_clear_handle_id(&keeper->news, g_source_remove);
     monitor_free(keeper->monitor);
+    snapshot_unref(keeper->told);
     snapshot_unref(keeper->snapshot);
+    g_array_unref(keeper->touched);
+    g_array_unref(keeper->added);
     g_free(keeper);
 }
 
@@ -137,16 +177,27 @@ static void tie_loose_ends(ModelKeeper *keeper)
     replace(keeper, g_steal_pointer(&now), touched, added);
 }
 
-void model_keeper_sync(ModelKeeper *keeper)
+Snapshot *model_keeper_sync(ModelKeeper *keeper)
 {
     if (!keeper->monitor) {
         rescan(keeper);
-        return;
+        return keeper->snapshot;
     }
     monitor_drain(keeper->monitor);
     if (keeper->is_stale)
         rescan(keeper);
     tie_loose_ends(keeper);
+    return keeper->snapshot;
+}
+
+Snapshot *model_keeper_sync_for_answer(ModelKeeper *keeper)
+{
+    model_keeper_sync(keeper);
+    if (keeper->news) {
+        g_clear_handle_id(&keeper->news, g_source_remove);
+        tell(keeper);
+    }
+    return keeper->snapshot;
 }
 
 void model_keeper_look(ModelKeeper *keeper, const guint32 *indices, guint n)
@@ -154,7 +205,9 @@ void model_keeper_look(ModelKeeper *keeper, const guint32 *indices, guint n)
     g_autoptr(GArray) touched = g_array_new(FALSE, FALSE, sizeof(guint32));
     g_autoptr(GArray) added = g_array_new(FALSE, FALSE, sizeof(guint32));
 
-    Snapshot *now = snapshot_refresh(keeper->snapshot, keeper->io, indices, n);
+    g_autoptr(Snapshot) now = snapshot_refresh(keeper->snapshot, keeper->io, indices, n);
+    if (now == keeper->snapshot)
+        return;
     for (guint i = 0; i < n; i++) {
         const Block *old = snapshot_find_block(keeper->snapshot, indices[i]);
         const Block *fresh = snapshot_find_block(now, indices[i]);
@@ -162,7 +215,7 @@ void model_keeper_look(ModelKeeper *keeper, const guint32 *indices, guint n)
             g_array_append_val(added, indices[i]);
     }
     g_array_append_vals(touched, indices, n);
-    replace(keeper, now, touched, added);
+    replace(keeper, g_steal_pointer(&now), touched, added);
 }
 
 Snapshot *model_keeper_snapshot(const ModelKeeper *keeper)

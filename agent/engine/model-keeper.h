@@ -2,6 +2,10 @@
  * The current snapshot: scanned at start, then kept current by the kernel's own events.
  *
  * Below a --sysroot there are no events; then each question scans again.
+ *
+ * The keeper only looks: the new snapshot counts at once, and what changed is told once, from the
+ * main loop and never from inside a call that acts. Changes that come before it is told are told as
+ * one.
  */
 #pragma once
 
@@ -11,7 +15,7 @@
 
 /* What a change was. Indices may repeat; a block may be in it and be as before. */
 typedef struct {
-    const Snapshot *before;
+    const Snapshot *before; /* as it was told last */
     const Snapshot *now;
     const guint32 *touched;
     guint n_touched;
@@ -31,10 +35,15 @@ ModelKeeper *model_keeper_new(const AttrIo *io, guint event_buffer_bytes, ModelC
 void model_keeper_free(ModelKeeper *keeper); /* accepts NULL */
 
 /* Takes in everything that the kernel has announced up to now, and looks again at blocks of which
- * it will announce no more (snapshot_has_loose_ends()). Before an answer. */
-void model_keeper_sync(ModelKeeper *keeper);
+ * it will announce no more (snapshot_has_loose_ends()). Before an answer. Returns the snapshot,
+ * borrowed until the next of these calls. */
+Snapshot *model_keeper_sync(ModelKeeper *keeper);
+/* The same for whoever answers a request, called by the loop and by nothing that the keeper tells:
+ * what has changed is told in here, so that events come before the reply that shows their effect.
+ */
+Snapshot *model_keeper_sync_for_answer(ModelKeeper *keeper);
 /* Reads these blocks again, whatever was announced: `going-offline` and a failed offline send no
  * event. */
 void model_keeper_look(ModelKeeper *keeper, const guint32 *indices, guint n);
-/* The snapshot as of the last of these. Borrowed until the next. */
+/* The snapshot as of the last of these. Borrowed until the next of them. */
 Snapshot *model_keeper_snapshot(const ModelKeeper *keeper);

@@ -44,12 +44,6 @@ struct Agent {
     Target target; /* guest-requested */
 };
 
-/* The snapshot with all that the kernel had announced when this was called. Borrowed. */
-Snapshot *agent_sync(Agent *agent);
-
-/* SNAPSHOT is news: has the target been reached? Sends the event. */
-void agent_update_target(Agent *agent, const Snapshot *snapshot);
-
 /* Each registers the commands of its file. */
 void commands_guest_register(QgaDispatch *dispatch, Agent *agent);
 void commands_events_register(QgaDispatch *dispatch, Agent *agent);

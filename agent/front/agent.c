@@ -19,13 +19,13 @@ static void on_model_change(const ModelChange *change, gpointer user_data)
     Agent *agent = user_data;
 
     events_send_change(&agent->listeners, change);
-    agent_update_target(agent, change->now);
+    events_update_target(&agent->listeners, &agent->target, change->now);
     /* The jobs first: they know which of the blocks are theirs. */
     unplugger_on_change(agent->unplugger, change);
     onliner_on_change(agent->onliner, change);
     if (change->n_touched > 0) {
-        bus_service_changed(agent->bus_service);
-        status_line_changed(agent);
+        bus_service_queue_update(agent->bus_service);
+        status_line_queue_update(agent);
     }
 }
 
@@ -34,8 +34,8 @@ static void on_job_changed(const UnplugJob *job, JobState state, gpointer user_d
     Agent *agent = user_data;
 
     events_send_job(&agent->listeners, job, state);
-    bus_service_changed(agent->bus_service);
-    status_line_changed(agent);
+    bus_service_queue_update(agent->bus_service);
+    status_line_queue_update(agent);
     log_event(LOG_JOB_STATE, G_LOG_LEVEL_MESSAGE, &(LogSubject){.job = job->id, .block = -1},
               "job %" G_GUINT64_FORMAT ": %s", job->id, job_state_name(state));
     if (!job_state_is_ended(state))
@@ -53,12 +53,6 @@ static void on_job_changed(const UnplugJob *job, JobState state, gpointer user_d
 static GArray *plan_blocks(const guint32 *indices, guint n, gpointer user_data)
 {
     return onliner_plan(((Agent *)user_data)->onliner, indices, n);
-}
-
-Snapshot *agent_sync(Agent *agent)
-{
-    model_keeper_sync(agent->keeper);
-    return model_keeper_snapshot(agent->keeper);
 }
 
 static gboolean make_dispatch(Agent *agent, GError **error)
@@ -256,7 +250,7 @@ void agent_reload(Agent *agent)
     else
         log_event(LOG_RELOAD_FAILED, G_LOG_LEVEL_WARNING, NULL,
                   "the settings stay as they were: %s", error->message);
-    bus_service_changed(agent->bus_service);
+    bus_service_queue_update(agent->bus_service);
     g_autofree char *line = status_line(agent);
     if (error) {
         g_autofree char *with_error = g_strdup_printf("settings not loaded: %s", error->message);

@@ -94,7 +94,7 @@ static void on_allowed(sd_bus_message *request, const BusSender *sender, gpointe
                     forget_request);
     json_node_unref(arguments);
     if (!is_question(command))
-        bus_service_changed(service);
+        bus_service_queue_update(service);
 }
 
 static int on_method(sd_bus_message *request, void *user_data, G_GNUC_UNUSED sd_bus_error *error)
@@ -187,7 +187,7 @@ BusService *bus_service_new(Agent *agent)
     make_vtable(service);
     if (!agent->options->sysroot || g_getenv("DBUS_SYSTEM_BUS_ADDRESS"))
         service->bus = bus_new(BUS_NAME, &bus_funcs, service);
-    bus_service_changed(service);
+    bus_service_queue_update(service);
     return service;
 }
 
@@ -219,7 +219,7 @@ static gboolean on_refresh(gpointer user_data)
     return G_SOURCE_REMOVE;
 }
 
-void bus_service_changed(BusService *service)
+void bus_service_queue_update(BusService *service)
 {
     if (service && service->bus && !service->refresh)
         service->refresh = g_idle_add(on_refresh, service);

@@ -23,7 +23,7 @@ void bus_service_free(BusService *service); /* accepts NULL */
 
 /* Something that a property tells may have changed: looked at when the loop has nothing better to
  * do, and announced where it has. Accepts NULL. */
-void bus_service_changed(BusService *service);
+void bus_service_queue_update(BusService *service);
 
 /* Sends the event NAME (of the schema: "MEMORY_UNPLUG_CHANGED") as a signal: write its data, one
  * object, then end. NULL, and nothing to end, where there is no bus. Accepts NULL. */

@@ -3,7 +3,6 @@
  */
 #include "front/agent-private.h"
 #include "front/events.h"
-#include "system/figures.h"
 
 static void set_events(QgaCall *call, JsonObject *arguments, G_GNUC_UNUSED gpointer user_data)
 {
@@ -17,26 +16,17 @@ static void set_events(QgaCall *call, JsonObject *arguments, G_GNUC_UNUSED gpoin
     qga_call_return_empty(call);
 }
 
-void agent_update_target(Agent *agent, const Snapshot *snapshot)
-{
-    if (!agent->target.is_set || agent->target.is_reached)
-        return;
-    Figures figures = figures_of(snapshot);
-    if (target_update(&agent->target, figures_current_bytes(&figures), snapshot->block_size_bytes))
-        events_send_target_reached(&agent->listeners, agent->target.bytes);
-}
-
 static void set_target(QgaCall *call, JsonObject *arguments, gpointer user_data)
 {
     Agent *agent = user_data;
     gint64 bytes = json_object_get_int_member(arguments, "bytes");
 
     /* What came before the question does not count as reaching its target. */
-    const Snapshot *snapshot = agent_sync(agent);
+    const Snapshot *snapshot = model_keeper_sync_for_answer(agent->keeper);
     target_set(&agent->target, (guint64)bytes);
-    bus_service_changed(agent->bus_service);
+    bus_service_queue_update(agent->bus_service);
     qga_call_return_empty(call);
-    agent_update_target(agent, snapshot);
+    events_update_target(&agent->listeners, &agent->target, snapshot);
 }
 
 void commands_events_register(QgaDispatch *dispatch, Agent *agent)

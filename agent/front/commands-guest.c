@@ -9,7 +9,7 @@
 
 static void get_blocks(QgaCall *call, G_GNUC_UNUSED JsonObject *arguments, gpointer user_data)
 {
-    const Snapshot *snapshot = agent_sync(user_data);
+    const Snapshot *snapshot = model_keeper_sync_for_answer(((Agent *)user_data)->keeper);
     QgaWriter *writer = qga_call_begin_return(call);
 
     qga_writer_begin_array(writer);
@@ -78,7 +78,7 @@ static void set_blocks(QgaCall *call, JsonObject *arguments, gpointer user_data)
         entries[i].phys_index = (guint64)json_object_get_int_member(object, "phys-index");
         entries[i].online = json_object_get_boolean_member(object, "online");
     }
-    agent_sync(agent);
+    model_keeper_sync_for_answer(agent->keeper);
     if (!block_setter_set(agent->block_setter, entries, n, on_blocks_set, call))
         qga_call_fail(call, QGA_CLASS_GENERIC, "Too many requests set memory blocks already");
 }

@@ -92,7 +92,7 @@ static void reply_plan(QgaWriter *writer, const UnplugPlan *plan, const GPtrArra
 static void plan_unplug(QgaCall *call, JsonObject *arguments, gpointer user_data)
 {
     Agent *agent = user_data;
-    const Snapshot *snapshot = agent_sync(agent);
+    const Snapshot *snapshot = model_keeper_sync_for_answer(agent->keeper);
     guint64 bytes = (guint64)json_object_get_int_member(arguments, "bytes");
     gboolean allow_more = json_object_has_member(arguments, "allow-more") &&
                           json_object_get_boolean_member(arguments, "allow-more");

@@ -42,7 +42,7 @@ static void set_policy(QgaCall *call, JsonObject *arguments, gpointer user_data)
               online_policy_name(config.policy), config.rezone ? "yes" : "no",
               config.movable_ratio);
     onliner_set_config(agent->onliner, &config);
-    bus_service_changed(agent->bus_service);
+    bus_service_queue_update(agent->bus_service);
     qga_call_return_empty(call);
 }
 

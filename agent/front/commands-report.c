@@ -66,7 +66,7 @@ static void reply_warnings(QgaWriter *writer, const Agent *agent, const char *au
 static void get_status(QgaCall *call, G_GNUC_UNUSED JsonObject *arguments, gpointer user_data)
 {
     Agent *agent = user_data;
-    const Snapshot *snapshot = agent_sync(agent);
+    const Snapshot *snapshot = model_keeper_sync_for_answer(agent->keeper);
     char auto_online[64], release[128];
     QgaWriter *writer = qga_call_begin_return(call);
 
@@ -135,7 +135,7 @@ static void reply_device(QgaWriter *writer, Agent *agent, const Snapshot *snapsh
 static void get_devices(QgaCall *call, G_GNUC_UNUSED JsonObject *arguments, gpointer user_data)
 {
     Agent *agent = user_data;
-    const Snapshot *snapshot = agent_sync(agent);
+    const Snapshot *snapshot = model_keeper_sync_for_answer(agent->keeper);
     QgaWriter *writer = qga_call_begin_return(call);
 
     qga_writer_begin_array(writer);

@@ -14,8 +14,8 @@ static void check_unplug(QgaCall *call, JsonObject *arguments, gpointer user_dat
     g_autoptr(GError) error = NULL;
     guint n = 0;
 
-    g_autofree DeviceSelector *selectors =
-        arguments_selectors(arguments, agent_sync(agent), UNPLUG_DEVICES_MAX, &n, &error);
+    g_autofree DeviceSelector *selectors = arguments_selectors(
+        arguments, model_keeper_sync_for_answer(agent->keeper), UNPLUG_DEVICES_MAX, &n, &error);
     if (!selectors) {
         qga_call_fail_error(call, error);
         return;
@@ -77,8 +77,9 @@ static void prepare_unplug(QgaCall *call, JsonObject *arguments, gpointer user_d
     UnplugSubmit submit = {.key = NULL};
     guint64 job_id = 0;
 
-    g_autofree DeviceSelector *selectors = arguments_selectors(
-        arguments, agent_sync(agent), UNPLUG_DEVICES_MAX, &submit.n_selectors, &error);
+    g_autofree DeviceSelector *selectors =
+        arguments_selectors(arguments, model_keeper_sync_for_answer(agent->keeper),
+                            UNPLUG_DEVICES_MAX, &submit.n_selectors, &error);
     submit.selectors = selectors;
     if (!selectors ||
         !parse_submit(arguments, agent->options->settings->lease_ms, &submit, &error)) {
@@ -141,7 +142,7 @@ static void query_unplug(QgaCall *call, JsonObject *arguments, gpointer user_dat
 {
     Agent *agent = user_data;
 
-    agent_sync(agent);
+    model_keeper_sync_for_answer(agent->keeper);
     if (json_object_has_member(arguments, "job"))
         query_one(call, agent, (guint64)json_object_get_int_member(arguments, "job"));
     else

@@ -4,6 +4,7 @@
 #include "front/events.h"
 
 #include "decide/block-events.h"
+#include "system/figures.h"
 
 typedef void (*DataFunc)(QgaWriter *writer, gconstpointer data);
 
@@ -101,7 +102,11 @@ static void write_target(QgaWriter *writer, gconstpointer data)
     qga_writer_member_uint(writer, "bytes", *bytes);
 }
 
-void events_send_target_reached(const EventListeners *listeners, guint64 bytes)
+void events_update_target(const EventListeners *listeners, Target *target, const Snapshot *snapshot)
 {
-    send_event(listeners, "MEMORY_TARGET_REACHED", write_target, &bytes);
+    if (!target->is_set || target->is_reached)
+        return;
+    Figures figures = figures_of(snapshot);
+    if (target_update(target, figures_current_bytes(&figures), snapshot->block_size_bytes))
+        send_event(listeners, "MEMORY_TARGET_REACHED", write_target, &target->bytes);
 }

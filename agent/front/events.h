@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "decide/target.h"
 #include "decide/unplug.h"
 #include "engine/model-keeper.h"
 #include "front/bus-service.h"
@@ -22,5 +23,6 @@ typedef struct {
 void events_send_change(const EventListeners *listeners, const ModelChange *change);
 /* MEMORY_UNPLUG_CHANGED: JOB has entered STATE. */
 void events_send_job(const EventListeners *listeners, const UnplugJob *job, JobState state);
-/* MEMORY_TARGET_REACHED */
-void events_send_target_reached(const EventListeners *listeners, guint64 bytes);
+/* MEMORY_TARGET_REACHED, where SNAPSHOT is the first to have reached TARGET. */
+void events_update_target(const EventListeners *listeners, Target *target,
+                          const Snapshot *snapshot);

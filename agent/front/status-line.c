@@ -61,7 +61,7 @@ static gboolean on_idle(gpointer user_data)
     return G_SOURCE_REMOVE;
 }
 
-void status_line_changed(Agent *agent)
+void status_line_queue_update(Agent *agent)
 {
     /* Before it is up there is nothing to tell, and once it stops there is only one thing. */
     if (agent->is_up && !agent->status_idle)

@@ -9,4 +9,4 @@
 char *status_line(Agent *agent);
 
 /* Sends the line to the service manager when the loop has nothing better to do. */
-void status_line_changed(Agent *agent);
+void status_line_queue_update(Agent *agent);

@@ -3,6 +3,7 @@
  * never takes a block that it cannot see for one that it can.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "system/devices.h"
 #include "system/iomem.h"
@@ -65,6 +66,74 @@ static void set_error(GError **error, const char *path, int result)
 {
     g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(-result), "cannot read /%s: %s", path,
                 g_strerror(-result));
+}
+
+/* Whether BLOCK's directory has to be read whole. HAS_NODES: the kernel knows NUMA, so a block
+ * without a node will get one. */
+static gboolean is_in_flux(const Block *block, gboolean has_nodes)
+{
+    if (block->node < 0 && has_nodes && block->state != BLOCK_STATE_ONLINE)
+        return TRUE;
+    return block->state == BLOCK_STATE_UNKNOWN || block->state == BLOCK_STATE_GOING_OFFLINE;
+}
+
+/* Whether its firmware_node may still come. */
+static gboolean is_unlinked(const Block *block)
+{
+    return block->device < 0 || block->look_again;
+}
+
+static gboolean has_nodes(const Block *blocks, guint n)
+{
+    for (guint i = 0; i < n; i++) {
+        if (blocks[i].node >= 0)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+/* What snapshot_has_loose_ends() will say of BLOCKS, whose devices are set. */
+static gboolean find_loose_ends(const Block *blocks, guint n)
+{
+    gboolean nodes = has_nodes(blocks, n);
+
+    for (guint i = 0; i < n; i++) {
+        if (is_in_flux(&blocks[i], nodes) || is_unlinked(&blocks[i]))
+            return TRUE;
+    }
+    return FALSE;
+}
+
+/**
+ * make: the one place where a snapshot is put together.
+ * @old: what may be taken over of it (devices_derive()), or NULL.
+ * @blocks: (transfer full): a GArray of Block, ascending by index, no index twice.
+ * @ranges: (transfer full): a GArray of IomemRange.
+ */
+static Snapshot *make(const AttrIo *io, const Snapshot *old, guint64 block_size_bytes,
+                      GArray *blocks, GArray *ranges)
+{
+    SnapshotData *data = g_new0(SnapshotData, 1);
+    guint n = blocks->len;
+
+    data->refs = 1;
+    data->ranges = ranges;
+    /* No more room than needed: a snapshot lives long. */
+    data->blocks = g_new(Block, MAX(n, 1));
+    if (n > 0)
+        memcpy(data->blocks, blocks->data, n * sizeof(Block));
+    g_array_free(blocks, TRUE);
+    data->devices = devices_derive(io, old, ranges, block_size_bytes, data->blocks, n);
+    /* Asked before every answer, so it is found once. */
+    data->has_loose_ends = find_loose_ends(data->blocks, n);
+    data->public = (Snapshot){
+        .block_size_bytes = block_size_bytes,
+        .block_count = n,
+        .device_count = data->devices->len,
+        .blocks = data->blocks,
+        .devices = (const Device *)data->devices->data,
+    };
+    return &data->public;
 }
 
 static gboolean read_block_size(const AttrIo *io, guint64 *block_size_bytes, GError **error)
@@ -175,7 +244,7 @@ Snapshot *snapshot_rescan(const Snapshot *old, const AttrIo *io, GError **error)
         doubt_blocks(blocks, is_coming);
     /* After the blocks: a driver's resource is there before its blocks are. */
     GArray *ranges = ranges_read_or(io, old != NULL ? snapshot_data(old)->ranges : NULL);
-    return snapshot_make(io, old, block_size_bytes, blocks, ranges);
+    return make(io, old, block_size_bytes, blocks, ranges);
 }
 
 Snapshot *snapshot_build(const AttrIo *io, guint64 block_size_bytes, const Block *blocks, guint n)
@@ -184,7 +253,7 @@ Snapshot *snapshot_build(const AttrIo *io, guint64 block_size_bytes, const Block
 
     g_array_append_vals(copy, blocks, n);
     g_array_sort(copy, compare_blocks);
-    return snapshot_make(io, NULL, block_size_bytes, copy, ranges_read_or(io, NULL));
+    return make(io, NULL, block_size_bytes, copy, ranges_read_or(io, NULL));
 }
 
 /* --- refresh --- */
@@ -214,21 +283,6 @@ static gboolean is_boot(const Snapshot *snapshot, const Block *block)
     const Device *device = snapshot_block_device(snapshot, block);
 
     return device != NULL && device->kind == DEVICE_BOOT;
-}
-
-/* Whether BLOCK's directory has to be read whole. HAS_NODES: the kernel knows NUMA, so a block
- * without a node will get one. */
-static gboolean is_in_flux(const Block *block, gboolean has_nodes)
-{
-    if (block->node < 0 && has_nodes && block->state != BLOCK_STATE_ONLINE)
-        return TRUE;
-    return block->state == BLOCK_STATE_UNKNOWN || block->state == BLOCK_STATE_GOING_OFFLINE;
-}
-
-/* Whether its firmware_node may still come. */
-static gboolean is_unlinked(const Block *block)
-{
-    return block->device < 0 || block->look_again;
 }
 
 static gboolean waits(const Refresh *r, const Block *block)
@@ -280,26 +334,6 @@ static void take_again(Refresh *r, guint32 index, const Block *before, gboolean 
     r->is_added |= !is_same;
     r->is_changed |= !is_same || !block_equal(&block, before);
     keep(r, &block);
-}
-
-static gboolean has_nodes(const Block *blocks, guint n)
-{
-    for (guint i = 0; i < n; i++) {
-        if (blocks[i].node >= 0)
-            return TRUE;
-    }
-    return FALSE;
-}
-
-gboolean snapshot_find_loose_ends(const Block *blocks, guint n)
-{
-    gboolean nodes = has_nodes(blocks, n);
-
-    for (guint i = 0; i < n; i++) {
-        if (is_in_flux(&blocks[i], nodes) || is_unlinked(&blocks[i]))
-            return TRUE;
-    }
-    return FALSE;
 }
 
 /* Whether there may be something new of a block that no event named: links come without events. */
@@ -364,5 +398,5 @@ Snapshot *snapshot_refresh(Snapshot *old, const AttrIo *io, const guint32 *indic
         ranges = g_array_new(FALSE, TRUE, sizeof(IomemRange));
         g_array_append_vals(ranges, known->data, known->len);
     }
-    return snapshot_make(io, old, old->block_size_bytes, r.blocks, ranges);
+    return make(io, old, old->block_size_bytes, r.blocks, ranges);
 }

@@ -4,36 +4,7 @@
  */
 #include "system/snapshot.h"
 
-#include <string.h>
-
-#include "system/devices.h"
 #include "system/snapshot-private.h"
-
-Snapshot *snapshot_make(const AttrIo *io, const Snapshot *old, guint64 block_size_bytes,
-                        GArray *blocks, GArray *ranges)
-{
-    SnapshotData *data = g_new0(SnapshotData, 1);
-    guint n = blocks->len;
-
-    data->refs = 1;
-    data->ranges = ranges;
-    /* No more room than needed: a snapshot lives long. */
-    data->blocks = g_new(Block, MAX(n, 1));
-    if (n > 0)
-        memcpy(data->blocks, blocks->data, n * sizeof(Block));
-    g_array_free(blocks, TRUE);
-    data->devices = devices_derive(io, old, ranges, block_size_bytes, data->blocks, n);
-    /* Asked before every answer, so it is found once. */
-    data->has_loose_ends = snapshot_find_loose_ends(data->blocks, n);
-    data->public = (Snapshot){
-        .block_size_bytes = block_size_bytes,
-        .block_count = n,
-        .device_count = data->devices->len,
-        .blocks = data->blocks,
-        .devices = (const Device *)data->devices->data,
-    };
-    return &data->public;
-}
 
 gboolean snapshot_has_loose_ends(const Snapshot *snapshot)
 {
