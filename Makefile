@@ -58,7 +58,7 @@ CTL_SOURCES := $(sort $(wildcard ctl/*.c)) agent/system/units.c \
 CTL_OBJECTS := $(CTL_SOURCES:%.c=$(BUILD)/%.o)
 MAN_PAGES := $(sort $(wildcard docs/man/*.[1-8]))
 # For users; installed side by side, so their links are shortened.
-DOC_PAGES := README.md docs/operating.md docs/protocol.md docs/udev.md
+DOC_PAGES := README.md NEWS.md SECURITY.md docs/operating.md docs/protocol.md docs/udev.md
 
 LIB_OBJECTS := $(LIB_SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/memplug-schema.o
 SUPPORT_OBJECTS := $(UNIT_SUPPORT:%.c=$(BUILD)/%.o)
