@@ -161,7 +161,7 @@ $(BUILD)/memplugctl: $(CTL_OBJECTS)
 
 $(UNIT_BINARIES): $(BUILD)/%: $(BUILD)/%.o $(SUPPORT_OBJECTS) $(BUILD)/libmemplug.a
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $< $(SUPPORT_OBJECTS) $(BUILD)/libmemplug.a $(DEP_LIBS)
+	$(Q)$(CC) $(ALL_LDFLAGS) -pthread -o $@ $< $(SUPPORT_OBJECTS) $(BUILD)/libmemplug.a $(DEP_LIBS)
 
 -include $(LIB_OBJECTS:.o=.d) $(SUPPORT_OBJECTS:.o=.d) $(UNIT_BINARIES:=.d) $(BUILD)/agent/main.d $(CTL_OBJECTS:.o=.d)
 

@@ -82,7 +82,7 @@ gboolean text_parse_size(const char *text, guint64 *bytes, GError **error)
         }
     }
     guint64 factor = digits_end == text ? 0 : factor_of(rest);
-    if (factor == 0 || whole == G_MAXUINT64 || !g_uint64_checked_mul(&sum, whole, factor) ||
+    if (factor == 0 || whole == G_MAXUINT64 || !u64_multiply(&sum, whole, factor) ||
         (fraction * (factor / scale) + fraction * (factor % scale) / scale) > G_MAXINT64 - sum ||
         sum > G_MAXINT64) {
         g_set_error(error, CTL_ERROR, CTL_USAGE, "'%s' is no size such as 256M or 1.5G", text);

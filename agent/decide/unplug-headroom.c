@@ -28,7 +28,7 @@ static void check_available(UnplugVerdict *verdict, const UnplugCheckInput *inpu
     verdict->available_bytes = input->meminfo->available_bytes;
     verdict->reserve_bytes =
         input->reserve_bytes != 0 ? input->reserve_bytes : unplug_reserve_default(remaining);
-    if (!g_uint64_checked_add(&demand, verdict->needed_bytes, verdict->reserve_bytes))
+    if (!u64_add(&demand, verdict->needed_bytes, verdict->reserve_bytes))
         demand = G_MAXUINT64;
     /* Memory that is offline already costs nobody anything. */
     if (verdict->needed_bytes == 0 || verdict->available_bytes >= demand)
@@ -147,8 +147,7 @@ static void check_hugepages(UnplugVerdict *verdict, const UnplugCheckInput *inpu
     guint64 targets;
     char in_use_text[UNITS_BYTES_MAX], target_text[UNITS_BYTES_MAX];
 
-    if (!g_uint64_checked_add(&targets, elsewhere, fresh) || size == 0 ||
-        input->hugetlb_in_use_bytes <= targets)
+    if (!u64_add(&targets, elsewhere, fresh) || size == 0 || input->hugetlb_in_use_bytes <= targets)
         return;
     add(verdict,
         reason_new(

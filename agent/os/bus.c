@@ -61,13 +61,21 @@ static void on_lost(int error, gpointer user_data)
     retry_later(bus);
 }
 
+/* What sd-bus answers a call with that was open as the bus went: NoReply, from 262 on Disconnected.
+ */
+static gboolean is_hangup(const sd_bus_error *error)
+{
+    return sd_bus_error_has_name(error, SD_BUS_ERROR_NO_REPLY) ||
+           sd_bus_error_has_name(error, SD_BUS_ERROR_DISCONNECTED);
+}
+
 static int on_name(sd_bus_message *reply, void *user_data, G_GNUC_UNUSED sd_bus_error *out_error)
 {
     const Bus *bus = user_data;
     const sd_bus_error *error = sd_bus_message_get_error(reply);
     uint32_t result = 0;
 
-    if (error && sd_bus_error_has_name(error, SD_BUS_ERROR_NO_REPLY))
+    if (error && is_hangup(error))
         g_info("D-Bus hung up: %s", error->message);
     else if (error)
         g_warning("D-Bus does not give the name %s: %s", bus->name, error->message);

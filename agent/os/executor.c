@@ -70,7 +70,7 @@ static int step_do(const AttrIo *io, const WorkStep *step)
 }
 
 /* The child: no memory is allocated here, nothing is logged, and it ends by _exit(). */
-static G_NORETURN void worker_run(const AttrIo *io, const Task *task, int out, pid_t parent)
+static G_GNUC_NORETURN void worker_run(const AttrIo *io, const Task *task, int out, pid_t parent)
 {
     signals_reset_in_child();
     prctl(PR_SET_PDEATHSIG, SIGKILL);

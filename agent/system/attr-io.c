@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "system/attr.h"
+#include "system/units.h"
 
 /* A number of 64 bits in base 10, a newline and a NUL need 22; anything longer is not a number. */
 #define NUMBER_TEXT_MAX 32
@@ -81,8 +82,8 @@ int attr_read_uint64(const AttrIo *io, const char *path, int base, guint64 *valu
 
         if (digit < 0)
             return -EINVAL;
-        if (!g_uint64_checked_mul(&number, number, (guint64)base) ||
-            !g_uint64_checked_add(&number, number, (guint64)digit))
+        if (!u64_multiply(&number, number, (guint64)base) ||
+            !u64_add(&number, number, (guint64)digit))
             return -ERANGE;
     }
     *value = number;

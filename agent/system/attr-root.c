@@ -140,7 +140,7 @@ int attr_root_openat(AttrRoot *root, const char *path, int flags)
             .flags = (guint64)flags,
             .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
         };
-        fd = (int)syscall(SYS_openat2, root->fd, path, &how, sizeof how);
+        fd = (int)syscall(__NR_openat2, root->fd, path, &how, sizeof how);
         if (fd >= 0)
             return fd;
         /* A sandbox that does not know the call says EPERM; the walk below tells a true one. */

@@ -36,12 +36,11 @@ static gboolean parse_amount(const char *text, guint64 *amount)
     if (!g_ascii_isdigit(*text))
         return FALSE;
     for (; g_ascii_isdigit(*text); text++) {
-        if (!g_uint64_checked_mul(&number, number, 10) ||
-            !g_uint64_checked_add(&number, number, (guint64)(*text - '0')))
+        if (!u64_multiply(&number, number, 10) || !u64_add(&number, number, (guint64)(*text - '0')))
             return FALSE;
     }
     if (strcmp(text, " kB") == 0) {
-        if (!g_uint64_checked_mul(&number, number, KIB))
+        if (!u64_multiply(&number, number, KIB))
             return FALSE;
     } else if (*text != '\0') {
         return FALSE;
@@ -137,8 +136,8 @@ static gboolean take_zone_line(const ZoneCursor *cursor, const char *line, guint
     } else {
         return TRUE;
     }
-    return parse_amount(line, &pages) && g_uint64_checked_mul(&bytes, pages, page_size_bytes) &&
-           g_uint64_checked_add(sum, *sum, bytes);
+    return parse_amount(line, &pages) && u64_multiply(&bytes, pages, page_size_bytes) &&
+           u64_add(sum, *sum, bytes);
 }
 
 int zoneinfo_read(const AttrIo *io, guint64 page_size_bytes, Zoneinfo *out)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "system/snapshot.h"
+#include "system/units.h"
 
 static SelectResult select_dimm(const Snapshot *snapshot, gint64 slot, const Device **device)
 {
@@ -51,7 +52,7 @@ static SelectResult select_range(const Snapshot *snapshot, guint64 address, guin
 
     if (size_bytes == 0)
         return SELECT_NO_DEVICE;
-    if (!g_uint64_checked_add(&end, address, size_bytes))
+    if (!u64_add(&end, address, size_bytes))
         end = G_MAXUINT64;
     for (guint32 i = 0; i < snapshot->block_count; i++) {
         const Block *block = &snapshot->blocks[i];

@@ -12,6 +12,19 @@
 #define USEC_PER_MSEC G_GINT64_CONSTANT(1000)
 #define USEC_PER_SEC G_GINT64_CONSTANT(1000000)
 
+/* *RESULT = A + B, A * B. FALSE, and *RESULT of no use, where that does not fit. GLib's own
+ * g_uint64_checked_add() of before 2.68 writes through a cast, which gcc 10 takes for something
+ * else: wrong sums. */
+static inline gboolean u64_add(guint64 *result, guint64 a, guint64 b)
+{
+    return !__builtin_add_overflow(a, b, result);
+}
+
+static inline gboolean u64_multiply(guint64 *result, guint64 a, guint64 b)
+{
+    return !__builtin_mul_overflow(a, b, result);
+}
+
 /* Room for the longest text that units_format_bytes() writes. */
 #define UNITS_BYTES_MAX 24
 

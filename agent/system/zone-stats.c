@@ -3,6 +3,7 @@
  * know are passed over.
  */
 #include "system/zone-stats.h"
+#include "system/units.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -43,8 +44,8 @@ static gboolean take_figure(char *line, guint64 page_size_bytes, ZoneStats *zone
             continue;
         return g_ascii_string_to_unsigned(g_strchug(line + length), 10, 0, G_MAXUINT64, &pages,
                                           NULL) &&
-               g_uint64_checked_mul(&bytes, pages, page_size_bytes) &&
-               g_uint64_checked_add(figures[i].sum, *figures[i].sum, bytes);
+               u64_multiply(&bytes, pages, page_size_bytes) &&
+               u64_add(figures[i].sum, *figures[i].sum, bytes);
     }
     return TRUE;
 }
