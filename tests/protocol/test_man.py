@@ -36,7 +36,7 @@ def options(path):
 
 def settings():
     """(group, key) of each setting."""
-    found = re.findall(r'^ +\{"(\w+)", "([a-z-]+)", offsetof', source("agent/os/settings.c"), re.M)
+    found = re.findall(r'^ +\{"(\w+)", "([a-z-]+)", (?:LIVE|AT_START)', source("agent/os/settings.c"), re.M)
     assert found
     return found
 
