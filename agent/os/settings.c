@@ -189,8 +189,7 @@ Settings *settings_new(void)
 {
     Settings *settings = g_new0(Settings, 1);
 
-    settings->online = (OnlineConfig){
-        .policy = ONLINE_POLICY_MOVABLE, .movable_ratio = ONLINE_RATIO_DEFAULT, .rezone = TRUE};
+    settings->online = (OnlineConfig)ONLINE_CONFIG_DEFAULT;
     settings->adopt_existing = TRUE;
     settings->lease_ms = 60000;
     return settings;
