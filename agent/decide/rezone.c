@@ -16,6 +16,7 @@ typedef struct {
     State state;
     guint attempts;
     guint returns;
+    guint n_put_off; /* in a row */
     gint64 due_usec; /* WAITING, RETURNING: not before */
     gboolean is_wanted;
 } Entry;
@@ -24,9 +25,6 @@ struct RezoneMachine {
     GPtrArray *entries;   /* of Entry, in the order in which they were asked for */
     GHashTable *by_index; /* index -> the Entry that was asked for last */
     Entry *running;       /* what the worker is at */
-    gint64 deadline_usec;
-    gboolean was_killed;
-    gboolean was_low; /* killed by the guard */
     gboolean is_stopping;
     gboolean is_stopped;
     gint64 timer_usec; /* as last asked for */
@@ -78,10 +76,9 @@ static void forget(RezoneMachine *machine, Entry *entry)
     g_ptr_array_remove(machine->entries, entry);
 }
 
-static void act(GArray *actions, RezoneActionKind kind, const Entry *entry, const char *verb,
-                int error)
+static void act(GArray *actions, RezoneActionKind kind, const Entry *entry, const char *verb)
 {
-    RezoneAction action = {.kind = kind, .verb = verb, .error = error};
+    RezoneAction action = {.kind = kind, .verb = verb};
 
     if (entry)
         action.block = entry->block;
@@ -99,14 +96,23 @@ static const char *verb_of(const Entry *entry)
 }
 
 /* The attempt came to nothing, and the block is online. */
-static void fail(Entry *entry, gint64 now_usec, int error, GArray *actions)
+static void fail(Entry *entry, gint64 now_usec, int error, const AttemptOutcome *attempt,
+                 GArray *actions)
 {
     entry->state = WAITING;
     entry->due_usec = now_usec + pause_usec(++entry->attempts);
     if (entry->attempts < REZONE_ATTEMPTS_MAX && error != EROFS && error != EACCES)
         return;
     entry->state = GIVEN_UP;
-    act(actions, REZONE_ACT_GIVE_UP, entry, NULL, error);
+    RezoneAction action = {
+        .kind = REZONE_ACT_GIVE_UP, .block = entry->block, .error = error, .attempt = *attempt};
+    g_array_append_val(actions, action);
+}
+
+/* Nothing was tried, or others came first: it says nothing of the block. */
+static gboolean is_no_attempt(const AttemptOutcome *attempt)
+{
+    return attempt->end == ATTEMPT_NO_WORKER || attempt->end == ATTEMPT_CANCELLED;
 }
 
 static void take_wanted(RezoneMachine *machine, const RezoneWorld *world, const RezoneEvent *event)
@@ -134,23 +140,29 @@ static void take_done(RezoneMachine *machine, const RezoneWorld *world, const Re
 {
     Entry *entry = machine->running;
     BlockTruth goal;
-    int error = machine->was_low ? ENOMEM : event->error ? event->error : EBUSY;
+    gboolean is_put_off = is_no_attempt(&event->attempt);
 
     if (!entry)
         return;
     machine->running = NULL;
+    entry->n_put_off = is_put_off ? entry->n_put_off + 1 : 0;
     goal = entry->block.to_kernel ? TRUTH_ONLINE_KERNEL : TRUTH_ONLINE_MOVABLE;
     if (event->truth == TRUTH_GONE || event->truth == goal) {
         if (event->truth == goal)
-            act(actions, REZONE_ACT_MOVED, entry, NULL, 0);
+            act(actions, REZONE_ACT_MOVED, entry, NULL);
         forget(machine, entry);
     } else if (event->truth == TRUTH_OFFLINE) {
+        gboolean is_first = entry->state != RETURNING;
+        guint n_failed = entry->returns + entry->n_put_off;
         entry->state = RETURNING;
         /* At once where only the second write was not come to. */
-        entry->due_usec = world->now_usec + (entry->returns > 0 ? pause_usec(entry->returns) : 0);
-        entry->returns++;
+        entry->due_usec = world->now_usec + (is_first ? 0 : pause_usec(MAX(n_failed, 1)));
+        entry->returns += !is_put_off || is_first || machine->is_stopping;
+    } else if (is_put_off) {
+        entry->state = WAITING;
+        entry->due_usec = world->now_usec + pause_usec(entry->n_put_off);
     } else {
-        fail(entry, world->now_usec, error, actions);
+        fail(entry, world->now_usec, event->error, &event->attempt, actions);
     }
 }
 
@@ -177,50 +189,33 @@ static void start_next(RezoneMachine *machine, const RezoneWorld *world, GArray 
 
     while (!machine->running && (entry = next_entry(machine, world->now_usec))) {
         if (entry->state == WAITING &&
-            world->available_bytes < world->reserve_bytes + world->block_size_bytes) {
-            fail(entry, world->now_usec, ENOMEM, actions);
+            !attempt_has_room(world->available_bytes, world->block_size_bytes,
+                              world->reserve_bytes)) {
+            AttemptOutcome low = {.end = ATTEMPT_LOW_MEMORY,
+                                  .available_bytes = world->available_bytes};
+            fail(entry, world->now_usec, 0, &low, actions);
             continue;
         }
         machine->running = entry;
-        machine->was_killed = machine->was_low = FALSE;
-        machine->deadline_usec = world->now_usec + REZONE_ATTEMPT_MAX_USEC;
         if (entry->state == WAITING) {
             entry->state = MOVING;
             entry->returns = 0;
-            act(actions, REZONE_ACT_MOVE, entry, verb_of(entry), 0);
+            act(actions, REZONE_ACT_MOVE, entry, verb_of(entry));
         } else {
             act(actions, REZONE_ACT_RETURN, entry,
-                entry->returns > REZONE_RETURNS_MAX ? "online" : verb_of(entry), 0);
+                entry->returns > REZONE_RETURNS_MAX ? "online" : verb_of(entry));
         }
     }
 }
 
-/* Bringing a block back needs no guard, and ends when the kernel lets it. */
-static void guard(RezoneMachine *machine, const RezoneWorld *world, GArray *actions)
-{
-    if (!machine->running || machine->running->state != MOVING || machine->was_killed)
-        return;
-    machine->was_low = world->available_bytes < world->reserve_bytes;
-    if (!machine->was_low && world->now_usec < machine->deadline_usec)
-        return;
-    machine->was_killed = TRUE;
-    act(actions, REZONE_ACT_KILL, machine->running, NULL, 0);
-}
-
-static void set_timer(RezoneMachine *machine, const RezoneWorld *world, gboolean is_tick,
-                      GArray *actions)
+static void set_timer(RezoneMachine *machine, gboolean is_tick, GArray *actions)
 {
     gint64 at_usec = G_MAXINT64;
 
-    if (machine->running) {
-        if (machine->running->state == MOVING && !machine->was_killed)
-            at_usec = MIN(world->now_usec + REZONE_GUARD_USEC, machine->deadline_usec);
-    } else {
-        for (guint i = 0; i < machine->entries->len; i++) {
-            const Entry *entry = machine->entries->pdata[i];
-            if (entry->state == RETURNING || (entry->state == WAITING && !machine->is_stopping))
-                at_usec = MIN(at_usec, entry->due_usec);
-        }
+    for (guint i = 0; !machine->running && i < machine->entries->len; i++) {
+        const Entry *entry = machine->entries->pdata[i];
+        if (entry->state == RETURNING || (entry->state == WAITING && !machine->is_stopping))
+            at_usec = MIN(at_usec, entry->due_usec);
     }
     if (at_usec == G_MAXINT64 || machine->is_stopped)
         at_usec = 0;
@@ -253,7 +248,6 @@ void rezone_machine_step(RezoneMachine *machine, const RezoneWorld *world, const
         take_done(machine, world, event, actions);
         break;
     case REZONE_TICK:
-        guard(machine, world, actions);
         break;
     case REZONE_STOP:
         machine->is_stopping = TRUE;
@@ -264,10 +258,10 @@ void rezone_machine_step(RezoneMachine *machine, const RezoneWorld *world, const
     if (machine->is_stopping && !machine->is_stopped && !machine->running &&
         !has_returns_left(machine)) {
         machine->is_stopped = TRUE;
-        act(actions, REZONE_ACT_STOPPED, NULL, NULL, 0);
+        act(actions, REZONE_ACT_STOPPED, NULL, NULL);
     }
     if (!machine->is_stopped || machine->timer_usec != 0)
-        set_timer(machine, world, event->kind == REZONE_TICK, actions);
+        set_timer(machine, event->kind == REZONE_TICK, actions);
 }
 
 gboolean rezone_machine_holds(const RezoneMachine *machine, guint32 index, guint64 inode)
@@ -275,15 +269,6 @@ gboolean rezone_machine_holds(const RezoneMachine *machine, guint32 index, guint
     const Entry *entry = find(machine, index, inode);
 
     return entry && (entry->state == MOVING || entry->state == RETURNING);
-}
-
-BlockProgress rezone_machine_progress(const RezoneMachine *machine, guint32 index, guint64 inode)
-{
-    const Entry *entry = find(machine, index, inode);
-
-    if (!entry)
-        return BLOCK_STAYS;
-    return entry->state == GIVEN_UP ? BLOCK_STUCK : BLOCK_MOVING;
 }
 
 gboolean rezone_machine_is_idle(const RezoneMachine *machine)

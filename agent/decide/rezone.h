@@ -4,9 +4,11 @@
  *
  * An event and the world go in, a list of actions comes out; no I/O, no clock, no log. What it
  * promises:
- *  - at most one worker action (MOVE, RETURN) is under way at a time, an attempt is ended after
- *    REZONE_ATTEMPT_MAX_USEC, and after REZONE_ATTEMPTS_MAX of them the block is given up;
- *  - no move starts where the reserve would be crossed, and one that crosses it is ended;
+ *  - at most one worker action (MOVE, RETURN) is under way at a time, and after REZONE_ATTEMPTS_MAX
+ *    moves that failed the block is given up; one that made room for another task, or that no
+ *    process could be had for, is none of them;
+ *  - no move starts where the reserve would be crossed (the executor ends one that crosses it, or
+ *    that stalls);
  *  - a block that it took offline is never given up: it is brought back, wherever the kernel lets
  * it.
  */
@@ -14,11 +16,12 @@
 
 #include <glib.h>
 
+#include "decide/attempt.h"
 #include "decide/rezone-find.h"
 #include "decide/unplug.h"
 
-#define REZONE_ATTEMPT_MAX_USEC (5 * G_GINT64_CONSTANT(1000000))
-#define REZONE_GUARD_USEC (100 * G_GINT64_CONSTANT(1000))
+/* So long a move may keep the worker from another task. */
+#define REZONE_YIELD_USEC (5 * G_GINT64_CONSTANT(1000000))
 #define REZONE_PAUSE_MIN_USEC (100 * G_GINT64_CONSTANT(1000))
 #define REZONE_PAUSE_MAX_USEC (60 * G_GINT64_CONSTANT(1000000))
 #define REZONE_ATTEMPTS_MAX 10
@@ -28,7 +31,7 @@
 
 typedef enum {
     REZONE_WANTED, /* blocks: all that are misplaced now */
-    REZONE_DONE,   /* block, truth, error: the worker action is over */
+    REZONE_DONE,   /* truth, error, attempt: the worker action is over */
     REZONE_TICK,   /* the timer has fired, and is gone */
     REZONE_STOP,   /* bring back what is offline, begin nothing */
 } RezoneEventKind;
@@ -38,7 +41,8 @@ typedef struct {
     const RezoneBlock *blocks;
     guint n_blocks;
     BlockTruth truth;
-    int error; /* errno of the write that took the block offline; 0: done */
+    int error; /* errno of the write that failed; 0: done */
+    AttemptOutcome attempt;
 } RezoneEvent;
 
 typedef struct {
@@ -51,10 +55,9 @@ typedef struct {
 typedef enum {
     REZONE_ACT_MOVE,    /* let the worker write "offline", then `verb`; feed DONE */
     REZONE_ACT_RETURN,  /* let the worker write `verb`; feed DONE */
-    REZONE_ACT_KILL,    /* end the worker's attempt; its DONE still comes */
     REZONE_ACT_TIMER,   /* feed TICK at `at_usec`; replaces the earlier timer; 0: no timer */
     REZONE_ACT_MOVED,   /* news: the block is where it is meant to be */
-    REZONE_ACT_GIVE_UP, /* news: it stays where it is; `error` says why */
+    REZONE_ACT_GIVE_UP, /* news: it stays where it is; `error`, `attempt` say why */
     REZONE_ACT_STOPPED, /* after STOP, once */
 } RezoneActionKind;
 
@@ -64,6 +67,7 @@ typedef struct {
     const char *verb; /* static */
     gint64 at_usec;
     int error;
+    AttemptOutcome attempt;
 } RezoneAction;
 
 typedef struct RezoneMachine RezoneMachine;
@@ -78,7 +82,5 @@ void rezone_machine_step(RezoneMachine *machine, const RezoneWorld *world, const
 
 /* Whether it has this block offline, or may have. */
 gboolean rezone_machine_holds(const RezoneMachine *machine, guint32 index, guint64 inode);
-/* What becomes of this block, which is online in the wrong zone. */
-BlockProgress rezone_machine_progress(const RezoneMachine *machine, guint32 index, guint64 inode);
 /* Whether it has no block to look after at all. */
 gboolean rezone_machine_is_idle(const RezoneMachine *machine);

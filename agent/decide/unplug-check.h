@@ -10,8 +10,6 @@
 #include "system/pressure.h"
 #include "system/snapshot.h"
 
-/* max(64 MiB, 5 % of REMAINING_BYTES): the MemAvailable that must be left after an unplug. */
-guint64 unplug_reserve_default(guint64 remaining_bytes);
 /* 30 s and 5 s for each GiB begun of BYTES: the time for one prepare. */
 guint64 unplug_timeout_default_ms(guint64 bytes);
 
@@ -20,7 +18,7 @@ typedef struct {
     const Meminfo *meminfo;
     const DeviceSelector *selectors;
     guint n_selectors;
-    guint64 reserve_bytes; /* 0: unplug_reserve_default() */
+    guint64 reserve_bytes; /* 0: attempt_reserve_bytes() says it */
     /* Tells whether a job keeps or is taking this block; then `already-preparing`. May be NULL. */
     gboolean (*is_taken)(guint32 index, guint64 inode, gpointer user_data);
     gpointer user_data;

@@ -4,13 +4,9 @@
  */
 #include "decide/unplug-headroom.h"
 
+#include "decide/attempt.h"
 #include "decide/reason.h"
 #include "system/units.h"
-
-guint64 unplug_reserve_default(guint64 remaining_bytes)
-{
-    return MAX(64 * MIB, remaining_bytes / 20);
-}
 
 static void add(UnplugVerdict *verdict, Reason *reason, guint64 bytes)
 {
@@ -21,13 +17,11 @@ static void add(UnplugVerdict *verdict, Reason *reason, guint64 bytes)
 static void check_available(UnplugVerdict *verdict, const UnplugCheckInput *input)
 {
     char needed[UNITS_BYTES_MAX], available[UNITS_BYTES_MAX], reserve[UNITS_BYTES_MAX];
-    guint64 total = input->meminfo->total_bytes;
-    guint64 remaining = total > verdict->needed_bytes ? total - verdict->needed_bytes : 0;
     guint64 demand;
 
     verdict->available_bytes = input->meminfo->available_bytes;
-    verdict->reserve_bytes =
-        input->reserve_bytes != 0 ? input->reserve_bytes : unplug_reserve_default(remaining);
+    verdict->reserve_bytes = attempt_reserve_after(
+        input->reserve_bytes, input->meminfo->total_bytes, verdict->needed_bytes);
     if (!u64_add(&demand, verdict->needed_bytes, verdict->reserve_bytes))
         demand = G_MAXUINT64;
     /* Memory that is offline already costs nobody anything. */

@@ -1,5 +1,6 @@
 /*
- * Offlining: one block at a time, in short attempts, until all are offline or the deadline passes.
+ * Offlining: one block at a time, until all are offline or the deadline passes. An attempt goes on
+ * for as long as pages move: the executor ends one that stalls, or that would cross the reserve.
  *
  * The worker's errno is hardly more than a sentence: what counts is what sysfs said afterwards. An
  * attempt that was begun is waited for, always, also after it was told to end; and none begins
@@ -15,6 +16,7 @@ void offline_enter(Step *step, Job *job, gint64 deadline_usec)
     for (guint i = 0; i < job->tracks->len; i++) {
         job_track(job, i)->last_error = 0; /* of what a ready job was before, nothing counts */
         job_track(job, i)->n_failed = 0;
+        job_track(job, i)->last = (AttemptOutcome){.end = ATTEMPT_OVER};
     }
     job->pub.deadline_usec = deadline_usec;
     job->next_block = 0;
@@ -24,24 +26,14 @@ void offline_enter(Step *step, Job *job, gint64 deadline_usec)
     job_wait_for_journal(step, job);
 }
 
-/* Looks at the attempt that is under way: is there memory left, and time? */
-void offline_guard(Step *step)
+/* Ends the attempt that is under way at its job's deadline. */
+void offline_end_late(Step *step)
 {
-    Worker *worker = &step->machine->worker;
-    gint64 now_usec = step->world.now_usec;
-    Job *job;
+    const Worker *worker = &step->machine->worker;
 
-    if (worker->kind != WORKER_OFFLINE || worker->is_killed)
-        return;
-    if (now_usec >= worker->guard_usec)
-        worker->guard_usec = now_usec + UNPLUG_GUARD_USEC;
-    job = machine_find(step->machine, worker->job);
-    if (step->world.available_bytes < job->pub.reserve_bytes) {
-        reasons_add_low_during(job, worker->block, step->world.available_bytes);
-        rollback_enter(step, job, JOB_FAILED);
-    } else if (now_usec >= MIN(worker->attempt_end_usec, job->pub.deadline_usec)) {
+    if (worker->kind == WORKER_OFFLINE && !worker->is_killed &&
+        step->world.now_usec >= machine_find(step->machine, worker->job)->pub.deadline_usec)
         step_kill_attempt(step);
-    }
 }
 
 /* The next block that is still online, those not tried for longest first. */
@@ -62,7 +54,6 @@ static gboolean find_online_block(const Job *job, guint *position)
 
 static void start_attempt(Step *step, Job *job, guint position)
 {
-    gint64 now_usec = step->world.now_usec;
     JobBlock *block = job_block(job, position);
     UnplugAction *action;
 
@@ -72,8 +63,6 @@ static void start_attempt(Step *step, Job *job, guint position)
         .kind = WORKER_OFFLINE,
         .job = job->pub.id,
         .block = position,
-        .attempt_end_usec = now_usec + UNPLUG_ATTEMPT_MAX_USEC,
-        .guard_usec = now_usec + UNPLUG_GUARD_USEC,
     };
     action = step_add_action(step, ACTION_OFFLINE, job);
     action->blocks = g_new(JobBlock, 1);
@@ -93,14 +82,6 @@ static void give_up(Step *step, Job *job)
     else
         reasons_add_timeout(job);
     rollback_enter(step, job, is_expired ? JOB_EXPIRED : JOB_FAILED);
-}
-
-static gboolean is_enough_memory(const Step *step, const Job *job)
-{
-    guint64 available_bytes = step->world.available_bytes;
-
-    return available_bytes >= job->pub.block_size_bytes &&
-           available_bytes - job->pub.block_size_bytes >= job->pub.reserve_bytes;
 }
 
 /* What is due for JOB, which is offlining. TRUE if something was done. */
@@ -130,7 +111,8 @@ gboolean offline_run(Step *step, Job *job)
     if (is_pausing || job->journal_wait != 0 || step->machine->worker.kind != WORKER_IDLE ||
         machine_count(step->machine, JOB_ROLLING_BACK) > 0)
         return FALSE;
-    if (!is_enough_memory(step, job)) {
+    if (!attempt_has_room(step->world.available_bytes, job->pub.block_size_bytes,
+                          job->pub.reserve_bytes)) {
         reasons_add_low_before(job, position, step->world.available_bytes);
         rollback_enter(step, job, JOB_FAILED);
         return TRUE;
@@ -148,9 +130,7 @@ gint64 offline_next_timer(const UnplugMachine *machine, const Job *job)
     guint position;
 
     if (machine_worker_is(machine, WORKER_OFFLINE, job))
-        return worker->is_killed
-                   ? 0
-                   : MIN(MIN(worker->guard_usec, worker->attempt_end_usec), deadline_usec);
+        return worker->is_killed ? 0 : deadline_usec;
     if (job->verify != VERIFY_NONE)
         return 0;
     if (find_online_block(job, &position))
@@ -186,35 +166,49 @@ static gboolean is_final(int error)
     return error == EPERM || error == EACCES || error == EROFS;
 }
 
-static void note_failure(Step *step, Job *job, guint position, int error, gboolean was_killed,
-                         const BlockContents *contents)
+static void note_failure(Step *step, Job *job, guint position, int error, const UnplugEvent *event)
 {
     BlockTrack *track = job_track(job, position);
+    const BlockContents *contents = event->blocks.contents;
+    AttemptEnd end = event->blocks.attempt.end;
 
     job_pause(step, job, UNPLUG_PAUSE_MAX_USEC);
-    job->next_block = position + 1;
     if (error == ECANCELED)
         return; /* ended before it was begun */
+    track->last = event->blocks.attempt;
+    if (end == ATTEMPT_NO_WORKER)
+        return; /* the block has still its turn */
+    job->next_block = position + 1;
     track->last_error = error;
     track->contents = contents != NULL ? *contents : (BlockContents){.hugepages_free = 0};
-    track->was_killed = was_killed;
     track->n_failed++;
 }
 
-/* The attempt is over, whether by itself or because it was killed. JOB may be rolling back. */
-void offline_worker_done(Step *step, Job *job, const BlockReport *reports, guint n_reports,
-                         const BlockContents *contents)
+/* The attempt crossed the reserve, or would have. Also where it got done in the end: then the
+ * block must come back. */
+static void give_back(Step *step, Job *job, guint position, int error, guint64 available_bytes)
 {
+    if (error == ECANCELED)
+        reasons_add_low_before(job, position, available_bytes);
+    else
+        reasons_add_low_during(job, position, available_bytes);
+    rollback_enter(step, job, JOB_FAILED);
+}
+
+/* The attempt is over, whether by itself or because it was killed. JOB may be rolling back. */
+void offline_worker_done(Step *step, Job *job, const UnplugEvent *event)
+{
+    const AttemptOutcome *attempt = &event->blocks.attempt;
     guint position = step->machine->worker.block;
-    gboolean was_killed = step->machine->worker.is_killed;
     JobBlock *block = job_block(job, position);
     BlockReport report = {.truth = TRUTH_CHANGING};
 
     step->machine->worker = (Worker){.kind = WORKER_IDLE};
     job->pub.attempt_running = FALSE;
-    for (guint i = 0; i < n_reports; i++) {
-        if (reports[i].index == block->index && reports[i].inode == block->inode)
-            report = reports[i];
+    for (guint i = 0; i < event->blocks.n_reports; i++) {
+        const BlockReport *candidate = &event->blocks.reports[i];
+        if (candidate->index == block->index && candidate->inode == block->inode)
+            report = *candidate;
     }
     job_track(job, position)->is_changing = report.truth == TRUTH_CHANGING;
     switch (report.truth) {
@@ -224,6 +218,8 @@ void offline_worker_done(Step *step, Job *job, const BlockReport *reports, guint
     case TRUTH_OFFLINE:
         block->phase = JOB_BLOCK_OFFLINED;
         job->pause_usec = 0;
+        if (attempt->end == ATTEMPT_LOW_MEMORY && job->pub.state == JOB_OFFLINING)
+            give_back(step, job, position, report.error, attempt->available_bytes);
         return;
     case TRUTH_CHANGING: /* stays OFFLINED until a look says more */
         break;
@@ -234,8 +230,13 @@ void offline_worker_done(Step *step, Job *job, const BlockReport *reports, guint
     }
     if (job->pub.state == JOB_ROLLING_BACK)
         return;
-    note_failure(step, job, position, report.error, was_killed, contents);
-    if (block->phase == JOB_BLOCK_ONLINE && is_final(report.error)) {
+    if (attempt->end == ATTEMPT_LOW_MEMORY) {
+        give_back(step, job, position, report.error, attempt->available_bytes);
+        return;
+    }
+    note_failure(step, job, position, report.error, event);
+    if (block->phase == JOB_BLOCK_ONLINE && attempt->end == ATTEMPT_OVER &&
+        is_final(report.error)) {
         reasons_add_kept(job, position);
         rollback_enter(step, job, JOB_FAILED);
     }

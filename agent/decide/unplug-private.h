@@ -13,9 +13,9 @@
 typedef struct {
     int last_error;     /* errno of the last attempt; 0: none, or something onlined it afterwards */
     guint n_failed;     /* attempts that did not take it offline */
-    guint8 was_killed;  /* boolean: the last attempt was ended by us */
     guint8 is_changing; /* boolean: was last seen neither online nor offline */
-    BlockContents contents; /* after the last attempt */
+    AttemptOutcome last;    /* of the last attempt */
+    BlockContents contents; /* after it */
 } BlockTrack;
 
 typedef enum {
@@ -43,9 +43,7 @@ typedef struct {
     guint64 job;
     guint block;        /* OFFLINE: position in the job's blocks */
     gboolean is_killed; /* OFFLINE: ACTION_KILL was asked */
-    gint64 attempt_end_usec;
-    gint64 guard_usec; /* when the guard looks next */
-    gint64 tell_usec;  /* ROLLBACK: when the job says what it waits for; 0: it has */
+    gint64 tell_usec;   /* ROLLBACK: when the job says what it waits for; 0: it has */
 } Worker;
 
 struct UnplugMachine {
@@ -108,12 +106,11 @@ gboolean submit_start_next(Step *step);
 /* --- unplug-offline.c: offlining --- */
 
 void offline_enter(Step *step, Job *job, gint64 deadline_usec);
-void offline_guard(Step *step);
+void offline_end_late(Step *step);
 gboolean offline_run(Step *step, Job *job);
 gint64 offline_next_timer(const UnplugMachine *machine, const Job *job);
 void offline_journaled(Step *step, int error);
-void offline_worker_done(Step *step, Job *job, const BlockReport *reports, guint n_reports,
-                         const BlockContents *contents);
+void offline_worker_done(Step *step, Job *job, const UnplugEvent *event);
 
 /* --- unplug-ready.c: ready, and what sysfs says of blocks --- */
 
@@ -128,8 +125,7 @@ void truth_verified(Step *step, Job *job, const BlockReport *reports, guint n_re
 void rollback_enter(Step *step, Job *job, JobState outcome);
 void rollback_block_back(Job *job, guint position, BlockTruth truth);
 gboolean rollback_run(Step *step, Job *job);
-void rollback_worker_done(Step *step, Job *job, const BlockReport *reports, guint n_reports,
-                          int barrier_error);
+void rollback_worker_done(Step *step, Job *job, const UnplugEvent *event);
 void rollback_cancel(Step *step, Job *job);
 void rollback_stop(Step *step);
 
@@ -154,4 +150,4 @@ void reasons_add_kernel_zone(Job *job, guint position);
 void reasons_add_vanished(Job *job);
 void reasons_add_no_journal(Job *job, int error);
 void reasons_add_stopped(Job *job);
-void reasons_set_held(Job *job, int error);
+void reasons_set_held(Job *job, const AttemptOutcome *attempt, int error);

@@ -61,58 +61,122 @@ void reasons_add_low_during(Job *job, guint position, guint64 available_bytes)
     job_add_reason(job, reason);
 }
 
+/* An attempt that was ended because no page had left the block for a while. */
+static Reason *explain_stall(const BlockTrack *track, const char *device, guint32 index,
+                             const char *contents)
+{
+    if (track->last.is_waiting)
+        return reason_new(REASON_KERNEL_BUSY, device, index, 0,
+                          "block %u was not even begun in 5 s: the kernel was at another memory "
+                          "operation; try again when that is over",
+                          index);
+    if (track->last.is_asleep)
+        return reason_new(REASON_BUSY_PAGES, device, index, 0,
+                          "%s, block %u: no page moved for 5 s, and the kernel slept as it does "
+                          "behind a disk or a network file system that does not answer, so memplug "
+                          "ended the attempt%s; look at the storage below swap and page cache",
+                          device, index, contents);
+    return reason_new(REASON_BUSY_PAGES, device, index, 0,
+                      "%s, block %u: no page moved for 5 s, however often the kernel tried, so "
+                      "memplug ended each of %u attempts%s; something holds pages there, such as "
+                      "direct I/O or a passed-through device: end that or try again later",
+                      device, index, track->n_failed, contents);
+}
+
+/* What the kernel, or somebody else, said of an attempt that memplug did not end. */
+static Reason *explain_error(const BlockTrack *track, const char *device, guint32 index,
+                             const char *contents)
+{
+    int error = track->last_error;
+
+    switch (error) {
+    case EBUSY:
+    case EAGAIN:
+        return reason_new(
+            REASON_BUSY_PAGES, device, index, error,
+            "%s, block %u is still busy after %u attempts%s; the kernel could not "
+            "move some of it, such as pages pinned for direct I/O or a passed-through "
+            "device: end what pins them or try again later",
+            device, index, track->n_failed, contents);
+    case EINTR:
+        return reason_new(REASON_INTERRUPTED, device, index, error,
+                          "a signal from outside of memplug interrupted the offlining of block "
+                          "%u; try again",
+                          index);
+    case ENOMEM:
+        return reason_new(REASON_LOW_MEMORY, device, index, error,
+                          "the kernel found no memory to move the contents of block %u to%s; "
+                          "free memory or unplug less",
+                          index, contents);
+    case 0:
+        return reason_new(REASON_ONLINED_ELSEWHERE, device, index, 0,
+                          "something else brought block %u back online each time that it went "
+                          "offline; look for a udev rule that onlines memory",
+                          index);
+    case EPERM:
+        return reason_new(REASON_ERROR, device, index, error,
+                          "a driver in the kernel does not allow block %u to go offline; this "
+                          "does not change by trying again",
+                          index);
+    case EROFS:
+    case EACCES:
+        return reason_new(REASON_ERROR, device, index, error,
+                          "memplugd may not write to /sys (%s), so block %u stays online; look at "
+                          "the sandbox of its unit",
+                          g_strerror(error), index);
+    default:
+        return reason_new(REASON_ERROR, device, index, error,
+                          "block %u could not be taken offline: %s", index, g_strerror(error));
+    }
+}
+
+/* Why the last attempt on a block that was tried came to nothing. */
+static Reason *explain_attempt(const BlockTrack *track, const char *device, guint32 index)
+{
+    g_autofree char *contents = contents_describe(&track->contents);
+    gboolean has_full_pool = contents_lack_hugepages(&track->contents);
+
+    switch (track->last.end) {
+    case ATTEMPT_NO_WORKER:
+        return reason_new(REASON_ERROR, device, index, track->last.error,
+                          "no process could be started to take block %u offline: %s; look at the "
+                          "unit's TasksMax, and at memory",
+                          index, g_strerror(track->last.error));
+    case ATTEMPT_CANCELLED: /* while it offlines, a job cancels an attempt at its deadline only */
+    case ATTEMPT_LATE:
+        return reason_new(REASON_TIMEOUT, device, index, 0,
+                          "block %u was still going offline when the time was up%s; allow more "
+                          "time",
+                          index, contents);
+    case ATTEMPT_OVER:
+    case ATTEMPT_STALLED:
+    case ATTEMPT_LOW_MEMORY:
+        break;
+    }
+    if (has_full_pool && (track->last.end == ATTEMPT_STALLED || track->last_error == EBUSY ||
+                          track->last_error == EAGAIN || track->last_error == ENOMEM))
+        return reason_new(REASON_HUGEPAGES, device, index, track->last_error,
+                          "%s, block %u is still busy after %u attempts%s; free huge pages "
+                          "(vm.nr_hugepages) or memory, or unplug less",
+                          device, index, track->n_failed, contents);
+    return track->last.end == ATTEMPT_STALLED ? explain_stall(track, device, index, contents)
+                                              : explain_error(track, device, index, contents);
+}
+
 /* The last thing that kept one block online. Nothing for a block that was never tried. */
 void reasons_add_kept(Job *job, guint position)
 {
     const BlockTrack *track = job_track(job, position);
     guint32 index = job_block(job, position)->index;
     const char *device = device_of(job, position);
-    int error = track->last_error;
-    gboolean is_busy = error == EBUSY || error == EAGAIN || (error == EINTR && track->was_killed);
-    g_autofree char *contents = contents_describe(&track->contents);
-    Reason *reason;
 
     if (track->is_changing)
-        reason = reason_new(REASON_GOING_OFFLINE, device, index, error,
-                            "block %u is in the middle of a change; look at it again later", index);
-    else if (track->n_failed == 0)
-        return;
-    else if ((is_busy || error == ENOMEM) && contents_lack_hugepages(&track->contents))
-        reason = reason_new(REASON_HUGEPAGES, device, index, error,
-                            "%s, block %u is still busy after %u attempts%s; free huge pages "
-                            "(vm.nr_hugepages) or memory, or unplug less",
-                            device, index, track->n_failed, contents);
-    else if (is_busy)
-        reason =
-            reason_new(REASON_BUSY_PAGES, device, index, error,
-                       "%s, block %u is still busy after %u attempts%s; the kernel could not "
-                       "move some of it, such as pages pinned for direct I/O or a passed-through "
-                       "device: end what pins them or try again later",
-                       device, index, track->n_failed, contents);
-    else if (error == EINTR)
-        reason = reason_new(REASON_INTERRUPTED, device, index, error,
-                            "a signal from outside of memplug interrupted the offlining of block "
-                            "%u; try again",
-                            index);
-    else if (error == ENOMEM)
-        reason = reason_new(REASON_LOW_MEMORY, device, index, error,
-                            "the kernel found no memory to move the contents of block %u to%s; "
-                            "free memory or unplug less",
-                            index, contents);
-    else if (error == 0)
-        reason = reason_new(REASON_ONLINED_ELSEWHERE, device, index, 0,
-                            "something else brought block %u back online each time that it went "
-                            "offline; look for a udev rule that onlines memory",
-                            index);
-    else if (error == EPERM)
-        reason = reason_new(REASON_ERROR, device, index, error,
-                            "a driver in the kernel does not allow block %u to go offline; this "
-                            "does not change by trying again",
-                            index);
-    else
-        reason = reason_new(REASON_ERROR, device, index, error,
-                            "block %u could not be taken offline: %s", index, g_strerror(error));
-    job_add_reason(job, reason);
+        job_add_reason(job, reason_new(REASON_GOING_OFFLINE, device, index, track->last_error,
+                                       "block %u is in the middle of a change; look at it again "
+                                       "later",
+                                       index));
+    else if (track->n_failed > 0 || track->last.end == ATTEMPT_NO_WORKER)
+        job_add_reason(job, explain_attempt(track, device, index));
 }
 
 /* The deadline has passed: how far it got, and what kept each block that was tried. */
@@ -243,9 +307,10 @@ static char *format_offlined(const Job *job)
 }
 
 /* What a rollback still waits for: one reason, replaced each time, and dropped when nothing is
- * left. ERROR: the last errno met, or 0. */
-void reasons_set_held(Job *job, int error)
+ * left. ATTEMPT: what the last one came to, NULL: it is still under way; ERROR: its errno, or 0. */
+void reasons_set_held(Job *job, const AttemptOutcome *attempt, int error)
 {
+    gboolean is_no_worker = attempt != NULL && attempt->end == ATTEMPT_NO_WORKER;
     guint n_left = job_count(job, JOB_BLOCK_OFFLINED);
 
     for (guint i = job->pub.reasons->len; i > 0; i--) {
@@ -256,9 +321,11 @@ void reasons_set_held(Job *job, int error)
         g_autofree char *blocks = format_offlined(job);
         Reason *reason =
             reason_new(REASON_KERNEL_BUSY, NULL, -1, error,
-                       "%u blocks are still offline (%s), because the kernel does not "
-                       "bring them online%s%s; memplug goes on trying",
-                       n_left, blocks, error != 0 ? ": " : "", error != 0 ? g_strerror(error) : "");
+                       "%u blocks are still offline (%s), because %s%s%s; memplug goes on trying",
+                       n_left, blocks,
+                       is_no_worker ? "no process can be started to bring them online"
+                                    : "the kernel does not bring them online",
+                       error != 0 ? ": " : "", error != 0 ? g_strerror(error) : "");
 
         reason->bytes = n_left * job->pub.block_size_bytes;
         job_add_reason(job, reason);

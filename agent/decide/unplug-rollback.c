@@ -59,7 +59,7 @@ static void tell_if_slow(Step *step, Job *job)
     if (worker->tell_usec == 0 || step->world.now_usec < worker->tell_usec)
         return;
     worker->tell_usec = 0;
-    reasons_set_held(job, 0);
+    reasons_set_held(job, NULL, 0);
 }
 
 /* What is due for JOB, which is rolling back. TRUE if something was done. */
@@ -74,7 +74,7 @@ gboolean rollback_run(Step *step, Job *job)
     if (job_count(job, JOB_BLOCK_OFFLINED) == 0) {
         gboolean is_gone = job_count(job, JOB_BLOCK_GONE) == job->pub.blocks->len;
 
-        reasons_set_held(job, 0);
+        reasons_set_held(job, NULL, 0);
         job_enter(step, job, is_gone ? JOB_UNPLUGGED : job->pub.outcome);
         return TRUE;
     }
@@ -85,16 +85,15 @@ gboolean rollback_run(Step *step, Job *job)
 }
 
 /* The worker has tried to bring JOB's blocks back. What it does not mention is still offline. */
-void rollback_worker_done(Step *step, Job *job, const BlockReport *reports, guint n_reports,
-                          int barrier_error)
+void rollback_worker_done(Step *step, Job *job, const UnplugEvent *event)
 {
     guint n_before = job_count(job, JOB_BLOCK_OFFLINED);
     guint n_left;
-    int error = barrier_error;
+    int error = event->blocks.barrier_error;
 
     step->machine->worker = (Worker){.kind = WORKER_IDLE};
-    for (guint i = 0; i < n_reports; i++) {
-        const BlockReport *report = &reports[i];
+    for (guint i = 0; i < event->blocks.n_reports; i++) {
+        const BlockReport *report = &event->blocks.reports[i];
         guint position;
 
         if (!job_find_block(job, report->index, &position))
@@ -115,7 +114,7 @@ void rollback_worker_done(Step *step, Job *job, const BlockReport *reports, guin
     if (n_left < n_before)
         job->pause_usec = 0;
     job_pause(step, job, UNPLUG_ROLLBACK_PAUSE_MAX_USEC);
-    reasons_set_held(job, error);
+    reasons_set_held(job, &event->blocks.attempt, error);
 }
 
 /* CANCEL. A job that is rolling back goes on and ends as what made it roll back. */

@@ -114,7 +114,7 @@ void unplug_run(Step *step)
 {
     gboolean is_changed;
 
-    offline_guard(step);
+    offline_end_late(step);
     do {
         is_changed = run_state(step, JOB_READY, ready_run);
         is_changed |= run_state(step, JOB_ROLLING_BACK, rollback_run);

@@ -101,11 +101,9 @@ static void worker_done(Step *step, const UnplugEvent *event)
     if (job == NULL || worker->kind == WORKER_IDLE || worker->job != event->job)
         return;
     if (worker->kind == WORKER_OFFLINE)
-        offline_worker_done(step, job, event->blocks.reports, event->blocks.n_reports,
-                            event->blocks.contents);
+        offline_worker_done(step, job, event);
     else
-        rollback_worker_done(step, job, event->blocks.reports, event->blocks.n_reports,
-                             event->blocks.barrier_error);
+        rollback_worker_done(step, job, event);
 }
 
 static UnplugResult dispatch(Step *step, const UnplugEvent *event, guint64 *job_id)

@@ -20,7 +20,10 @@
  * What the machine promises (design, "Promises"):
  *  - a job enters `ready` only by UNPLUG_VERIFIED with every block offline or gone;
  *  - whatever a job offlined is gone, or online again, when the job has ended;
- *  - no attempt starts where the reserve would be crossed, and one that crosses it is stopped;
+ *  - no attempt starts where the reserve would be crossed, and a job whose attempt was ended
+ * because of that gives everything back;
+ *  - an attempt is ended by the machine only when its job stops offlining or is at its deadline
+ * (the executor ends it where no page moves any more: decide/attempt.h);
  *  - nothing is written before the journal holds it (UNPLUG_JOURNALED);
  *  - at most one worker action (OFFLINE, ROLLBACK) is under way at a time, and rolling back goes
  *    before any other job.
@@ -29,6 +32,7 @@
 
 #include <glib.h>
 
+#include "decide/attempt.h"
 #include "decide/reason.h"
 #include "system/device.h"
 #include "system/page-sample.h"
@@ -40,8 +44,6 @@
 #define UNPLUG_ENDED_MAX 64 /* the last so many ended jobs are kept */
 #define UNPLUG_KEY_MAX 128  /* bytes of a key */
 
-#define UNPLUG_ATTEMPT_MAX_USEC (5 * G_GINT64_CONSTANT(1000000))
-#define UNPLUG_GUARD_USEC (100 * G_GINT64_CONSTANT(1000))
 #define UNPLUG_PAUSE_MIN_USEC (50 * G_GINT64_CONSTANT(1000))
 #define UNPLUG_PAUSE_MAX_USEC (2 * G_GINT64_CONSTANT(1000000))
 #define UNPLUG_ROLLBACK_PAUSE_MAX_USEC (5 * G_GINT64_CONSTANT(1000000))
@@ -195,7 +197,8 @@ typedef struct {
         struct {
             const BlockReport *reports;
             guint n_reports;
-            int barrier_error; /* WORKER_DONE of a rollback: errno of the barrier, 0: passed */
+            int barrier_error;      /* WORKER_DONE of a rollback: errno of the barrier, 0: passed */
+            AttemptOutcome attempt; /* WORKER_DONE: why it is over */
             /* WORKER_DONE of an OFFLINE that left its block online; NULL: not known */
             const BlockContents *contents;
         } blocks;

@@ -1,6 +1,6 @@
 /*
- * One request is one task of the worker and one timer, which is also the guard: an offline that
- * would leave too little memory is ended like one that takes too long.
+ * One request is one task of the worker, guarded as every offlining is, and one timer for the
+ * answer.
  */
 #include "engine/block-setter.h"
 
@@ -12,6 +12,8 @@
 #include "system/meminfo.h"
 #include "system/units.h"
 
+#define ANSWER_MS (BLOCK_SETTER_LIMIT_MS - 200)
+
 struct BlockSetter {
     const AttrIo *io;
     ModelKeeper *keeper;
@@ -19,7 +21,7 @@ struct BlockSetter {
     Unplugger *unplugger;
     BlockPlanFunc plan;
     gpointer user_data;
-    GPtrArray *requests; /* of Request: those that the executor still knows */
+    guint n_requests; /* that the executor still knows */
 };
 
 typedef struct {
@@ -29,10 +31,7 @@ typedef struct {
     GArray *positions; /* of guint: the entry of each step */
     BlockSetFunc func; /* NULL: answered */
     gpointer user_data;
-    guint task;
-    guint timer;
-    gint64 deadline_usec;
-    gboolean was_low; /* the guard ended it */
+    guint timer; /* of the answer */
 } Request;
 
 static void request_free(Request *request)
@@ -48,23 +47,6 @@ static gboolean is_as_wanted(const Block *block, gboolean online)
     return block->state == (online ? BLOCK_STATE_ONLINE : BLOCK_STATE_OFFLINE);
 }
 
-/* Why a block is not even tried, as the errno that the kernel would give; 0: it is. */
-static int refusal(const BlockSetter *setter, const Snapshot *snapshot, const Block *block,
-                   gboolean online)
-{
-    const Device *device = snapshot_block_device(snapshot, block);
-
-    if (device && device->kind == DEVICE_OTHER)
-        return EPERM; /* another driver's, or another tool's, to bring online and offline */
-    if (unplug_machine_owner(unplugger_machine(setter->unplugger), block->index, block->inode))
-        return EBUSY; /* the job will say what becomes of it */
-    if (!online && block->zone == ZONE_SEVERAL)
-        return EINVAL;
-    if (!online && block->zone != ZONE_MOVABLE)
-        return EBUSY; /* as can-offline says */
-    return 0;
-}
-
 /* What a block needs: TRUE if a write, else ENTRY's result is final. */
 static gboolean needs_write(const BlockSetter *setter, BlockSetEntry *entry)
 {
@@ -75,16 +57,22 @@ static gboolean needs_write(const BlockSetter *setter, BlockSetEntry *entry)
 
     if (!block) {
         entry->result = BLOCK_SET_NOT_FOUND;
-        entry->error = ENOENT;
         return FALSE;
     }
     if (is_as_wanted(block, entry->online)) {
         entry->result = BLOCK_SET_SUCCESS;
         return FALSE;
     }
-    entry->result = BLOCK_SET_FAILED;
-    entry->error = refusal(setter, snapshot, block, entry->online);
-    return entry->error == 0;
+    if (unplug_machine_owner(unplugger_machine(setter->unplugger), block->index, block->inode)) {
+        entry->result = BLOCK_SET_FAILED; /* a job has it, and will say what becomes of it */
+        entry->error = EBUSY;
+        return FALSE;
+    }
+    if (!entry->online && block->zone != ZONE_MOVABLE) {
+        entry->result = BLOCK_SET_NOT_SUPPORTED; /* as can-offline says */
+        return FALSE;
+    }
+    return TRUE;
 }
 
 static gboolean is_boot(const Snapshot *snapshot, const Block *block)
@@ -116,18 +104,21 @@ static const char *online_verb(const Snapshot *snapshot, const Block *block, con
     return "online_movable";
 }
 
-/* What may be taken away before too little is left, as a prepare's guard would say. Negative: too
- * little is left already. */
-static gint64 spare_bytes(const BlockSetter *setter)
+/* Why STEP was not done, in an errno. RESULT NULL: the time is up, or the daemon ends. */
+static int step_error(const WorkResult *result, guint step)
 {
-    Meminfo meminfo;
+    int error = result ? result->errors[step] : STEP_NOT_DONE;
 
-    if (meminfo_read(setter->io, &meminfo) < 0)
-        return -1;
-    return (gint64)meminfo.available_bytes - (gint64)unplug_reserve_default(meminfo.total_bytes);
+    if (error != 0 && error != STEP_NOT_DONE && error != EINTR)
+        return error; /* the kernel's own, or that of a process that could not be had */
+    if (result && result->attempt.end == ATTEMPT_LOW_MEMORY && error != 0)
+        return ENOMEM;
+    if (result && result->attempt.end == ATTEMPT_OVER)
+        return error != 0 ? error : EBUSY; /* a signal from outside; or undone by somebody else */
+    return ETIMEDOUT;
 }
 
-static void settle(Request *request, const int *errors)
+static void settle(Request *request, const WorkResult *result)
 {
     const Snapshot *snapshot = model_keeper_snapshot(request->setter->keeper);
 
@@ -136,15 +127,11 @@ static void settle(Request *request, const int *errors)
         const Block *block = snapshot_find_block(snapshot, (guint32)entry->phys_index);
         if (!block) {
             entry->result = BLOCK_SET_NOT_FOUND;
-            entry->error = ENOENT;
         } else if (is_as_wanted(block, entry->online)) {
             entry->result = BLOCK_SET_SUCCESS; /* whatever the write said */
         } else {
-            int error = errors ? errors[i] : ETIMEDOUT;
-            if (error == 0 || error == STEP_NOT_DONE || error == EINTR)
-                error = request->was_low ? ENOMEM : ETIMEDOUT;
             entry->result = BLOCK_SET_FAILED;
-            entry->error = error;
+            entry->error = step_error(result, i);
         }
     }
 }
@@ -159,7 +146,7 @@ static void look(Request *request)
     model_keeper_look(request->setter->keeper, indices, request->positions->len);
 }
 
-static void answer(Request *request, const int *errors)
+static void answer(Request *request, const WorkResult *result)
 {
     BlockSetFunc func = request->func;
 
@@ -167,75 +154,79 @@ static void answer(Request *request, const int *errors)
         return;
     request->func = NULL;
     look(request);
-    settle(request, errors);
+    settle(request, result);
     func(request->entries, request->n_entries, request->user_data);
 }
 
-static void on_done(const int *errors, G_GNUC_UNUSED guint n_steps, gpointer user_data)
+static void on_done(const WorkResult *result, gpointer user_data)
+{
+    answer(user_data, result);
+}
+
+/* The executor knows the task no more. What was not answered was not done. */
+static void on_forgotten(gpointer user_data)
 {
     Request *request = user_data;
 
-    answer(request, errors);
-    g_ptr_array_remove_fast(request->setter->requests, request);
-}
-
-static gboolean takes_memory(const Request *request)
-{
-    for (guint i = 0; i < request->positions->len; i++) {
-        if (!request->entries[g_array_index(request->positions, guint, i)].online)
-            return TRUE;
+    if (request->func) {
+        settle(request, NULL);
+        request->func(request->entries, request->n_entries, request->user_data);
     }
-    return FALSE;
+    request->setter->n_requests--;
+    request_free(request);
 }
 
-static gboolean on_tick(gpointer user_data)
+/* The worker may be stuck in the kernel: it is not waited for. The executor ends it, if it can. */
+static gboolean on_late(gpointer user_data)
 {
     Request *request = user_data;
-    gboolean is_late = g_get_monotonic_time() >= request->deadline_usec;
 
-    if (!request->was_low && takes_memory(request) && spare_bytes(request->setter) < 0) {
-        request->was_low = TRUE;
-        executor_cancel(request->setter->executor, request->task);
-    }
-    if (!is_late)
-        return G_SOURCE_CONTINUE; /* also where it is cancelled: the answer must come in time */
     request->timer = 0;
-    executor_cancel(request->setter->executor, request->task);
-    answer(request, NULL); /* the worker may be stuck in the kernel: not waited for */
+    answer(request, NULL);
     return G_SOURCE_REMOVE;
 }
 
-static void start(Request *request, GArray *steps)
+static void start(Request *request, GArray *steps, AttemptLimits *limits)
 {
     BlockSetter *setter = request->setter;
 
-    g_ptr_array_add(setter->requests, request);
-    request->deadline_usec = g_get_monotonic_time() + (BLOCK_SETTER_LIMIT_MS - 200) * USEC_PER_MSEC;
-    request->task = executor_submit(setter->executor, EXECUTOR_SOON, (const WorkStep *)steps->data,
-                                    steps->len, on_done, request);
-    request->timer = g_timeout_add(UNPLUG_GUARD_USEC / USEC_PER_MSEC, on_tick, request);
+    setter->n_requests++;
+    limits->deadline_usec = g_get_monotonic_time() + ANSWER_MS * USEC_PER_MSEC;
+    executor_submit(setter->executor, EXECUTOR_SOON, (const WorkStep *)steps->data, steps->len,
+                    limits, on_done, request, on_forgotten);
+    request->timer = g_timeout_add(ANSWER_MS, on_late, request);
 }
 
 /* Finds what can be told at once. What the others need goes to STEPS, with the verb of those that
- * are to come online left open, and to the request's positions. */
-static void sort_out(Request *request, GArray *steps)
+ * are to come online left open, and to the request's positions. Fills in LIMITS. */
+static void sort_out(Request *request, GArray *steps, AttemptLimits *limits)
 {
     const BlockSetter *setter = request->setter;
     const Snapshot *snapshot = model_keeper_snapshot(setter->keeper);
-    gint64 left_bytes = spare_bytes(setter); /* once: a request may name thousands of blocks */
+    guint64 block_bytes = snapshot->block_size_bytes;
+    guint64 leaving_bytes = 0;
+    Meminfo meminfo = {.available_bytes = 0};
+
+    meminfo_read(setter->io, &meminfo); /* once: a request may name thousands of blocks */
+    limits->block_bytes = block_bytes;
 
     for (guint i = 0; i < request->n_entries; i++) {
         BlockSetEntry *entry = &request->entries[i];
         if (!needs_write(setter, entry))
             continue;
         const Block *block = snapshot_find_block(snapshot, (guint32)entry->phys_index);
-        if (!entry->online && left_bytes < (gint64)snapshot->block_size_bytes) {
-            entry->result = BLOCK_SET_FAILED;
-            entry->error = ENOMEM;
-            continue;
+        if (!entry->online) {
+            guint64 reserve_bytes =
+                unplugger_reserve_bytes(setter->unplugger, &meminfo, leaving_bytes + block_bytes);
+            if (!attempt_has_room(meminfo.available_bytes, leaving_bytes + block_bytes,
+                                  reserve_bytes)) {
+                entry->result = BLOCK_SET_FAILED;
+                entry->error = ENOMEM;
+                continue;
+            }
+            leaving_bytes += block_bytes;
+            limits->reserve_bytes = reserve_bytes;
         }
-        if (!entry->online)
-            left_bytes -= (gint64)snapshot->block_size_bytes;
         WorkStep step = {.kind = STEP_BLOCK,
                          .index = block->index,
                          .inode = block->inode,
@@ -269,8 +260,9 @@ gboolean block_setter_set(BlockSetter *setter, const BlockSetEntry *entries, gui
                           BlockSetFunc func, gpointer user_data)
 {
     g_autoptr(GArray) steps = g_array_new(FALSE, TRUE, sizeof(WorkStep));
+    AttemptLimits limits = {.reserve_bytes = 0};
 
-    if (setter->requests->len >= BLOCK_SETTER_MAX)
+    if (setter->n_requests >= BLOCK_SETTER_MAX)
         return FALSE;
     Request *request = g_new0(Request, 1);
     request->setter = setter;
@@ -280,10 +272,10 @@ gboolean block_setter_set(BlockSetter *setter, const BlockSetEntry *entries, gui
     request->positions = g_array_new(FALSE, FALSE, sizeof(guint));
     request->func = func;
     request->user_data = user_data;
-    sort_out(request, steps);
+    sort_out(request, steps, &limits);
     plan_online(setter, steps);
     if (steps->len > 0) {
-        start(request, steps);
+        start(request, steps, &limits);
     } else {
         func(request->entries, n, user_data);
         request_free(request);
@@ -302,26 +294,10 @@ BlockSetter *block_setter_new(const AttrIo *io, ModelKeeper *keeper, Executor *e
     setter->unplugger = unplugger;
     setter->plan = plan;
     setter->user_data = user_data;
-    setter->requests = g_ptr_array_new_with_free_func((GDestroyNotify)request_free);
     return setter;
-}
-
-/* What is not known any more was not done. */
-static void give_up(Request *request)
-{
-    if (request->func) {
-        settle(request, NULL);
-        request->func(request->entries, request->n_entries, request->user_data);
-        request->func = NULL;
-    }
 }
 
 void block_setter_free(BlockSetter *setter)
 {
-    if (!setter)
-        return;
-    for (guint i = 0; i < setter->requests->len; i++)
-        give_up(setter->requests->pdata[i]);
-    g_ptr_array_unref(setter->requests);
     g_free(setter);
 }

@@ -18,6 +18,7 @@
 typedef enum {
     BLOCK_SET_SUCCESS,
     BLOCK_SET_NOT_FOUND,
+    BLOCK_SET_NOT_SUPPORTED,
     BLOCK_SET_FAILED,
 } BlockSetResult;
 
@@ -25,7 +26,7 @@ typedef struct {
     guint64 phys_index;
     gboolean online; /* wanted */
     BlockSetResult result;
-    int error; /* errno, where it is no success */
+    int error; /* errno, for BLOCK_SET_FAILED */
 } BlockSetEntry;
 
 /* The results of all entries, in their order. Called once, at once or from the main loop. */
@@ -39,8 +40,8 @@ typedef GArray *(*BlockPlanFunc)(const guint32 *indices, guint n, gpointer user_
 /* All borrowed. */
 BlockSetter *block_setter_new(const AttrIo *io, ModelKeeper *keeper, Executor *executor,
                               Unplugger *unplugger, BlockPlanFunc plan, gpointer user_data);
-/* After the executor is gone, before the keeper is. Requests that are under way are answered as
- * failed. */
+/* After the executor is gone, before the keeper is: requests that are under way are answered as
+ * failed when the executor goes. */
 void block_setter_free(BlockSetter *setter); /* accepts NULL */
 
 /* ENTRIES: phys_index and online are read, copied. FALSE: BLOCK_SETTER_MAX requests are under way.

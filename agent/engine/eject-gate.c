@@ -68,19 +68,20 @@ static void settle(const EjectGate *gate)
 
 static void apply(EjectGate *gate);
 
-static void on_written(const int *errors, G_GNUC_UNUSED guint n_steps, gpointer user_data)
+static void on_written(const WorkResult *result, gpointer user_data)
 {
     EjectGate *gate = user_data;
     int value = gate->writing;
+    int error = result->errors[0];
 
     gate->writing = UNKNOWN;
     /* A barrier that waits behind this write has said already what it will leave. */
     if (gate->n_barriers == 0)
-        gate->kernel = errors[0] == 0 ? value : UNKNOWN;
-    if (errors[0] != 0)
-        g_warning("cannot write %s to /" EJECT_DIR "/" EJECT_NAME ": %s", verb_of(value),
-                  g_strerror(errors[0]));
-    if (errors[0] == 0)
+        gate->kernel = error == 0 ? value : UNKNOWN;
+    if (error != 0)
+        g_warning("cannot write %s to /" EJECT_DIR "/" EJECT_NAME ": %s%s", verb_of(value),
+                  work_result_prefix(result), g_strerror(error));
+    if (error == 0)
         apply(gate);
     else
         finish_stop(gate);
@@ -99,7 +100,8 @@ static void apply(EjectGate *gate)
                          .dir = EJECT_DIR,
                          .name = EJECT_NAME,
                          .verb = verb_of(gate->writing)};
-        executor_submit(gate->config.executor, EXECUTOR_SOON, &step, 1, on_written, gate);
+        executor_submit(gate->config.executor, EXECUTOR_SOON, &step, 1, NULL, on_written, gate,
+                        NULL);
         return;
     }
     if (!is_in_use(gate))

@@ -33,7 +33,7 @@ struct KernelSetter {
     KernelOnlining set;      /* what the last write was to make of it; else as original */
     gboolean is_journaled;   /* the originals are in statedir */
     gboolean has_warned;
-    GHashTable *tasks;           /* of Task: those that have not called back */
+    guint n_tasks;               /* that have not called back */
     KernelSetterFunc on_settled; /* or NULL */
     gpointer on_settled_data;
 };
@@ -128,35 +128,31 @@ KernelSetter *kernel_setter_new(const AttrIo *io, Executor *executor, const char
     setter->original = read_now(io);
     setter->set = setter->original;
     load_originals(setter);
-    setter->tasks = g_hash_table_new_full(NULL, NULL, g_free, NULL);
     return setter;
 }
 
 void kernel_setter_free(KernelSetter *setter)
 {
-    if (!setter)
-        return;
-    g_hash_table_unref(setter->tasks);
     g_free(setter);
 }
 
-static void on_done(const int *errors, guint n_steps, gpointer user_data)
+static void on_done(const WorkResult *result, gpointer user_data)
 {
     Task *task = user_data;
     KernelSetter *setter = task->setter;
     guint n_failed = 0;
 
-    for (guint i = 0; i < n_steps; i++) {
+    for (guint i = 0; i < result->n_steps; i++) {
         int place = task->places[i];
-        if (errors[i] == 0)
+        if (result->errors[i] == 0)
             continue;
         n_failed++;
         g_strlcpy(word_of(&setter->set, place), word_of(&task->before, place), KERNEL_WORD_MAX);
         if (!setter->has_warned)
-            g_warning("cannot write '%s' to /%s/%s (%s): the kernel brings new memory online its "
+            g_warning("cannot write '%s' to /%s/%s (%s%s): the kernel brings new memory online its "
                       "own way, and what is wrong with that is put right afterwards",
                       word_of(&task->words, place), places[place].dir, places[place].name,
-                      g_strerror(errors[i]));
+                      work_result_prefix(result), g_strerror(result->errors[i]));
         setter->has_warned = TRUE;
     }
     if (task->is_restore && n_failed == 0) {
@@ -165,8 +161,8 @@ static void on_done(const int *errors, guint n_steps, gpointer user_data)
     }
     if (task->func)
         task->func(task->user_data);
-    g_hash_table_remove(setter->tasks, task);
-    if (setter->on_settled && g_hash_table_size(setter->tasks) == 0) {
+    setter->n_tasks--;
+    if (setter->on_settled && setter->n_tasks == 0) {
         KernelSetterFunc func = g_steal_pointer(&setter->on_settled);
         func(setter->on_settled_data);
     }
@@ -177,8 +173,7 @@ static gboolean write_wanted(KernelSetter *setter, const KernelOnlining *wanted,
                              gboolean is_restore, KernelSetterFunc func, gpointer user_data)
 {
     /* Writes that are still to be done come before a restore's, so it must undo them too. */
-    KernelOnlining now =
-        is_restore && g_hash_table_size(setter->tasks) > 0 ? setter->set : read_now(setter->io);
+    KernelOnlining now = is_restore && setter->n_tasks > 0 ? setter->set : read_now(setter->io);
     WorkStep steps[N_SETTINGS];
     guint n = 0;
     Task *task = g_new0(Task, 1);
@@ -203,8 +198,8 @@ static gboolean write_wanted(KernelSetter *setter, const KernelOnlining *wanted,
         g_free(task);
         return FALSE;
     }
-    g_hash_table_add(setter->tasks, task);
-    executor_submit(setter->executor, EXECUTOR_SOON, steps, n, on_done, task);
+    setter->n_tasks++;
+    executor_submit(setter->executor, EXECUTOR_SOON, steps, n, NULL, on_done, task, g_free);
     return TRUE;
 }
 
@@ -240,7 +235,7 @@ gboolean kernel_setter_is_ours(const KernelSetter *setter, const OnlineConfig *c
 
 void kernel_setter_settle(KernelSetter *setter, KernelSetterFunc func, gpointer user_data)
 {
-    if (g_hash_table_size(setter->tasks) == 0) {
+    if (setter->n_tasks == 0) {
         func(user_data);
         return;
     }

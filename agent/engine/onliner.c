@@ -60,7 +60,8 @@ static const Snapshot *snapshot_of(const Onliner *onliner)
     return model_keeper_snapshot(onliner->config.keeper);
 }
 
-gboolean onliner_is_held(guint32 index, guint64 inode, gpointer user_data)
+/* Blocks that somebody in here or an unplug job has offline. */
+static gboolean is_held(guint32 index, guint64 inode, gpointer user_data)
 {
     const Onliner *onliner = user_data;
 
@@ -94,7 +95,7 @@ static void cast_net(Onliner *onliner, guint32 index)
 
 /* --- by hand --- */
 
-static void report(Onliner *onliner, const OnlineStep *step, int error)
+static void report(Onliner *onliner, const OnlineStep *step, int error, const char *prefix)
 {
     const Block *block = snapshot_find_block(snapshot_of(onliner), step->index);
 
@@ -108,23 +109,24 @@ static void report(Onliner *onliner, const OnlineStep *step, int error)
         return;
     }
     gboolean is_over = onliner->net_round >= NET_ROUNDS;
-    g_warning("block %u could not be brought online%s: %s", step->index,
-              is_over ? ", and is left" : "; it is tried again",
+    g_warning("block %u could not be brought online%s: %s%s", step->index,
+              is_over ? ", and is left" : "; it is tried again", prefix,
               error ? g_strerror(error) : block_state_name(block->state));
     cast_net(onliner, step->index);
 }
 
-static void on_done(const int *errors, guint n_steps, gpointer user_data)
+static void on_done(const WorkResult *result, gpointer user_data)
 {
     Task *task = user_data;
     Onliner *onliner = task->onliner;
-    g_autofree guint32 *indices = g_new(guint32, n_steps);
+    g_autofree guint32 *indices = g_new(guint32, result->n_steps);
 
-    for (guint i = 0; i < n_steps; i++)
+    for (guint i = 0; i < result->n_steps; i++)
         indices[i] = g_array_index(task->steps, OnlineStep, i).index;
-    model_keeper_look(onliner->config.keeper, indices, n_steps);
-    for (guint i = 0; i < n_steps; i++)
-        report(onliner, &g_array_index(task->steps, OnlineStep, i), errors[i]);
+    model_keeper_look(onliner->config.keeper, indices, result->n_steps);
+    for (guint i = 0; i < result->n_steps; i++)
+        report(onliner, &g_array_index(task->steps, OnlineStep, i), result->errors[i],
+               work_result_prefix(result));
     g_hash_table_remove(onliner->tasks, task);
 }
 
@@ -143,24 +145,29 @@ static void submit(Onliner *onliner, GArray *plan)
     task->onliner = onliner;
     task->steps = g_array_ref(plan);
     g_hash_table_add(onliner->tasks, task);
-    task->id =
-        executor_submit(onliner->config.executor, EXECUTOR_LATER, steps, plan->len, on_done, task);
+    task->id = executor_submit(onliner->config.executor, EXECUTOR_LATER, steps, plan->len, NULL,
+                               on_done, task, NULL);
 }
 
 /* --- who backs a block --- */
 
-static void on_resolved(const int *errors, guint n_steps, gpointer user_data)
+/* The errors tell nothing: EINVAL, as the block is offline already. */
+static void on_resolved(const WorkResult *result, gpointer user_data)
 {
     Task *task = user_data;
     Onliner *onliner = task->onliner;
     g_autoptr(GArray) indices = g_array_new(FALSE, FALSE, sizeof(guint32));
 
-    (void)errors; /* EINVAL: it is offline already, as was to be expected */
-    (void)n_steps;
     for (guint i = 0; i < task->steps->len; i++)
         g_array_append_val(indices, g_array_index(task->steps, OnlineStep, i).index);
     g_hash_table_remove(onliner->tasks, task);
     onliner->is_resolving = FALSE;
+    if (result->attempt.end == ATTEMPT_NO_WORKER) { /* so nothing was waited for */
+        onliner->resolve_round--;
+        for (guint i = 0; i < indices->len; i++)
+            cast_net(onliner, g_array_index(indices, guint32, i));
+        return;
+    }
     model_keeper_look(onliner->config.keeper, (const guint32 *)indices->data, indices->len);
     submit_new(onliner, (const guint32 *)indices->data, indices->len);
 }
@@ -190,8 +197,8 @@ static void resolve(Onliner *onliner, const GArray *undecided)
     task->steps = steps;
     onliner->is_resolving = TRUE;
     g_hash_table_add(onliner->tasks, task);
-    task->id =
-        executor_submit(onliner->config.executor, EXECUTOR_LATER, &barrier, 1, on_resolved, task);
+    task->id = executor_submit(onliner->config.executor, EXECUTOR_LATER, &barrier, 1, NULL,
+                               on_resolved, task, NULL);
 }
 
 /* --- new blocks --- */
@@ -202,7 +209,7 @@ static GArray *decide(Onliner *onliner, const GArray *zones, const guint32 *indi
     OnlineWorld world = {.snapshot = snapshot_of(onliner),
                          .zones = zones,
                          .is_numa_aware = floor_is_numa_aware(onliner->config.io),
-                         .is_owned = onliner_is_held,
+                         .is_owned = is_held,
                          .user_data = onliner};
 
     return online_policy_decide(&onliner->online, &world, indices, n, undecided);
@@ -215,11 +222,6 @@ static MarkWant want_of(const Onliner *onliner, const OnlineStep *step)
     if (onliner->online.policy != ONLINE_POLICY_AUTO)
         return MARK_WANT_POLICY;
     return g_str_equal(step->verb, "online_movable") ? MARK_WANT_MOVABLE : MARK_WANT_KERNEL;
-}
-
-BlockProgress onliner_progress(guint32 index, guint64 inode, gpointer onliner)
-{
-    return rezoner_progress(((const Onliner *)onliner)->rezoner, index, inode);
 }
 
 GArray *onliner_plan(Onliner *onliner, const guint32 *indices, guint n)
@@ -360,6 +362,11 @@ void onliner_set_config(Onliner *onliner, const OnlineConfig *config)
     onliner_review(onliner); /* the last policy may have left new blocks offline, or elsewhere */
 }
 
+void onliner_set_reserve(Onliner *onliner, guint64 reserve_bytes)
+{
+    rezoner_set_reserve(onliner->rezoner, reserve_bytes);
+}
+
 gboolean onliner_owns_auto_online(const Onliner *onliner, const char *word)
 {
     return kernel_setter_is_ours(onliner->setter, &onliner->online, word);
@@ -411,6 +418,7 @@ Onliner *onliner_new(const OnlinerConfig *config)
     onliner->placement = placement_new(config->state_dir, config->boot_id, onliner->online.policy);
     onliner->rezoner = rezoner_new(config->io, config->keeper, config->executor, onliner->placement,
                                    config->is_owned, config->user_data);
+    rezoner_set_reserve(onliner->rezoner, config->reserve_bytes);
     onliner->setter =
         kernel_setter_new(config->io, config->executor, config->state_dir, config->boot_id);
     return onliner;

@@ -19,6 +19,7 @@ typedef struct {
     const char *state_dir;
     const char *boot_id;
     OnlineConfig online;
+    guint64 reserve_bytes;   /* [unplug] reserve-bytes, 0: by size; for blocks that are moved */
     gboolean adopt_existing; /* [online] existing */
     gboolean is_live;        /* FALSE below a sysroot: nothing is ever changed */
     BlockOwnedFunc is_held;  /* blocks that an unplug job keeps offline */
@@ -44,14 +45,11 @@ void onliner_review(Onliner *onliner);
  * blocks. */
 const OnlineConfig *onliner_config(const Onliner *onliner);
 void onliner_set_config(Onliner *onliner, const OnlineConfig *config);
+/* [unplug] reserve-bytes, as in OnlinerConfig. */
+void onliner_set_reserve(Onliner *onliner, guint64 reserve_bytes);
 /* Whether the kernel's auto_online_blocks, which reads WORD, is as the policy needs it, or as the
  * daemon set it. */
 gboolean onliner_owns_auto_online(const Onliner *onliner, const char *word);
-/* What becomes of a block that is online in the wrong zone: a BlockProgressFunc of an Onliner. */
-BlockProgress onliner_progress(guint32 index, guint64 inode, gpointer onliner);
-/* Whether an unplug job has this block offline, or the daemon itself, to move it: a BlockOwnedFunc
- * of an Onliner. */
-gboolean onliner_is_held(guint32 index, guint64 inode, gpointer onliner);
 /* (transfer full): where the policy wants those of the blocks that somebody is about to bring
  * online, as online_policy_decide() says it; remembered. */
 GArray *onliner_plan(Onliner *onliner, const guint32 *indices, guint n);

@@ -6,7 +6,6 @@
 #include <errno.h>
 
 #include "decide/rezone.h"
-#include "decide/unplug-check.h"
 #include "engine/truth.h"
 #include "system/meminfo.h"
 #include "system/units.h"
@@ -22,7 +21,7 @@ struct Rezoner {
     GArray *actions; /* of RezoneAction: [next_action…] are still to be carried out */
     guint next_action;
     gboolean is_carrying_out;
-    guint task;
+    guint64 reserve_bytes; /* as configured */
     RezoneBlock running;
     guint timer;
     gboolean was_read_only; /* said once: /sys cannot be written */
@@ -32,20 +31,33 @@ struct Rezoner {
 
 static void feed(Rezoner *rezoner, const RezoneEvent *event);
 
-static void on_task_done(const int *errors, guint n_steps, gpointer user_data)
+static void on_task_done(const WorkResult *result, gpointer user_data)
 {
     Rezoner *rezoner = user_data;
     RezoneBlock block = rezoner->running;
-    int error = errors[0];
+    int error = result->errors[0];
 
-    rezoner->task = 0;
-    for (guint i = 1; i < n_steps && error == 0; i++)
-        error = errors[i];
+    for (guint i = 1; i < result->n_steps && error == 0; i++)
+        error = result->errors[i];
     model_keeper_look(rezoner->keeper, &block.index, 1);
     BlockReport report =
         truth_of(model_keeper_snapshot(rezoner->keeper), block.index, block.inode, error);
-    RezoneEvent event = {.kind = REZONE_DONE, .truth = report.truth, .error = error};
+    RezoneEvent event = {
+        .kind = REZONE_DONE, .truth = report.truth, .error = error, .attempt = result->attempt};
     feed(rezoner, &event);
+}
+
+static RezoneWorld look(const Rezoner *rezoner)
+{
+    Meminfo meminfo = {.available_bytes = 0};
+    guint64 block_size_bytes = model_keeper_snapshot(rezoner->keeper)->block_size_bytes;
+
+    meminfo_read(rezoner->io, &meminfo); /* unreadable: nothing to spare, so no offline */
+    return (RezoneWorld){.now_usec = g_get_monotonic_time(),
+                         .available_bytes = meminfo.available_bytes,
+                         .reserve_bytes = attempt_reserve_after(
+                             rezoner->reserve_bytes, meminfo.total_bytes, block_size_bytes),
+                         .block_size_bytes = block_size_bytes};
 }
 
 static void start_task(Rezoner *rezoner, const RezoneAction *action)
@@ -53,6 +65,10 @@ static void start_task(Rezoner *rezoner, const RezoneAction *action)
     WorkStep steps[2];
     guint n = 0;
     const RezoneBlock *block = &action->block;
+    RezoneWorld world = look(rezoner);
+    AttemptLimits limits = {.reserve_bytes = world.reserve_bytes,
+                            .block_bytes = world.block_size_bytes,
+                            .yield_usec = world.now_usec + REZONE_YIELD_USEC};
 
     if (action->kind == REZONE_ACT_MOVE) {
         /* Before it goes offline: whoever finds it so shall know that nobody chose that. */
@@ -66,8 +82,8 @@ static void start_task(Rezoner *rezoner, const RezoneAction *action)
     steps[n++] = (WorkStep){
         .kind = STEP_BLOCK, .index = block->index, .inode = block->inode, .verb = action->verb};
     rezoner->running = *block;
-    rezoner->task =
-        executor_submit(rezoner->executor, EXECUTOR_LATER, steps, n, on_task_done, rezoner);
+    executor_submit(rezoner->executor, EXECUTOR_LATER, steps, n,
+                    action->kind == REZONE_ACT_MOVE ? &limits : NULL, on_task_done, rezoner, NULL);
 }
 
 static gboolean on_timer(gpointer user_data)
@@ -90,6 +106,38 @@ static void set_timer(Rezoner *rezoner, gint64 at_usec)
         g_timeout_add((guint)((wait_usec + USEC_PER_MSEC - 1) / USEC_PER_MSEC), on_timer, rezoner);
 }
 
+/* What the last attempt came to. */
+static const char *why(const RezoneAction *action)
+{
+    switch (action->attempt.end) {
+    case ATTEMPT_LOW_MEMORY:
+        return "too little memory is available to take it offline and leave the reserve";
+    case ATTEMPT_STALLED:
+        return action->attempt.is_waiting
+                   ? "another memory operation of the kernel's went on for too long"
+               : action->attempt.is_asleep
+                   ? "no page of it moved for 5 s, while the kernel waited (for a disk, perhaps)"
+                   : "no page of it moved for 5 s, however often the kernel tried";
+    case ATTEMPT_OVER:
+    case ATTEMPT_NO_WORKER:
+    case ATTEMPT_LATE:
+    case ATTEMPT_CANCELLED:
+        break;
+    }
+    switch (action->error) {
+    case 0:
+        return "something else brought it back each time";
+    case EBUSY:
+        return "the kernel cannot move something in it";
+    case ENOMEM:
+        return "the kernel found no memory to move its contents to";
+    case EINTR:
+        return "a signal from outside of memplug ended the attempt";
+    default:
+        return g_strerror(action->error);
+    }
+}
+
 static void give_up(Rezoner *rezoner, const RezoneAction *action)
 {
     if (action->error == EROFS || action->error == EACCES) {
@@ -101,11 +149,7 @@ static void give_up(Rezoner *rezoner, const RezoneAction *action)
         return;
     }
     g_warning("block %u stays in the wrong zone, where it cannot be unplugged from: %s",
-              action->block.index,
-              action->error == ENOMEM  ? "too little memory is available to take it offline"
-              : action->error == EBUSY ? "something in it cannot be moved"
-              : action->error == EINTR ? "taking it offline took too long"
-                                       : g_strerror(action->error));
+              action->block.index, why(action));
 }
 
 static void carry_out(Rezoner *rezoner, const RezoneAction *action)
@@ -114,9 +158,6 @@ static void carry_out(Rezoner *rezoner, const RezoneAction *action)
     case REZONE_ACT_MOVE:
     case REZONE_ACT_RETURN:
         start_task(rezoner, action);
-        break;
-    case REZONE_ACT_KILL:
-        executor_cancel(rezoner->executor, rezoner->task);
         break;
     case REZONE_ACT_TIMER:
         set_timer(rezoner, action->at_usec);
@@ -137,15 +178,8 @@ static void carry_out(Rezoner *rezoner, const RezoneAction *action)
 
 static void feed(Rezoner *rezoner, const RezoneEvent *event)
 {
-    Meminfo meminfo = {.available_bytes = 0};
-    RezoneWorld world = {
-        .now_usec = g_get_monotonic_time(),
-        .block_size_bytes = model_keeper_snapshot(rezoner->keeper)->block_size_bytes,
-    };
+    RezoneWorld world = look(rezoner);
 
-    meminfo_read(rezoner->io, &meminfo); /* unreadable: nothing to spare, so no offline */
-    world.available_bytes = meminfo.available_bytes;
-    world.reserve_bytes = unplug_reserve_default(meminfo.total_bytes);
     rezone_machine_step(rezoner->machine, &world, event, rezoner->actions);
     if (rezoner->is_carrying_out)
         return; /* further up the stack; it will get to what was appended */
@@ -197,14 +231,14 @@ void rezoner_review(Rezoner *rezoner, const OnlineConfig *config)
         feed(rezoner, &event);
 }
 
+void rezoner_set_reserve(Rezoner *rezoner, guint64 reserve_bytes)
+{
+    rezoner->reserve_bytes = reserve_bytes;
+}
+
 gboolean rezoner_holds(const Rezoner *rezoner, guint32 index, guint64 inode)
 {
     return rezone_machine_holds(rezoner->machine, index, inode);
-}
-
-BlockProgress rezoner_progress(const Rezoner *rezoner, guint32 index, guint64 inode)
-{
-    return rezone_machine_progress(rezoner->machine, index, inode);
 }
 
 void rezoner_stop(Rezoner *rezoner, RezonerStoppedFunc func, gpointer user_data)

@@ -21,11 +21,11 @@ void rezoner_free(Rezoner *rezoner); /* accepts NULL */
  * jobs own. */
 void rezoner_review(Rezoner *rezoner, const OnlineConfig *config);
 
+/* [unplug] reserve-bytes, for moves that begin from now on; 0: by size. */
+void rezoner_set_reserve(Rezoner *rezoner, guint64 reserve_bytes);
+
 /* Whether it has this block offline. */
 gboolean rezoner_holds(const Rezoner *rezoner, guint32 index, guint64 inode);
-
-/* What becomes of a block that is online in the wrong zone. */
-BlockProgress rezoner_progress(const Rezoner *rezoner, guint32 index, guint64 inode);
 
 /* Brings back what is offline; FUNC is called, perhaps from in here, when that is done. */
 typedef void (*RezonerStoppedFunc)(gpointer user_data);

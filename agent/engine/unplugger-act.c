@@ -192,27 +192,29 @@ static BlockContents look_into(const Unplugger *unplugger, guint32 index)
         .hugepages_free = meminfo.hugepages_free};
 }
 
-static void on_task_done(const int *errors, guint n_steps, gpointer user_data)
+static void on_task_done(const WorkResult *result, gpointer user_data)
 {
     Unplugger *unplugger = user_data;
     g_autoptr(GArray) blocks = g_steal_pointer(&unplugger->task_blocks);
     guint first = unplugger->task_has_barrier ? 1 : 0;
-    int barrier_error = first ? errors[0] : 0;
+    int barrier_error = first ? result->errors[0] : 0;
 
     unplugger->task = 0;
     if (unplugger->task_has_barrier)
-        eject_gate_end_barrier(unplugger->gate, errors[n_steps - 1]);
+        eject_gate_end_barrier(unplugger->gate, result->errors[result->n_steps - 1]);
 
     g_autofree guint32 *indices = g_new(guint32, blocks->len);
     for (guint i = 0; i < blocks->len; i++)
         indices[i] = g_array_index(blocks, JobBlock, i).index;
     model_keeper_look(unplugger->config.keeper, indices, blocks->len);
-    g_autofree BlockReport *reports = report_blocks(unplugger, blocks, errors + first);
+    g_autofree BlockReport *reports = report_blocks(unplugger, blocks, result->errors + first);
     BlockContents contents;
-    UnplugEvent event = {
-        .kind = UNPLUG_WORKER_DONE,
-        .job = unplugger->task_job,
-        .blocks = {.reports = reports, .n_reports = blocks->len, .barrier_error = barrier_error}};
+    UnplugEvent event = {.kind = UNPLUG_WORKER_DONE,
+                         .job = unplugger->task_job,
+                         .blocks = {.reports = reports,
+                                    .n_reports = blocks->len,
+                                    .barrier_error = barrier_error,
+                                    .attempt = result->attempt}};
     if (unplugger->task_is_offline && blocks->len == 1 &&
         (reports[0].truth == TRUTH_ONLINE_MOVABLE || reports[0].truth == TRUTH_ONLINE_KERNEL)) {
         contents = look_into(unplugger, reports[0].index);
@@ -244,9 +246,14 @@ static void start_task(Unplugger *unplugger, const UnplugAction *action, const c
     unplugger->task_is_offline = action->kind == ACTION_OFFLINE;
     unplugger->task_blocks = g_array_new(FALSE, FALSE, sizeof(JobBlock));
     g_array_append_vals(unplugger->task_blocks, action->blocks, action->n_blocks);
+    /* The deadline is the machine's: the job's state changes with it. */
+    const UnplugJob *job = unplug_machine_find(unplugger->machine, action->job);
+    AttemptLimits limits = {.reserve_bytes = job->reserve_bytes,
+                            .block_bytes = job->block_size_bytes};
     unplugger->task = executor_submit(
         unplugger->config.executor, action->barrier ? EXECUTOR_SOON : EXECUTOR_LATER,
-        (const WorkStep *)steps->data, steps->len, on_task_done, unplugger);
+        (const WorkStep *)steps->data, steps->len, action->kind == ACTION_OFFLINE ? &limits : NULL,
+        on_task_done, unplugger, NULL);
 }
 
 /* --- timer and news --- */

@@ -150,6 +150,13 @@ void unplugger_set_limits(Unplugger *unplugger, guint64 timeout_ms, guint64 rese
     unplugger->config.reserve_bytes = reserve_bytes;
 }
 
+guint64 unplugger_reserve_bytes(const Unplugger *unplugger, const Meminfo *meminfo,
+                                guint64 leaving_bytes)
+{
+    return attempt_reserve_after(unplugger->config.reserve_bytes, meminfo->total_bytes,
+                                 leaving_bytes);
+}
+
 void unplugger_resume(Unplugger *unplugger)
 {
     UnplugWorld world = unplugger_world(unplugger);

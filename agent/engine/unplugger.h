@@ -51,6 +51,10 @@ void unplugger_verify(Unplugger *unplugger, guint64 job_id);
 /* A BlockOwnedFunc: whether a job keeps this block offline. USER_DATA: the Unplugger. */
 gboolean unplugger_is_held(guint32 index, guint64 inode, gpointer user_data);
 
+/* The MemAvailable that must be left after LEAVING_BYTES went: see attempt_reserve_after(). */
+guint64 unplugger_reserve_bytes(const Unplugger *unplugger, const Meminfo *meminfo,
+                                guint64 leaving_bytes);
+
 const UnplugMachine *unplugger_machine(const Unplugger *unplugger);
 /* What a check of these selectors says now. ALLOW_VIRTIO_MEM as in UnplugCheckInput. */
 UnplugVerdict *unplugger_check(Unplugger *unplugger, const DeviceSelector *selectors, guint n,

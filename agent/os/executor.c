@@ -17,6 +17,9 @@
 #include "os/fds.h"
 #include "os/signals.h"
 #include "system/block.h"
+#include "system/meminfo.h"
+#include "system/page-sample.h"
+#include "system/units.h"
 
 #define KILL_AFTER_MS 1000
 
@@ -24,6 +27,7 @@
 typedef struct {
     guint32 step;
     gint32 error;
+    guint64 low_bytes; /* not 0: not begun, because so little memory is available */
 } Record;
 
 typedef struct {
@@ -31,8 +35,15 @@ typedef struct {
     WorkStep *steps;
     int *errors;
     guint n_steps;
+    guint step; /* what the worker is at: the first one without a record */
+    gboolean has_limits;
+    AttemptLimits limits;
+    AttemptGuard guard; /* of the step that the worker is at, if that takes a block offline */
+    AttemptOutcome outcome;
+    gboolean is_ending; /* the worker was told to end */
     ExecutorFunc func;
     gpointer user_data;
+    GDestroyNotify destroy;
 } Task;
 
 struct Executor {
@@ -41,16 +52,20 @@ struct Executor {
     GQueue later;
     guint last_id;
     Task *running;
+    gboolean has_warned; /* there was no worker to be had, and since then none was */
     pid_t worker;
     int pipe_fd;
     guint pipe_watch;
     guint kill_timer;
+    guint look_timer;
     guint idle; /* starts the next task, or ends cancelled ones, from the loop */
     GQueue cancelled;
 };
 
 static void task_free(Task *task)
 {
+    if (task->destroy)
+        task->destroy(task->user_data);
     g_free(task->steps);
     g_free(task->errors);
     g_free(task);
@@ -58,8 +73,16 @@ static void task_free(Task *task)
 
 static void task_finish(Task *task)
 {
-    task->func(task->errors, task->n_steps, task->user_data);
+    WorkResult result = {
+        .errors = task->errors, .n_steps = task->n_steps, .attempt = task->outcome};
+
+    task->func(&result, task->user_data);
     task_free(task);
+}
+
+static gboolean takes_offline(const WorkStep *step)
+{
+    return step->kind == STEP_BLOCK && strcmp(step->verb, "offline") == 0;
 }
 
 static int step_do(const AttrIo *io, const WorkStep *step)
@@ -69,7 +92,34 @@ static int step_do(const AttrIo *io, const WorkStep *step)
     return r < 0 ? -r : 0;
 }
 
-/* The child: no memory is allocated here, nothing is logged, and it ends by _exit(). */
+static guint64 available_bytes(const AttrIo *io)
+{
+    Meminfo meminfo = {.available_bytes = 0};
+
+    meminfo_read(io, &meminfo); /* unreadable: nothing to spare */
+    return meminfo.available_bytes;
+}
+
+/* Begins no offlining that would cross the reserve. */
+static Record step_try(const AttrIo *io, const Task *task, guint at)
+{
+    const WorkStep *step = &task->steps[at];
+    Record record = {.step = at};
+
+    if (task->has_limits && takes_offline(step)) {
+        guint64 available = available_bytes(io);
+        if (!attempt_has_room(available, task->limits.block_bytes, task->limits.reserve_bytes)) {
+            record.error = STEP_NOT_DONE;
+            record.low_bytes = MAX(available, 1);
+            return record;
+        }
+    }
+    record.error = step_do(io, step);
+    return record;
+}
+
+/* The child: nothing is logged here, and it ends by _exit(). The daemon has one thread, so memory
+ * may be allocated. */
 static G_GNUC_NORETURN void worker_run(const AttrIo *io, const Task *task, int out, pid_t parent)
 {
     signals_reset_in_child();
@@ -79,7 +129,7 @@ static G_GNUC_NORETURN void worker_run(const AttrIo *io, const Task *task, int o
     prctl(PR_SET_NAME, "memplugd-worker");
 
     for (guint i = 0; i < task->n_steps; i++) {
-        Record record = {.step = i, .error = step_do(io, &task->steps[i])};
+        Record record = step_try(io, task, i);
         if (write(out, &record, sizeof record) != sizeof record)
             _exit(EXIT_FAILURE);
     }
@@ -91,6 +141,7 @@ static void executor_kick(Executor *executor);
 static void worker_ended(Executor *executor)
 {
     g_clear_handle_id(&executor->kill_timer, g_source_remove);
+    g_clear_handle_id(&executor->look_timer, g_source_remove);
     executor->pipe_watch = 0;
     close(executor->pipe_fd);
     executor->pipe_fd = -1;
@@ -99,15 +150,28 @@ static void worker_ended(Executor *executor)
     executor->worker = 0;
 
     Task *task = g_steal_pointer(&executor->running);
-    /* The first step without a record is what the worker was killed at. */
-    for (guint i = 0; i < task->n_steps; i++) {
-        if (task->errors[i] == STEP_NOT_DONE) {
-            task->errors[i] = EINTR;
-            break;
-        }
-    }
+    if (task->step < task->n_steps)
+        task->errors[task->step] = EINTR; /* what the worker was killed at */
     executor_kick(executor);
     task_finish(task);
+}
+
+static void guard_step(Task *task)
+{
+    if (task->has_limits && task->step < task->n_steps && takes_offline(&task->steps[task->step]))
+        attempt_guard_start(&task->guard, &task->limits, g_get_monotonic_time());
+}
+
+static void take_record(Task *task, const Record *record)
+{
+    if (record->step >= task->n_steps)
+        return;
+    task->errors[record->step] = record->error;
+    if (record->low_bytes != 0 && task->outcome.end == ATTEMPT_OVER)
+        task->outcome =
+            (AttemptOutcome){.end = ATTEMPT_LOW_MEMORY, .available_bytes = record->low_bytes};
+    task->step = record->step + 1;
+    guard_step(task);
 }
 
 static gboolean on_pipe(gint fd, G_GNUC_UNUSED GIOCondition condition, gpointer user_data)
@@ -118,10 +182,8 @@ static gboolean on_pipe(gint fd, G_GNUC_UNUSED GIOCondition condition, gpointer 
     gssize n = read(fd, records, sizeof records);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return G_SOURCE_CONTINUE;
-    for (gssize i = 0; i < n / (gssize)sizeof(Record); i++) {
-        if (records[i].step < executor->running->n_steps)
-            executor->running->errors[records[i].step] = records[i].error;
-    }
+    for (gssize i = 0; i < n / (gssize)sizeof(Record); i++)
+        take_record(executor->running, &records[i]);
     if (n > 0)
         return G_SOURCE_CONTINUE;
     worker_ended(executor);
@@ -146,18 +208,108 @@ static void worker_close_fds(const AttrIo *io, int out)
     fds_close_range(from, ~0U);
 }
 
-static gboolean worker_start(Executor *executor, Task *task)
+/* --- how a worker is ended --- */
+
+static gboolean on_kill_timer(gpointer user_data)
+{
+    Executor *executor = user_data;
+
+    executor->kill_timer = 0;
+    kill(executor->worker, SIGKILL);
+    return G_SOURCE_REMOVE;
+}
+
+/* The first reason is the one that is told. */
+static void worker_end(Executor *executor, const AttemptOutcome *why)
+{
+    if (executor->running->is_ending)
+        return;
+    executor->running->is_ending = TRUE;
+    executor->running->outcome = *why;
+    kill(executor->worker, SIGTERM);
+    executor->kill_timer = g_timeout_add(KILL_AFTER_MS, on_kill_timer, executor);
+    g_clear_handle_id(&executor->look_timer, g_source_remove);
+}
+
+/* Third field of /proc/PID/stat; the second one, in brackets, may hold anything. */
+static gboolean is_asleep(const AttrIo *io, pid_t pid)
+{
+    char path[32], text[ATTR_VALUE_MAX];
+
+    g_snprintf(path, sizeof path, "proc/%d/stat", (int)pid);
+    const char *end = attr_read(io, path, text, sizeof text) > 0 ? strrchr(text, ')') : NULL;
+    return end && end[1] == ' ' && end[2] == 'D';
+}
+
+/* `state` is read without a lock, so this does not wait for the kernel. */
+static gboolean is_going_offline(const AttrIo *io, guint32 index)
+{
+    char path[BLOCK_PATH_MAX], word[32];
+
+    return attr_read_line(io, block_path(index, "state", path), word, sizeof word) >= 0 &&
+           strcmp(word, "going-offline") == 0;
+}
+
+static gint64 used_pages(const AttrIo *io, guint32 index, const AttemptGuard *guard)
+{
+    guint64 n_pages = guard->limits.block_bytes / (guint64)sysconf(_SC_PAGESIZE);
+    guint64 n_part = n_pages / ATTEMPT_PARTS;
+
+    return page_count_used(io, index * n_pages + attempt_guard_part(guard) * n_part, n_part);
+}
+
+static gboolean is_reached(gint64 end_usec, gint64 now_usec)
+{
+    return end_usec != 0 && now_usec >= end_usec;
+}
+
+static gboolean on_look(gpointer user_data)
+{
+    Executor *executor = user_data;
+    Task *task = executor->running;
+    const WorkStep *step = &task->steps[MIN(task->step, task->n_steps - 1)];
+    gint64 now_usec = g_get_monotonic_time();
+    AttemptOutcome outcome = {.end = ATTEMPT_LATE};
+    gboolean must_end;
+
+    if (task->step < task->n_steps && takes_offline(step)) {
+        AttemptLook look = {.now_usec = now_usec,
+                            .available_bytes = available_bytes(executor->io),
+                            .is_begun = is_going_offline(executor->io, step->index),
+                            .is_asleep = is_asleep(executor->io, executor->worker)};
+        look.used_pages = look.is_begun ? used_pages(executor->io, step->index, &task->guard) : -1;
+        must_end = attempt_guard_look(&task->guard, &look, &outcome);
+    } else {
+        must_end = is_reached(task->limits.deadline_usec, now_usec);
+    }
+    if (!must_end && is_reached(task->limits.yield_usec, now_usec) &&
+        (executor->soon.length > 0 || executor->later.length > 0)) {
+        outcome = (AttemptOutcome){.end = ATTEMPT_CANCELLED};
+        must_end = TRUE;
+    }
+    if (!must_end)
+        return G_SOURCE_CONTINUE;
+    executor->look_timer = 0;
+    worker_end(executor, &outcome);
+    return G_SOURCE_REMOVE;
+}
+
+/* --- how one begins --- */
+
+/* Returns 0, or the errno for which there is no worker. */
+static int worker_start(Executor *executor, Task *task)
 {
     int fds[2];
-    if (!g_unix_open_pipe(fds, FD_CLOEXEC, NULL))
-        return FALSE;
+    if (pipe2(fds, O_CLOEXEC) < 0)
+        return errno;
 
     pid_t parent = getpid();
     pid_t pid = fork();
     if (pid < 0) {
+        int error = errno;
         close(fds[0]);
         close(fds[1]);
-        return FALSE;
+        return error;
     }
     if (pid == 0) {
         worker_close_fds(executor->io, fds[1]);
@@ -169,7 +321,32 @@ static gboolean worker_start(Executor *executor, Task *task)
     executor->running = task;
     executor->pipe_fd = fds[0];
     executor->pipe_watch = g_unix_fd_add(fds[0], G_IO_IN | G_IO_HUP, on_pipe, executor);
-    return TRUE;
+    guard_step(task);
+    if (task->has_limits)
+        executor->look_timer = g_timeout_add(ATTEMPT_LOOK_USEC / USEC_PER_MSEC, on_look, executor);
+    return 0;
+}
+
+/* A worker for TASK, or the task's end. */
+static void task_start(Executor *executor, Task *task)
+{
+    if (is_reached(task->limits.deadline_usec, g_get_monotonic_time())) {
+        task->outcome.end = ATTEMPT_LATE;
+        task_finish(task);
+        return;
+    }
+    int error = worker_start(executor, task);
+    if (error != 0 && !executor->has_warned)
+        g_warning("cannot start a process that writes to /sys: %s; look at the unit's TasksMax, "
+                  "and at memory",
+                  g_strerror(error));
+    executor->has_warned = error != 0;
+    if (error == 0)
+        return;
+    task->outcome = (AttemptOutcome){.end = ATTEMPT_NO_WORKER, .error = error};
+    for (guint i = 0; i < task->n_steps; i++)
+        task->errors[i] = error;
+    task_finish(task);
 }
 
 static gboolean on_idle(gpointer user_data)
@@ -186,11 +363,7 @@ static gboolean on_idle(gpointer user_data)
             task = g_queue_pop_head(&executor->later);
         if (!task)
             break;
-        if (!worker_start(executor, task)) {
-            for (guint i = 0; i < task->n_steps; i++)
-                task->errors[i] = EAGAIN; /* no process to be had now */
-            task_finish(task);
-        }
+        task_start(executor, task);
     }
     return G_SOURCE_REMOVE;
 }
@@ -218,6 +391,7 @@ void executor_free(Executor *executor)
         return;
     g_clear_handle_id(&executor->idle, g_source_remove);
     g_clear_handle_id(&executor->kill_timer, g_source_remove);
+    g_clear_handle_id(&executor->look_timer, g_source_remove);
     if (executor->running) {
         /* Not waited for: it may be stuck in the kernel, and PDEATHSIG or init will see to it. */
         kill(executor->worker, SIGKILL);
@@ -232,7 +406,8 @@ void executor_free(Executor *executor)
 }
 
 guint executor_submit(Executor *executor, ExecutorPriority priority, const WorkStep *steps,
-                      guint n_steps, ExecutorFunc func, gpointer user_data)
+                      guint n_steps, const AttemptLimits *limits, ExecutorFunc func,
+                      gpointer user_data, GDestroyNotify destroy)
 {
     Task *task = g_new0(Task, 1);
     task->id = ++executor->last_id ? executor->last_id : ++executor->last_id;
@@ -240,22 +415,17 @@ guint executor_submit(Executor *executor, ExecutorPriority priority, const WorkS
     memcpy(task->steps, steps, n_steps * sizeof *steps);
     task->errors = g_new(int, n_steps);
     task->n_steps = n_steps;
+    task->has_limits = limits != NULL;
+    if (limits)
+        task->limits = *limits;
     task->func = func;
     task->user_data = user_data;
+    task->destroy = destroy;
     for (guint i = 0; i < n_steps; i++)
         task->errors[i] = STEP_NOT_DONE;
     g_queue_push_tail(priority == EXECUTOR_SOON ? &executor->soon : &executor->later, task);
     executor_kick(executor);
     return task->id;
-}
-
-static gboolean on_kill_timer(gpointer user_data)
-{
-    Executor *executor = user_data;
-
-    executor->kill_timer = 0;
-    kill(executor->worker, SIGKILL);
-    return G_SOURCE_REMOVE;
 }
 
 static gboolean queue_cancel(Executor *executor, GQueue *queue, guint id)
@@ -264,6 +434,7 @@ static gboolean queue_cancel(Executor *executor, GQueue *queue, guint id)
         Task *task = l->data;
         if (task->id == id) {
             g_queue_delete_link(queue, l);
+            task->outcome.end = ATTEMPT_CANCELLED;
             g_queue_push_tail(&executor->cancelled, task);
             executor_kick(executor);
             return TRUE;
@@ -275,14 +446,16 @@ static gboolean queue_cancel(Executor *executor, GQueue *queue, guint id)
 void executor_cancel(Executor *executor, guint task)
 {
     if (executor->running && executor->running->id == task) {
-        if (executor->kill_timer)
-            return;
-        kill(executor->worker, SIGTERM);
-        executor->kill_timer = g_timeout_add(KILL_AFTER_MS, on_kill_timer, executor);
+        worker_end(executor, &(AttemptOutcome){.end = ATTEMPT_CANCELLED});
         return;
     }
     if (!queue_cancel(executor, &executor->soon, task))
         queue_cancel(executor, &executor->later, task);
+}
+
+const char *work_result_prefix(const WorkResult *result)
+{
+    return result->attempt.end == ATTEMPT_NO_WORKER ? "no process can be started for it: " : "";
 }
 
 gboolean executor_is_busy(const Executor *executor)

@@ -6,11 +6,17 @@
  * steps; one child does them in order and says what came of each. The child has default signals,
  * dies with the daemon (PDEATHSIG), and holds no descriptor of the daemon's but those it needs, so
  * that a child stuck in the kernel keeps no channel and no lock.
+ *
+ * A task with limits is guarded: while it takes a block offline, the executor looks every
+ * ATTEMPT_LOOK_USEC at the memory that is left and at the block, and ends the worker as
+ * decide/attempt.h says. No step that takes a block offline is begun where the reserve would be
+ * crossed. No timer runs while no such task does.
  */
 #pragma once
 
 #include <glib.h>
 
+#include "decide/attempt.h"
 #include "system/attr.h"
 
 typedef enum {
@@ -27,21 +33,30 @@ typedef struct {
     const char *name; /* static; STEP_ATTR */
 } WorkStep;
 
-/* Errno of a step that was not begun because the worker was ended first. */
+/* Errno of a step that was not begun: the worker was ended first, or the reserve would have been
+ * crossed. */
 #define STEP_NOT_DONE ECANCELED
 
-/**
- * ExecutorFunc: a task is over.
- * @errors: for each step 0, a positive errno, or STEP_NOT_DONE. What a killed worker was at reads
- *   EINTR. Whatever it says, the truth is what sysfs says now.
- */
-typedef void (*ExecutorFunc)(const int *errors, guint n_steps, gpointer user_data);
+/* A task is over. Whatever it says, the truth is what sysfs says now. */
+typedef struct {
+    /* For each step 0, a positive errno, or STEP_NOT_DONE. What a killed worker was at reads EINTR;
+     * where there was no worker (ATTEMPT_NO_WORKER) each step has its errno. */
+    const int *errors;
+    guint n_steps;
+    AttemptOutcome attempt; /* why it is over */
+} WorkResult;
+
+/* What to say before the words of an errno of RESULT: "", or that there was no process for it. */
+const char *work_result_prefix(const WorkResult *result);
+
+/* RESULT is the executor's. */
+typedef void (*ExecutorFunc)(const WorkResult *result, gpointer user_data);
 
 typedef struct Executor Executor;
 
 /* IO is borrowed and must outlive the executor. */
 Executor *executor_new(const AttrIo *io);
-/* Ends the running worker with SIGKILL and forgets all tasks; no function is called. */
+/* Ends the running worker with SIGKILL and forgets all tasks; no ExecutorFunc is called. */
 void executor_free(Executor *executor); /* accepts NULL */
 
 typedef enum {
@@ -49,10 +64,19 @@ typedef enum {
     EXECUTOR_LATER,
 } ExecutorPriority;
 
-/* Queues a task. STEPS are copied. Returns an id (never 0) for executor_cancel(). FUNC is called
- * from the main loop, never from in here. */
+/**
+ * executor_submit: queues a task.
+ * @steps: copied.
+ * @limits: copied; NULL: none, as befits what takes no memory away.
+ * @func: called once, from the main loop and never from in here, unless the executor is freed.
+ * @destroy: called with @user_data when the task is forgotten: after @func, or by executor_free().
+ *   May be NULL.
+ *
+ * Return: an id (never 0) for executor_cancel().
+ */
 guint executor_submit(Executor *executor, ExecutorPriority priority, const WorkStep *steps,
-                      guint n_steps, ExecutorFunc func, gpointer user_data);
+                      guint n_steps, const AttemptLimits *limits, ExecutorFunc func,
+                      gpointer user_data, GDestroyNotify destroy);
 
 /* Ends the task: one that waits is not begun; of one that runs the worker gets SIGTERM and, a
  * second later, SIGKILL. Its function is called in either case, when the worker is gone. */

@@ -5,10 +5,12 @@
  */
 #include "system/page-sample.h"
 
+#include <errno.h>
 #include <string.h>
 
 #define KPAGEFLAGS_PATH "proc/kpageflags"
 #define CHUNK_PAGES 32
+#define COUNT_CHUNK_PAGES 512
 
 /* include/uapi/linux/kernel-page-flags.h */
 enum {
@@ -125,6 +127,26 @@ void page_sample_blocks(const PageSampler *sampler, const guint32 *indices, guin
                 return;
         }
     }
+}
+
+gint64 page_count_used(const AttrIo *io, guint64 first_page, guint64 n_pages)
+{
+    guint64 flags[COUNT_CHUNK_PAGES];
+    gint64 n_used = 0;
+
+    for (guint64 at = 0; at < n_pages;) {
+        gsize wanted_bytes = MIN(n_pages - at, COUNT_CHUNK_PAGES) * sizeof flags[0];
+        gssize n_bytes = attr_read_at(io, KPAGEFLAGS_PATH, (first_page + at) * sizeof flags[0],
+                                      flags, wanted_bytes);
+        if (n_bytes < (gssize)sizeof flags[0])
+            return n_bytes < 0 ? n_bytes : -ENODATA;
+        for (gsize i = 0; i < (gsize)n_bytes / sizeof flags[0]; i++) {
+            PageKind kind = page_kind(flags[i]);
+            n_used += kind != PAGE_FREE && kind != PAGE_ABSENT && kind != PAGE_HUGETLB_OTHER;
+            at++;
+        }
+    }
+    return n_used;
 }
 
 void page_sample_add(PageSample *sum, const PageSample *sample)

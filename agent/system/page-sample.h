@@ -54,6 +54,11 @@ typedef struct {
 void page_sample_blocks(const PageSampler *sampler, const guint32 *indices, guint n,
                         PageSample *samples);
 
+/* How many of N_PAGES pages from FIRST_PAGE on must move before they are gone: neither free nor
+ * absent, and no free huge page of hugetlbfs. (Nor one that is in use and mapped by nobody, which
+ * looks the same.) A negative errno: not known. */
+gint64 page_count_used(const AttrIo *io, guint64 first_page, guint64 n_pages);
+
 void page_sample_add(PageSample *sum, const PageSample *sample);
 /* COUNT of the kind KIND among TOTAL_PAGES pages of which SAMPLE is a part, by its share. */
 guint64 page_sample_estimate(const PageSample *sample, PageKind kind, guint64 total_pages);

@@ -9,6 +9,9 @@
 #include "tests/unit/fake-kernel-private.h"
 
 #define HOTPLUG_FLAG "sys/firmware/acpi/hotplug/memory/enabled"
+/* include/uapi/linux/kernel-page-flags.h */
+#define KPF_ANON_AND_LRU (G_GUINT64_CONSTANT(1) << 12 | G_GUINT64_CONSTANT(1) << 5)
+#define KPF_BUDDY (G_GUINT64_CONSTANT(1) << 10)
 #define ACPI_DEVICES "sys/bus/acpi/devices"
 
 /* "sys/devices/system/memory/memory12/state" -> 12, "state" ("" for the directory itself). */
@@ -383,9 +386,30 @@ static void fake_free(gpointer self)
     (void)self;
 }
 
+static gssize fake_read_at(gpointer self, const char *path, guint64 offset, void *buf, gsize size)
+{
+    FakeKernel *fake = self;
+    guint64 n_pages = fake->block_size_bytes / (guint64)sysconf(_SC_PAGESIZE);
+    guint64 *flags = buf;
+    gssize n_bytes = 0;
+
+    fake_lock(fake);
+    if (strcmp(path, "proc/kpageflags") != 0 || !fake->has_pages)
+        n_bytes = -ENOENT;
+    for (guint64 page = offset / sizeof *flags; n_bytes >= 0 && (gsize)n_bytes < size; page++) {
+        const FakeBlock *block = fake_find(fake, (guint32)(page / n_pages));
+        gboolean is_used = block && page % n_pages < block->used_pages;
+        *flags++ = is_used ? KPF_ANON_AND_LRU : KPF_BUDDY;
+        n_bytes += (gssize)sizeof *flags;
+    }
+    fake_unlock(fake);
+    return n_bytes;
+}
+
 const AttrOps fake_kernel_ops = {
     .read = fake_read,
     .read_all = fake_read_all,
+    .read_at = fake_read_at,
     .write = fake_write,
     .list = fake_list,
     .identify = fake_identify,

@@ -22,6 +22,14 @@ void fake_kernel_set_offline_ms(FakeKernel *fake, guint32 index, int ms)
     fake_unlock(fake);
 }
 
+void fake_kernel_set_used_pages(FakeKernel *fake, guint32 index, guint n_pages)
+{
+    fake_lock(fake);
+    fake->has_pages = TRUE;
+    fake_must_find(fake, index)->used_pages = n_pages;
+    fake_unlock(fake);
+}
+
 static void set_vanish(FakeKernel *fake, guint32 index, FakeVanish vanish)
 {
     fake_lock(fake);

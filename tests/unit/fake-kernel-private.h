@@ -27,6 +27,7 @@ typedef struct {
     int fail_error;
     int fail_times;
     int offline_ms;
+    guint used_pages;
 } FakeBlock;
 
 typedef struct {
@@ -53,6 +54,7 @@ struct FakeKernel {
     guint64 next_inode;
     guint64 available_bytes;
     char default_zone[16];
+    gboolean has_pages;    /* /proc/kpageflags can be read */
     gint64 offlining;      /* index of the block that the holder of hotplug_lock offlines, -1 */
     gint64 eject_end_usec; /* 0: none in flight */
     int eject_slot;

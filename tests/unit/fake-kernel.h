@@ -86,6 +86,9 @@ void fake_kernel_fail(FakeKernel *fake, guint32 index, const char *verb, int err
 /* Offlining takes MS (or FAKE_FOR_EVER), reads "going-offline" meanwhile, and ends with EINTR and
  * the block online when a signal comes. */
 void fake_kernel_set_offline_ms(FakeKernel *fake, guint32 index, int ms);
+/* From now on there is a /proc/kpageflags, in which so many pages of this block, its first ones,
+ * are anonymous memory in use; all others, of all blocks, are free. */
+void fake_kernel_set_used_pages(FakeKernel *fake, guint32 index, guint n_pages);
 /* The block goes away at the next access to it, or at the next write of its state,
  * before that acts. */
 void fake_kernel_vanish_on_access(FakeKernel *fake, guint32 index);

@@ -21,6 +21,7 @@ typedef struct {
     Mood mood;
     guint refusals; /* STUBBORN: so many times it does not come back online */
     guint n_moves;
+    guint n_failed; /* moves, without those that were put off */
     gboolean is_given_up;
 } FakeBlock;
 
@@ -34,9 +35,9 @@ typedef struct {
     FakeBlock blocks[N_BLOCKS];
     int running; /* block, or -1 */
     gboolean is_move;
-    gboolean is_killed;
     gint64 ends_usec; /* the worker's attempt */
     gboolean is_stopped;
+    gboolean is_certain; /* nothing is put off */
 } World;
 
 static void step(World *world, const RezoneEvent *event)
@@ -55,24 +56,18 @@ static void step(World *world, const RezoneEvent *event)
         case REZONE_ACT_MOVE:
             g_assert_cmpuint(world->available_bytes, >=, RESERVE_BYTES + BLOCK_BYTES);
             g_assert_cmpint(block->truth, !=, TRUTH_OFFLINE);
-            g_assert_cmpuint(++block->n_moves, <=, REZONE_ATTEMPTS_MAX);
+            block->n_moves++;
+            g_assert_cmpuint(block->n_failed, <, REZONE_ATTEMPTS_MAX);
             g_assert_false(world->is_stopped);
             /* fall through */
         case REZONE_ACT_RETURN:
             g_assert_cmpint(world->running, ==, -1); /* one at a time */
             world->running = (int)action->block.index;
             world->is_move = action->kind == REZONE_ACT_MOVE;
-            world->is_killed = FALSE;
-            world->ends_usec = world->is_move && block->mood == HANGING
-                                   ? G_MAXINT64
-                                   : world->now_usec + 20 * USEC_PER_MSEC;
+            world->ends_usec =
+                world->now_usec + (world->is_move && block->mood == HANGING ? ATTEMPT_STALL_USEC
+                                                                            : 20 * USEC_PER_MSEC);
             g_assert_true(rezone_machine_holds(world->machine, action->block.index, 1));
-            break;
-        case REZONE_ACT_KILL:
-            g_assert_cmpint(world->running, ==, (int)action->block.index);
-            g_assert_false(world->is_killed);
-            world->is_killed = TRUE;
-            world->ends_usec = world->now_usec;
             break;
         case REZONE_ACT_TIMER:
             world->timer_usec = action->at_usec;
@@ -82,7 +77,9 @@ static void step(World *world, const RezoneEvent *event)
             break;
         case REZONE_ACT_GIVE_UP:
             g_assert_cmpint(block->truth, ==, TRUTH_ONLINE_KERNEL); /* never while offline */
-            g_assert_cmpint(action->error, !=, 0);
+            g_assert_true(action->error != 0 || action->attempt.end != ATTEMPT_OVER);
+            g_assert_cmpint(action->attempt.end, !=, ATTEMPT_NO_WORKER);
+            g_assert_cmpint(action->attempt.end, !=, ATTEMPT_CANCELLED);
             block->is_given_up = TRUE;
             break;
         case REZONE_ACT_STOPPED:
@@ -112,8 +109,18 @@ static void finish(World *world)
     FakeBlock *block = &world->blocks[world->running];
     RezoneEvent event = {.kind = REZONE_DONE};
 
-    if (world->is_killed) {
+    block->n_failed += world->is_move;
+    if (g_rand_int_range(world->rand, 0, 10) == 0 && !world->is_certain) {
+        /* There is no process, or another task goes first: that says nothing of the block. */
+        block->n_failed -= world->is_move;
+        event.attempt.end = g_rand_boolean(world->rand) ? ATTEMPT_NO_WORKER : ATTEMPT_CANCELLED;
+        event.error = EAGAIN;
+    } else if (world->is_move && block->mood == HANGING) {
         event.error = EINTR;
+        event.attempt.end = ATTEMPT_STALLED;
+    } else if (world->is_move && world->available_bytes < RESERVE_BYTES) {
+        event.error = EINTR;
+        event.attempt.end = ATTEMPT_LOW_MEMORY;
     } else if (block->mood == BUSY) {
         event.error = EBUSY;
     } else if (block->mood == VANISHING) {
@@ -229,6 +236,7 @@ static void test_at_once(void)
 
     for (guint i = 0; i < N_BLOCKS; i++)
         world.blocks[i].mood = EASY;
+    world.is_certain = TRUE;
     review(&world);
     while (advance(&world))
         ;

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "decide/attempt.h"
 #include "decide/reason.h"
 #include "system/units.h"
 #include "tests/unit/fake-kernel.h"
@@ -96,9 +97,9 @@ static void select_id(Fixture *f, const char *id)
 
 static void test_defaults(void)
 {
-    g_assert_cmpuint(unplug_reserve_default(0), ==, 64 * MIB);
-    g_assert_cmpuint(unplug_reserve_default(GIB), ==, 64 * MIB);
-    g_assert_cmpuint(unplug_reserve_default(20 * GIB), ==, GIB);
+    g_assert_cmpuint(attempt_reserve_bytes(0, 0), ==, 64 * MIB);
+    g_assert_cmpuint(attempt_reserve_bytes(0, GIB), ==, 64 * MIB);
+    g_assert_cmpuint(attempt_reserve_bytes(0, 20 * GIB), ==, GIB);
     g_assert_cmpuint(unplug_timeout_default_ms(0), ==, 30000);
     g_assert_cmpuint(unplug_timeout_default_ms(1), ==, 35000);
     g_assert_cmpuint(unplug_timeout_default_ms(GIB), ==, 35000);

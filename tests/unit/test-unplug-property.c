@@ -66,11 +66,19 @@ static void end_work(World *world)
 {
     BlockReport reports[N_BLOCKS];
     UnplugEvent event = {.kind = UNPLUG_WORKER_DONE, .job = world->worker.job};
+    AttemptEnd end = world->worker.end;
 
-    event.blocks.barrier_error = chance(world, 2) ? EIO : 0;
+    event.blocks.barrier_error = end == ATTEMPT_NO_WORKER ? EAGAIN : chance(world, 2) ? EIO : 0;
+    event.blocks.attempt = (AttemptOutcome){.end = end, .error = EAGAIN};
     event.blocks.n_reports = end_worker(world, reports);
     event.blocks.reports = reports;
+    BlockTruth truth = event.blocks.n_reports > 0 ? reports[0].truth : TRUTH_GONE;
     feed(world, &event, NULL);
+    const UnplugJob *job = unplug_machine_find(world->machine, event.job);
+    CHECK(world,
+          end != ATTEMPT_LOW_MEMORY || truth == TRUTH_GONE || job->state == JOB_ROLLING_BACK ||
+              job_state_is_ended(job->state),
+          "the reserve was crossed, and the job goes on");
 }
 
 static void tick(World *world)
@@ -100,6 +108,7 @@ static void pass_time(World *world)
     if (chance(world, 10) && !world->is_friendly)
         world->now_usec += pick(world, 30000);
     settle(world);
+    guard(world);
     if (world->timer_usec != 0 && world->timer_usec <= world->now_usec)
         tick(world);
     else if (is_worker_next)
@@ -130,6 +139,8 @@ static void crash(World *world)
         trace(world, "crash", world->worker.job, world->worker.blocks, world->worker.n_blocks);
     if (world->worker.n_blocks > 0) {
         world->worker.is_killed = world->worker.kind == ACTION_OFFLINE;
+        if (world->worker.end != ATTEMPT_NO_WORKER)
+            world->worker.end = world->worker.is_killed ? ATTEMPT_CANCELLED : ATTEMPT_OVER;
         end_worker(world, reports);
     }
     g_queue_clear_full(&world->pending, g_free);

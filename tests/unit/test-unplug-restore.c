@@ -88,7 +88,7 @@ static void test_offlining(void)
     expect(bench, "timer 50");
     wait_ms(bench, 50);
     tick(bench);
-    expect(bench, "offline 5:9; timer 100");
+    expect(bench, "offline 5:9; timer 19950");
     worker_done(bench, 5, 9, "o", 0);
     verified(bench, 5, 8, "ooo");
     expect_state(bench, 5, "ready");

@@ -16,10 +16,10 @@ static void test_success(void)
     checked(bench, 1, 8, "mm", NULL);
     expect(bench, "journal; 1 offlining; timer 30000");
     journaled(bench, 0);
-    expect(bench, "offline 1:8; timer 100");
+    expect(bench, "offline 1:8");
     wait_ms(bench, 20);
     worker_done(bench, 1, 8, "o", 0);
-    expect(bench, "offline 1:9; timer 100");
+    expect(bench, "offline 1:9");
     worker_done(bench, 1, 9, "o", 0);
     expect(bench, "verify 1; timer off");
     verified(bench, 1, 8, "oo");
@@ -119,52 +119,99 @@ static void test_memory_during(void)
 {
     g_autoptr(Bench) bench = bench_new();
 
+    /* the executor has ended the attempt */
     bring_to_offlining(bench, 7, 8, "mm");
-    wait_ms(bench, 100);
-    bench->world.available_bytes = RESERVE_BYTES;
-    tick(bench);
-    expect(bench, "timer 100");
-    wait_ms(bench, 100);
-    bench->world.available_bytes = RESERVE_BYTES - 1;
-    tick(bench);
-    expect(bench, "kill 1; journal; 1 rolling-back");
-    tick(bench);
-    expect(bench, "");
-    worker_done(bench, 1, 8, "o", 0); /* it won the race */
-    expect(bench, "rollback 1:8; timer 2000");
+    worker_done(bench, 1, 8, "o", 0);
+    forget(bench);
+    worker_ended(bench, 1, 9, "m", EINTR, ATTEMPT_LOW_MEMORY);
+    expect(bench, "journal; 1 rolling-back; rollback 1:8; timer 2000");
     worker_done(bench, 1, 8, "m", 0);
     expect(bench, "journal; 1 failed; timer off");
-    expect_codes(bench, 1, "low-memory:8:0");
+    expect_codes(bench, 1, "low-memory:9:0");
+
+    /* it won the race, and comes back */
+    bring_to_offlining(bench, 7, 8, "mm");
+    worker_ended(bench, 2, 8, "o", 0, ATTEMPT_LOW_MEMORY);
+    expect(bench, "journal; 2 rolling-back; rollback 2:8; timer 2000");
+    expect_codes(bench, 2, "low-memory:8:0");
+    worker_done(bench, 2, 8, "m", 0);
+    forget(bench);
+
+    /* the worker did not begin it */
+    bring_to_offlining(bench, 7, 8, "mm");
+    worker_ended(bench, 3, 8, "m", ECANCELED, ATTEMPT_LOW_MEMORY);
+    expect(bench, "journal; 3 rolling-back; 3 failed; timer off");
+    expect_codes(bench, 3, "low-memory:8:0");
 }
 
-static void test_attempt_end(void)
+/* Nothing but the deadline makes the machine end an attempt, however long it lasts. */
+static void test_long_attempt(void)
 {
     g_autoptr(Bench) bench = bench_new();
 
     bring_to_offlining(bench, 7, 8, "mm");
-    wait_ms(bench, 4950);
-    tick(bench);
-    expect(bench, "timer 50");
-    wait_ms(bench, 50);
-    tick(bench);
-    expect(bench, "kill 1");
-    wait_ms(bench, 1000);
-    tick(bench);
-    expect(bench, "");
-    worker_done(bench, 1, 8, "m", EINTR);
+    for (gint64 left_ms = 29000; left_ms > 0; left_ms -= 1000) {
+        g_autofree char *timer = g_strdup_printf("timer %" G_GINT64_FORMAT, left_ms);
+
+        wait_ms(bench, 1000);
+        tick(bench);
+        expect(bench, timer);
+    }
+    worker_done(bench, 1, 8, "o", 0);
+    expect(bench, "offline 1:9");
+}
+
+static void test_stalled_attempt(void)
+{
+    g_autoptr(Bench) bench = bench_new();
+
+    bring_to_offlining(bench, 7, 8, "mm");
+    wait_ms(bench, 5000);
+    worker_ended(bench, 1, 8, "m", EINTR, ATTEMPT_STALLED);
     expect(bench, "timer 50");
     wait_ms(bench, 50);
     tick(bench); /* the other block has its turn */
-    expect(bench, "offline 1:9; timer 100");
+    expect(bench, "offline 1:9; timer 24950");
     wait_ms(bench, 1);
     worker_done(bench, 1, 9, "o", 0);
-    expect(bench, "offline 1:8; timer 100");
+    expect(bench, "offline 1:8");
+}
+
+/* Without a process nothing was tried: the same block has its turn again, until the deadline. */
+static void test_no_worker(void)
+{
+    g_autoptr(Bench) bench = bench_new();
+
+    bring_to_offlining(bench, 7, 8, "mm");
+    worker_ended(bench, 1, 8, "m", EAGAIN, ATTEMPT_NO_WORKER);
+    expect(bench, "timer 50");
+    wait_ms(bench, 50);
+    tick(bench);
+    expect(bench, "offline 1:8; timer 29950");
+    worker_ended(bench, 1, 8, "m", EAGAIN, ATTEMPT_NO_WORKER);
+    wait_ms(bench, 29950);
+    tick(bench);
+    expect_state(bench, 1, "failed");
+    expect_codes(bench, 1, "timeout error:8:11");
+    g_assert_nonnull(strstr(((const Reason *)g_ptr_array_index(job_of(bench, 1)->reasons, 1))->desc,
+                            "no process"));
+
+    /* what is offline already comes back when there is one */
+    bring_to_ready(bench, 7, 8, 1);
+    cancel(bench, 2);
+    journal_all(bench);
+    worker_ended(bench, 2, 8, "o", EAGAIN, ATTEMPT_NO_WORKER);
+    expect_state(bench, 2, "rolling-back");
+    expect_codes(bench, 2, "kernel-busy");
+    g_assert_nonnull(strstr(((const Reason *)g_ptr_array_index(job_of(bench, 2)->reasons, 0))->desc,
+                            "no process"));
 }
 
 static void test_pauses(void)
 {
     static const gint64 pauses_ms[] = {50, 100, 200, 400, 800, 1600, 2000, 2000};
     g_autoptr(Bench) bench = bench_new();
+    gint64 left_ms = 30000;
 
     bring_to_offlining(bench, 7, 8, "m");
     for (guint i = 0; i < G_N_ELEMENTS(pauses_ms); i++) {
@@ -174,8 +221,10 @@ static void test_pauses(void)
         worker_done(bench, 1, 8, "m", EBUSY);
         expect(bench, timer);
         wait_ms(bench, pauses_ms[i]);
+        left_ms -= 7 + pauses_ms[i];
         tick(bench);
-        expect(bench, "offline 1:8; timer 100");
+        g_autofree char *again = g_strdup_printf("offline 1:8; timer %" G_GINT64_FORMAT, left_ms);
+        expect(bench, again);
     }
 }
 
@@ -183,15 +232,19 @@ static void test_deadline(void)
 {
     static const struct {
         int error;
+        AttemptEnd end;
         const char *codes;
     } rows[] = {
-        {EBUSY, "timeout busy-pages:8:16"},
-        {EAGAIN, "timeout busy-pages:8:11"},
-        {EINTR, "timeout interrupted:8:4"},
-        {ENOMEM, "timeout low-memory:8:12"},
-        {EIO, "timeout error:8:5"},
-        {0, "timeout onlined-elsewhere:8:0"},
-        {ECANCELED, "timeout"},
+        {EBUSY, ATTEMPT_OVER, "timeout busy-pages:8:16"},
+        {EAGAIN, ATTEMPT_OVER, "timeout busy-pages:8:11"},
+        {EINTR, ATTEMPT_OVER, "timeout interrupted:8:4"},
+        {ENOMEM, ATTEMPT_OVER, "timeout low-memory:8:12"},
+        {EIO, ATTEMPT_OVER, "timeout error:8:5"},
+        {0, ATTEMPT_OVER, "timeout onlined-elsewhere:8:0"},
+        {ECANCELED, ATTEMPT_CANCELLED, "timeout"},
+        {EINTR, ATTEMPT_STALLED, "timeout busy-pages:8:0"},
+        {EINTR, ATTEMPT_LATE, "timeout timeout:8:0"},
+        {EAGAIN, ATTEMPT_NO_WORKER, "timeout error:8:11"},
     };
 
     for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
@@ -199,8 +252,8 @@ static void test_deadline(void)
 
         bring_to_offlining(bench, 7, 8, "mm");
         wait_ms(bench, 29990);
-        worker_done(bench, 1, 8, "m", rows[i].error);
-        expect(bench, "timer 10");
+        worker_ended(bench, 1, 8, "m", rows[i].error, rows[i].end);
+        expect(bench, ""); /* the deadline's timer runs already */
         wait_ms(bench, 10);
         tick(bench);
         expect(bench, "journal; 1 rolling-back; 1 failed");
@@ -215,15 +268,18 @@ static void test_deadline_in_attempt(void)
     bring_to_offlining(bench, 7, 8, "mm");
     wait_ms(bench, 4999);
     worker_done(bench, 1, 8, "o", 0);
+    expect(bench, "offline 1:9");
     wait_ms(bench, 25000);
     tick(bench);
-    forget(bench);
+    expect(bench, "timer 1");
     wait_ms(bench, 1);
     tick(bench);
-    expect(bench, ""); /* asked already: the attempt was too long, too */
-    worker_done(bench, 1, 9, "m", EINTR);
+    expect(bench, "kill 1");
+    tick(bench);
+    expect(bench, "");
+    worker_ended(bench, 1, 9, "m", EINTR, ATTEMPT_CANCELLED);
     expect(bench, "journal; 1 rolling-back; rollback 1:8; timer 2000");
-    expect_codes(bench, 1, "timeout busy-pages:9:4");
+    expect_codes(bench, 1, "timeout timeout:9:0");
 }
 
 static void test_final_error(void)
@@ -281,7 +337,7 @@ static void test_verify(void)
     wait_ms(bench, 50);
     tick(bench);
     worker_done(bench, 1, 9, "o", 0);
-    expect(bench, "offline 1:9; timer 100; verify 1; timer off");
+    expect(bench, "offline 1:9; timer 29950; verify 1; timer off");
     verified(bench, 1, 8, "coo");
     expect(bench, "timer 50");
     wait_ms(bench, 50);
@@ -298,7 +354,7 @@ static void test_verify(void)
     wait_ms(bench, 200);
     tick(bench);
     worker_done(bench, 1, 10, "o", 0);
-    expect(bench, "offline 1:10; timer 100; verify 1; timer off");
+    expect(bench, "offline 1:10; timer 29600; verify 1; timer off");
     verified(bench, 1, 8, "ooo");
     expect(bench, "journal; 1 ready; timer 60000");
     verified(bench, 1, 8, "mmm"); /* late */
@@ -326,7 +382,9 @@ int main(int argc, char **argv)
     g_test_add_func("/unplug/no-journal", test_no_journal);
     g_test_add_func("/unplug/memory-before", test_memory_before);
     g_test_add_func("/unplug/memory-during", test_memory_during);
-    g_test_add_func("/unplug/attempt-end", test_attempt_end);
+    g_test_add_func("/unplug/long-attempt", test_long_attempt);
+    g_test_add_func("/unplug/stalled-attempt", test_stalled_attempt);
+    g_test_add_func("/unplug/no-worker", test_no_worker);
     g_test_add_func("/unplug/pauses", test_pauses);
     g_test_add_func("/unplug/deadline", test_deadline);
     g_test_add_func("/unplug/deadline-in-attempt", test_deadline_in_attempt);

@@ -180,6 +180,17 @@ G_GNUC_UNUSED static void worker_done(Bench *bench, guint64 job, guint first, co
     report(bench, &event, first, truths, error);
 }
 
+/* The same for an attempt that the executor ended, or could not begin. */
+G_GNUC_UNUSED static void worker_ended(Bench *bench, guint64 job, guint first, const char *truths,
+                                       int error, AttemptEnd end)
+{
+    UnplugEvent event = {.kind = UNPLUG_WORKER_DONE, .job = job};
+
+    event.blocks.attempt = (AttemptOutcome){
+        .end = end, .error = end == ATTEMPT_NO_WORKER ? error : 0, .available_bytes = MIB};
+    report(bench, &event, first, truths, error);
+}
+
 G_GNUC_UNUSED static void verified(Bench *bench, guint64 job, guint first, const char *truths)
 {
     UnplugEvent event = {.kind = UNPLUG_VERIFIED, .job = job};

@@ -38,6 +38,8 @@ static void start_worker(World *world, const UnplugAction *action)
     else
         world->worker.ends_usec =
             later(world, world->is_friendly || chance(world, 90) ? 500 : 60000);
+    if (action->kind == ACTION_ROLLBACK && !world->is_friendly && chance(world, 3))
+        world->worker.end = ATTEMPT_NO_WORKER;
 }
 
 static void carry_out(World *world, const UnplugAction *action, gboolean *was_journal)
@@ -60,7 +62,10 @@ static void carry_out(World *world, const UnplugAction *action, gboolean *was_jo
     case ACTION_KILL:
         CHECK(world, is_offlining(world) && world->worker.job == action->job, "kills nobody");
         CHECK(world, !world->worker.is_killed, "kills twice");
+        check_kill(world, action->job);
         world->worker.is_killed = TRUE;
+        if (world->worker.end == ATTEMPT_OVER || world->worker.end == ATTEMPT_STALLED)
+            world->worker.end = ATTEMPT_CANCELLED;
         world->worker.ends_usec = later(world, 50);
         break;
     case ACTION_ROLLBACK:
@@ -133,8 +138,6 @@ static UnplugResult feed(World *world, const UnplugEvent *event, guint64 *job_id
 {
     g_autoptr(GArray) actions = unplug_actions_new();
     UnplugWorld seen = {world->now_usec, available_bytes(world)};
-    gboolean must_kill =
-        is_offlining(world) && !world->worker.is_killed && seen.available_bytes < RESERVE_BYTES;
     static const char *const names[] = {"submit",   "checked", "journaled", "worker-done", "blocks",
                                         "verified", "cancel",  "tick",      "stop"};
     UnplugResult result;
@@ -143,8 +146,6 @@ static UnplugResult feed(World *world, const UnplugEvent *event, guint64 *job_id
         trace(world, names[event->kind], event->job, NULL, 0);
     result = unplug_machine_step(world->machine, &seen, event, actions, job_id);
     carry_out_all(world, actions);
-    CHECK(world, !must_kill || world->worker.is_killed || !is_offlining(world),
-          "the reserve is crossed, and the attempt goes on");
     return result;
 }
 

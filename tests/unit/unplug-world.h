@@ -40,7 +40,8 @@ typedef struct {
     JobBlock blocks[N_BLOCKS];
     guint n_blocks; /* 0: idle */
     gint64 ends_usec;
-    gboolean is_killed;
+    gboolean is_killed; /* by the machine */
+    AttemptEnd end;     /* as the executor will tell it */
 } Worker;
 
 /* An answer that the machine waits for, or a look at some blocks. */
@@ -219,12 +220,35 @@ static void settle(World *world)
 
 /* --- the worker --- */
 
+/* Nothing moves: the executor ends it, or only the machine does, at the deadline. */
+static void stall(World *world)
+{
+    gboolean is_seen = chance(world, 80);
+
+    world->worker.ends_usec = is_seen ? world->now_usec + ATTEMPT_STALL_USEC : NEVER;
+    world->worker.end = is_seen ? ATTEMPT_STALLED : ATTEMPT_OVER;
+}
+
+/* The executor's look at the memory that is left. */
+static void guard(World *world)
+{
+    if (!is_offlining(world) || world->worker.is_killed || world->worker.end != ATTEMPT_OVER ||
+        available_bytes(world) >= RESERVE_BYTES)
+        return;
+    world->worker.end = ATTEMPT_LOW_MEMORY;
+    world->worker.ends_usec = later(world, 50);
+}
+
 static void start_offline(World *world)
 {
     Block *block = &world->blocks[world->worker.blocks[0].index];
 
     block->before = block->truth;
     world->worker.ends_usec = later(world, 50);
+    if (!world->is_friendly && chance(world, 3)) {
+        world->worker.end = ATTEMPT_NO_WORKER;
+        return;
+    }
     if (block->truth != TRUTH_ONLINE_MOVABLE && block->truth != TRUTH_ONLINE_KERNEL)
         return;
     if (block->mood == EASY)
@@ -232,7 +256,7 @@ static void start_offline(World *world)
     else if (block->mood == SLOW)
         world->worker.ends_usec = later(world, 12000);
     else if (block->mood == PINNED)
-        world->worker.ends_usec = NEVER;
+        stall(world);
     block->settles_usec = 0;
     if (!chance(world, 20)) /* else it waits for the hotplug lock, and reads as before */
         block->truth = TRUTH_CHANGING;
@@ -248,7 +272,7 @@ static int end_offline(World *world, guint index)
 
     if (block->before != TRUTH_ONLINE_MOVABLE && block->before != TRUTH_ONLINE_KERNEL)
         return EINVAL;
-    if (world->worker.is_killed) {
+    if (world->worker.is_killed || world->worker.end != ATTEMPT_OVER) {
         guint luck = pick(world, 100);
 
         error = luck < 80 ? EINTR : luck < 85 ? ECANCELED : 0;
@@ -303,7 +327,9 @@ static guint end_worker(World *world, BlockReport *reports)
         BlockReport report = report_of(world, &worker->blocks[i]);
         int error = ENODEV;
 
-        if (report.truth != TRUTH_GONE)
+        if (worker->end == ATTEMPT_NO_WORKER)
+            error = EAGAIN;
+        else if (report.truth != TRUTH_GONE)
             error = worker->kind == ACTION_OFFLINE ? end_offline(world, report.index)
                                                    : end_rollback(world, report.index);
         report = report_of(world, &worker->blocks[i]);
