@@ -1,5 +1,6 @@
 /*
- * The data of one unplug job: making, copying and freeing it, and the figures that clients see.
+ * The data of the jobs: making, copying, freeing and finding them, the figures that clients see,
+ * and the few things that every state does to a job (enter a state, wait, ask for a look).
  *
  * Nothing in here decides what happens to a job.
  */
@@ -307,4 +308,133 @@ const char *unplug_job_device_state(const UnplugJob *job, guint device)
     if (!job_state_is_ended(job->state))
         return "preparing";
     return n_blocks > 0 && n_gone + n_was_offline == n_blocks ? "offline" : "in-use";
+}
+
+/* --- the machine's jobs, and what all states share --- */
+
+/* The job at POSITION of the machine's list. */
+Job *machine_job(const UnplugMachine *machine, guint position)
+{
+    return g_ptr_array_index(machine->jobs, position);
+}
+
+/* The job JOB_ID, or NULL. */
+Job *machine_find(const UnplugMachine *machine, guint64 job_id)
+{
+    for (guint i = 0; i < machine->jobs->len; i++) {
+        if (machine_job(machine, i)->pub.id == job_id)
+            return machine_job(machine, i);
+    }
+    return NULL;
+}
+
+/* How many jobs are in STATE. */
+guint machine_count(const UnplugMachine *machine, JobState state)
+{
+    guint count = 0;
+
+    for (guint i = 0; i < machine->jobs->len; i++)
+        count += machine_job(machine, i)->pub.state == state;
+    return count;
+}
+
+/* The job that has not ended and has the block (INDEX, INODE), or NULL. *POSITION: where. */
+Job *machine_owner(const UnplugMachine *machine, guint32 index, guint64 inode, guint *position)
+{
+    for (guint i = 0; i < machine->jobs->len; i++) {
+        Job *job = machine_job(machine, i);
+
+        if (!job_state_is_ended(job->pub.state) && job_find_block(job, index, position) &&
+            job_block(job, *position)->inode == inode)
+            return job;
+    }
+    return NULL;
+}
+
+/* The job that has not ended and has this block, or NULL. */
+const UnplugJob *unplug_machine_owner(const UnplugMachine *machine, guint32 index, guint64 inode)
+{
+    guint position;
+    Job *job = machine_owner(machine, index, inode, &position);
+
+    return job != NULL ? &job->pub : NULL;
+}
+
+/* Whether the worker does KIND for JOB. */
+gboolean machine_worker_is(const UnplugMachine *machine, WorkerKind kind, const Job *job)
+{
+    return machine->worker.kind == kind && machine->worker.job == job->pub.id;
+}
+
+/* An action of JOB; the pointer lives until the next action is added. */
+UnplugAction *step_add_action(Step *step, UnplugActionKind kind, const Job *job)
+{
+    UnplugAction action = {.kind = kind, .job = job->pub.id};
+
+    g_array_append_val(step->actions, action);
+    return &g_array_index(step->actions, UnplugAction, step->actions->len - 1);
+}
+
+/* Asks, once, for the end of the offlining that is under way. */
+void step_kill_attempt(Step *step)
+{
+    Worker *worker = &step->machine->worker;
+
+    if (worker->kind != WORKER_OFFLINE || worker->is_killed)
+        return;
+    worker->is_killed = TRUE;
+    step->kill_job = worker->job;
+}
+
+/* JOB is in STATE from now on. */
+void job_enter(Step *step, Job *job, JobState state)
+{
+    job->pub.state = state;
+    if (job_state_is_ended(state))
+        job->pub.ended_usec = step->world.now_usec;
+    step->needs_journal = TRUE;
+    step_add_action(step, ACTION_CHANGED, job)->state = state;
+}
+
+/* Nothing is tried for JOB before the journal that this step asks for is written. */
+void job_wait_for_journal(Step *step, Job *job)
+{
+    step->needs_journal = TRUE;
+    job->journal_wait = step->machine->journals_asked + 1;
+}
+
+/* Asks for a look at all blocks of JOB. */
+void job_ask_verify(Step *step, Job *job, VerifyState verify)
+{
+    job->verify = verify;
+    step_add_action(step, ACTION_VERIFY, job);
+}
+
+/* JOB waits before it tries again: longer each time, up to MAX_USEC. */
+void job_pause(const Step *step, Job *job, gint64 max_usec)
+{
+    job->pause_usec = CLAMP(job->pause_usec * 2, UNPLUG_PAUSE_MIN_USEC, max_usec);
+    job->retry_usec = step->world.now_usec + job->pause_usec;
+}
+
+/* Forgets the jobs that ended first, beyond the number that is kept. */
+void unplug_drop_ended(UnplugMachine *machine)
+{
+    for (;;) {
+        guint n_ended = 0;
+        guint oldest = 0;
+
+        for (guint i = 0; i < machine->jobs->len; i++) {
+            const UnplugJob *job = &machine_job(machine, i)->pub;
+
+            if (!job_state_is_ended(job->state))
+                continue;
+            if (n_ended == 0 || job->ended_usec < machine_job(machine, oldest)->pub.ended_usec)
+                oldest = i;
+            n_ended++;
+        }
+        if (n_ended <= UNPLUG_ENDED_MAX)
+            return;
+        g_ptr_array_remove_index(machine->jobs, oldest);
+    }
 }

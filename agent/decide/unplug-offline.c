@@ -10,22 +10,6 @@
 
 #include <errno.h>
 
-/* JOB takes its blocks, or takes them again, until DEADLINE_USEC. */
-void offline_enter(Step *step, Job *job, gint64 deadline_usec)
-{
-    for (guint i = 0; i < job->tracks->len; i++) {
-        job_track(job, i)->last_error = 0; /* of what a ready job was before, nothing counts */
-        job_track(job, i)->n_failed = 0;
-        job_track(job, i)->last = (AttemptOutcome){.end = ATTEMPT_OVER};
-    }
-    job->pub.deadline_usec = deadline_usec;
-    job->next_block = 0;
-    job->pause_usec = 0;
-    job->retry_usec = 0;
-    job_enter(step, job, JOB_OFFLINING);
-    job_wait_for_journal(step, job);
-}
-
 /* Ends the attempt that is under way at its job's deadline. */
 void offline_end_late(Step *step)
 {

@@ -66,7 +66,7 @@ typedef struct {
     gboolean needs_journal;
 } Step;
 
-/* --- unplug-job.c: the data of a job --- */
+/* --- unplug-job.c: the data of the jobs, and what all states share --- */
 
 Job *job_new(const UnplugJob *pub);
 void job_free(Job *job);
@@ -80,11 +80,9 @@ BlockTrack *job_track(const Job *job, guint position);
 guint job_count(const Job *job, JobBlockPhase phase);
 void job_reset(Job *job);
 void job_add_reason(Job *job, Reason *reason);
-
-/* --- unplug-run.c: what is due, and what all states share --- */
-
 Job *machine_job(const UnplugMachine *machine, guint position);
 Job *machine_find(const UnplugMachine *machine, guint64 job_id);
+Job *machine_owner(const UnplugMachine *machine, guint32 index, guint64 inode, guint *position);
 guint machine_count(const UnplugMachine *machine, JobState state);
 gboolean machine_worker_is(const UnplugMachine *machine, WorkerKind kind, const Job *job);
 UnplugAction *step_add_action(Step *step, UnplugActionKind kind, const Job *job);
@@ -93,9 +91,15 @@ void job_enter(Step *step, Job *job, JobState state);
 void job_wait_for_journal(Step *step, Job *job);
 void job_ask_verify(Step *step, Job *job, VerifyState verify);
 void job_pause(const Step *step, Job *job, gint64 max_usec);
-void unplug_run(Step *step);
-gint64 unplug_next_timer(const UnplugMachine *machine);
 void unplug_drop_ended(UnplugMachine *machine);
+
+/* --- unplug-enter.c: into offlining, ready and rolling-back --- */
+
+void offline_enter(Step *step, Job *job, gint64 deadline_usec);
+void ready_enter(Step *step, Job *job);
+void ready_renew(Step *step, Job *job, guint64 lease_ms);
+void rollback_enter(Step *step, Job *job, JobState outcome);
+void rollback_block_back(Job *job, guint position, BlockTruth truth);
 
 /* --- unplug-submit.c: queued and checking --- */
 
@@ -105,7 +109,6 @@ gboolean submit_start_next(Step *step);
 
 /* --- unplug-offline.c: offlining --- */
 
-void offline_enter(Step *step, Job *job, gint64 deadline_usec);
 void offline_end_late(Step *step);
 gboolean offline_run(Step *step, Job *job);
 gint64 offline_next_timer(const UnplugMachine *machine, const Job *job);
@@ -114,16 +117,12 @@ void offline_worker_done(Step *step, Job *job, const UnplugEvent *event);
 
 /* --- unplug-ready.c: ready, and what sysfs says of blocks --- */
 
-void ready_enter(Step *step, Job *job);
-void ready_renew(Step *step, Job *job, guint64 lease_ms);
 gboolean ready_run(Step *step, Job *job);
 void truth_blocks(Step *step, const BlockReport *reports, guint n_reports);
 void truth_verified(Step *step, Job *job, const BlockReport *reports, guint n_reports);
 
 /* --- unplug-rollback.c: giving blocks back --- */
 
-void rollback_enter(Step *step, Job *job, JobState outcome);
-void rollback_block_back(Job *job, guint position, BlockTruth truth);
 gboolean rollback_run(Step *step, Job *job);
 void rollback_worker_done(Step *step, Job *job, const UnplugEvent *event);
 void rollback_cancel(Step *step, Job *job);

@@ -8,23 +8,6 @@
 
 #include "system/units.h"
 
-/* JOB was just seen with every block offline or gone. A lease that runs already goes on: a block
- * was taken back in between. */
-void ready_enter(Step *step, Job *job)
-{
-    if (job->pub.lease_end_usec == 0)
-        job->pub.lease_end_usec = step->world.now_usec + (gint64)job->pub.lease_ms * USEC_PER_MSEC;
-    job_enter(step, job, JOB_READY);
-}
-
-/* The lease begins anew, with LEASE_MS. */
-void ready_renew(Step *step, Job *job, guint64 lease_ms)
-{
-    job->pub.lease_ms = MIN(lease_ms, UNPLUG_LEASE_MAX_MS);
-    job->pub.lease_end_usec = step->world.now_usec + (gint64)job->pub.lease_ms * USEC_PER_MSEC;
-    step->needs_journal = TRUE;
-}
-
 /* What is due for JOB, which is ready. TRUE if something was done. */
 gboolean ready_run(Step *step, Job *job)
 {

@@ -6,35 +6,6 @@
  */
 #include "decide/unplug-private.h"
 
-/* JOB gives everything back, and then ends as OUTCOME (unless all of it turns out to be gone). An
- * attempt that is under way is told to end. */
-void rollback_enter(Step *step, Job *job, JobState outcome)
-{
-    if (machine_worker_is(step->machine, WORKER_OFFLINE, job))
-        step_kill_attempt(step);
-    if (job->pub.state == JOB_OFFLINING && outcome == JOB_FAILED)
-        reasons_add_vanished(job);
-    if (job->verify == VERIFY_ASKED)
-        job->verify = VERIFY_NONE;
-    job->journal_wait = 0;
-    job->pause_usec = 0;
-    job->retry_usec = 0;
-    job->pub.outcome = outcome;
-    job_enter(step, job, JOB_ROLLING_BACK);
-}
-
-/* The block at POSITION, not gone, reads online. While the job gives blocks back, a kernel zone is
- * worth a reason: the block is back, but it cannot be unplugged as it is. */
-void rollback_block_back(Job *job, guint position, BlockTruth truth)
-{
-    JobBlock *block = job_block(job, position);
-
-    if (job->pub.state == JOB_ROLLING_BACK && block->phase == JOB_BLOCK_OFFLINED &&
-        truth == TRUTH_ONLINE_KERNEL)
-        reasons_add_kernel_zone(job, position);
-    block->phase = JOB_BLOCK_ONLINE;
-}
-
 static void start_rollback(Step *step, Job *job)
 {
     guint n_blocks = job_count(job, JOB_BLOCK_OFFLINED);

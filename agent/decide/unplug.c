@@ -63,6 +63,75 @@ static void append_action(GArray *actions, UnplugActionKind kind, guint64 job, g
     g_array_append_val(actions, action);
 }
 
+static gboolean run_state(Step *step, JobState state, gboolean (*run)(Step *, Job *))
+{
+    gboolean is_changed = FALSE;
+
+    for (guint i = 0; i < step->machine->jobs->len; i++) {
+        Job *job = machine_job(step->machine, i);
+
+        if (job->pub.state == state)
+            is_changed |= run(step, job);
+    }
+    return is_changed;
+}
+
+/* Jobs that offline again have seconds only, so they go before the one that offlines first. */
+static gboolean run_reoffline(Step *step, Job *job)
+{
+    return job->pub.was_reoffline && offline_run(step, job);
+}
+
+/* Does everything that is due now. The order is the machine's idea of what is urgent: leases that
+ * end, blocks to be given back, blocks to be taken, jobs that wait. It must end: everything that it
+ * does either brings a job further along its states or waits for an event or a time. */
+static void run_due(Step *step)
+{
+    gboolean is_changed;
+
+    offline_end_late(step);
+    do {
+        is_changed = run_state(step, JOB_READY, ready_run);
+        is_changed |= run_state(step, JOB_ROLLING_BACK, rollback_run);
+        is_changed |= run_state(step, JOB_OFFLINING, run_reoffline);
+        is_changed |= run_state(step, JOB_OFFLINING, offline_run);
+        is_changed |= submit_start_next(step);
+    } while (is_changed);
+}
+
+static gint64 earlier(gint64 a, gint64 b)
+{
+    return a == 0 || (b != 0 && b < a) ? b : a;
+}
+
+static gint64 job_next_timer(const UnplugMachine *machine, const Job *job)
+{
+    switch (job->pub.state) {
+    case JOB_OFFLINING:
+        return offline_next_timer(machine, job);
+    case JOB_READY:
+        return job->pub.lease_end_usec;
+    case JOB_ROLLING_BACK:
+        if (machine_worker_is(machine, WORKER_ROLLBACK, job))
+            return machine->worker.tell_usec;
+        if (machine->worker.kind == WORKER_IDLE && job->verify == VERIFY_NONE)
+            return job->retry_usec;
+        return 0;
+    default:
+        return 0;
+    }
+}
+
+/* When something will be due without another event; 0: never. */
+static gint64 next_timer(const UnplugMachine *machine)
+{
+    gint64 at_usec = 0;
+
+    for (guint i = 0; i < machine->jobs->len; i++)
+        at_usec = earlier(at_usec, job_next_timer(machine, machine_job(machine, i)));
+    return at_usec;
+}
+
 /* Does what is due and appends all actions of STEP: a KILL first, since memory may be short and the
  * journal slow; then the journal, before anything is said or begun. */
 void step_end(Step *step, GArray *actions)
@@ -70,9 +139,9 @@ void step_end(Step *step, GArray *actions)
     UnplugMachine *machine = step->machine;
     gint64 timer_usec;
 
-    unplug_run(step);
+    run_due(step);
     unplug_drop_ended(machine);
-    timer_usec = unplug_next_timer(machine);
+    timer_usec = next_timer(machine);
 
     if (step->kill_job != 0)
         append_action(actions, ACTION_KILL, step->kill_job, 0);
@@ -176,32 +245,11 @@ GPtrArray *unplug_machine_list(const UnplugMachine *machine)
     return list;
 }
 
-static Job *find_owner(const UnplugMachine *machine, guint32 index, guint64 inode, guint *position)
-{
-    for (guint i = 0; i < machine->jobs->len; i++) {
-        Job *job = machine_job(machine, i);
-
-        if (!job_state_is_ended(job->pub.state) && job_find_block(job, index, position) &&
-            job_block(job, *position)->inode == inode)
-            return job;
-    }
-    return NULL;
-}
-
-/* The job that has not ended and has this block, or NULL. */
-const UnplugJob *unplug_machine_owner(const UnplugMachine *machine, guint32 index, guint64 inode)
-{
-    guint position;
-    Job *job = find_owner(machine, index, inode, &position);
-
-    return job != NULL ? &job->pub : NULL;
-}
-
 /* Whether nothing else may bring this block online. */
 gboolean unplug_machine_holds(const UnplugMachine *machine, guint32 index, guint64 inode)
 {
     guint position;
-    Job *job = find_owner(machine, index, inode, &position);
+    Job *job = machine_owner(machine, index, inode, &position);
 
     if (job == NULL)
         return FALSE;

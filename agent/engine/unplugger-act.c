@@ -1,5 +1,8 @@
 /*
- * What each action of the state machine means in the world.
+ * The loop between the state machine and the world, and what each action means there.
+ *
+ * Actions are carried out strictly in their order; an action whose answer is at hand (a check, the
+ * journal, a look) feeds it at once, and what the machine wants then goes to the end of the queue.
  */
 #include <errno.h>
 
@@ -66,6 +69,38 @@ static void act_journal(Unplugger *unplugger)
     UnplugEvent event = {.kind = UNPLUG_JOURNALED,
                          .journaled = {.error = write_journal(unplugger)}};
 
+    unplugger_feed(unplugger, &event, NULL);
+}
+
+/* --- check --- */
+
+static void act_check(Unplugger *unplugger, guint64 job_id)
+{
+    /* A job may have waited long in the queue, and links of blocks come without events. */
+    model_keeper_sync(unplugger->config.keeper);
+    const UnplugJob *job = unplug_machine_find(unplugger->machine, job_id);
+
+    unplugger->checking_job = job_id;
+    g_autoptr(UnplugVerdict) verdict =
+        unplugger_check(unplugger, job->selectors, job->n_selectors, FALSE);
+    unplugger->checking_job = 0;
+
+    g_autofree char(*ids)[DEVICE_ID_MAX] = g_malloc0_n(verdict->devices->len + 1, DEVICE_ID_MAX);
+    for (guint i = 0; i < verdict->devices->len; i++)
+        g_strlcpy(ids[i], ((const Device *)verdict->devices->pdata[i])->id, DEVICE_ID_MAX);
+    g_autoptr(GArray) blocks = unplugger_blocks_to_offline(unplugger, verdict);
+    guint64 block_size_bytes = model_keeper_snapshot(unplugger->config.keeper)->block_size_bytes;
+    UnplugEvent event = {.kind = UNPLUG_CHECKED,
+                         .job = job_id,
+                         .checked = {.reasons = verdict->reasons,
+                                     .device_ids = (const char(*)[DEVICE_ID_MAX])ids,
+                                     .n_devices = verdict->devices->len,
+                                     .blocks = (const JobBlock *)blocks->data,
+                                     .n_blocks = blocks->len,
+                                     .block_size_bytes = block_size_bytes,
+                                     .reserve_bytes = verdict->reserve_bytes,
+                                     .default_timeout_ms = unplug_timeout_default_ms(
+                                         blocks->len * block_size_bytes)}};
     unplugger_feed(unplugger, &event, NULL);
 }
 
@@ -286,11 +321,11 @@ static void act_changed(Unplugger *unplugger, const UnplugAction *action)
         unplugger->on_changed(job, action->state, unplugger->on_changed_data);
 }
 
-void unplugger_act(Unplugger *unplugger, const UnplugAction *action)
+static void act(Unplugger *unplugger, const UnplugAction *action)
 {
     switch (action->kind) {
     case ACTION_CHECK:
-        unplugger_act_check(unplugger, action->job);
+        act_check(unplugger, action->job);
         break;
     case ACTION_JOURNAL:
         act_journal(unplugger);
@@ -317,4 +352,42 @@ void unplugger_act(Unplugger *unplugger, const UnplugAction *action)
         eject_gate_stop(unplugger->gate, on_gate_stopped, unplugger);
         break;
     }
+}
+
+/* --- the loop --- */
+
+UnplugWorld unplugger_world(const Unplugger *unplugger)
+{
+    Meminfo meminfo = {.available_bytes = 0};
+
+    meminfo_read(unplugger->config.io, &meminfo); /* unreadable: nothing to spare, so no offline */
+    return (UnplugWorld){.now_usec = g_get_monotonic_time(),
+                         .available_bytes = meminfo.available_bytes};
+}
+
+void unplugger_carry_out(Unplugger *unplugger)
+{
+    if (unplugger->is_carrying_out)
+        return; /* further up the stack; it will get to what was appended */
+    unplugger->is_carrying_out = TRUE;
+    while (unplugger->next_action < unplugger->actions->len) {
+        /* Copied: the array may grow, and so move, while the action is carried out. */
+        UnplugAction action =
+            g_array_index(unplugger->actions, UnplugAction, unplugger->next_action++);
+        act(unplugger, &action);
+    }
+    g_array_set_size(unplugger->actions, 0);
+    unplugger->next_action = 0;
+    unplugger->is_carrying_out = FALSE;
+    unplugger_tell_gate(unplugger);
+}
+
+UnplugResult unplugger_feed(Unplugger *unplugger, const UnplugEvent *event, guint64 *job_id)
+{
+    UnplugWorld world = unplugger_world(unplugger);
+    UnplugResult result =
+        unplug_machine_step(unplugger->machine, &world, event, unplugger->actions, job_id);
+
+    unplugger_carry_out(unplugger);
+    return result;
 }

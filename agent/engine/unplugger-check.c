@@ -84,7 +84,7 @@ UnplugVerdict *unplugger_check_briefly(Unplugger *unplugger, const Device *devic
     return check(unplugger, &selector, 1, FALSE, FALSE);
 }
 
-/* --- the check of a job --- */
+/* --- the blocks of a job --- */
 
 /* The blocks of DEVICE, which is the job's device number DEVICE_NUMBER. */
 static void append_blocks(GArray *blocks, const Snapshot *snapshot, const Device *device,
@@ -142,37 +142,13 @@ static void order_blocks(const Unplugger *unplugger, GArray *blocks)
         g_array_index(blocks, JobBlock, i) = loads[i].block;
 }
 
-void unplugger_act_check(Unplugger *unplugger, guint64 job_id)
+GArray *unplugger_blocks_to_offline(const Unplugger *unplugger, const UnplugVerdict *verdict)
 {
-    /* A job may have waited long in the queue, and links of blocks come without events. */
-    model_keeper_sync(unplugger->config.keeper);
-    const UnplugJob *job = unplug_machine_find(unplugger->machine, job_id);
-
-    unplugger->checking_job = job_id;
-    g_autoptr(UnplugVerdict) verdict =
-        unplugger_check(unplugger, job->selectors, job->n_selectors, FALSE);
-    unplugger->checking_job = 0;
-
     const Snapshot *snapshot = model_keeper_snapshot(unplugger->config.keeper);
-    g_autoptr(GArray) blocks = g_array_new(FALSE, FALSE, sizeof(JobBlock));
-    g_autofree char(*ids)[DEVICE_ID_MAX] = g_malloc0_n(verdict->devices->len + 1, DEVICE_ID_MAX);
-    for (guint i = 0; i < verdict->devices->len; i++) {
-        const Device *device = verdict->devices->pdata[i];
-        g_strlcpy(ids[i], device->id, DEVICE_ID_MAX);
-        if (verdict->can_prepare)
-            append_blocks(blocks, snapshot, device, i);
-    }
+    GArray *blocks = g_array_new(FALSE, FALSE, sizeof(JobBlock));
+
+    for (guint i = 0; verdict->can_prepare && i < verdict->devices->len; i++)
+        append_blocks(blocks, snapshot, verdict->devices->pdata[i], i);
     order_blocks(unplugger, blocks);
-    UnplugEvent event = {.kind = UNPLUG_CHECKED,
-                         .job = job_id,
-                         .checked = {.reasons = verdict->reasons,
-                                     .device_ids = (const char(*)[DEVICE_ID_MAX])ids,
-                                     .n_devices = verdict->devices->len,
-                                     .blocks = (const JobBlock *)blocks->data,
-                                     .n_blocks = blocks->len,
-                                     .block_size_bytes = snapshot->block_size_bytes,
-                                     .reserve_bytes = verdict->reserve_bytes,
-                                     .default_timeout_ms = unplug_timeout_default_ms(
-                                         blocks->len * snapshot->block_size_bytes)}};
-    unplugger_feed(unplugger, &event, NULL);
+    return blocks;
 }

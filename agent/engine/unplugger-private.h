@@ -30,10 +30,11 @@ struct Unplugger {
 UnplugWorld unplugger_world(const Unplugger *unplugger);
 UnplugResult unplugger_feed(Unplugger *unplugger, const UnplugEvent *event, guint64 *job_id);
 
-/* Carries out one action. ACTION's blocks stay the caller's. */
-void unplugger_act(Unplugger *unplugger, const UnplugAction *action);
-/* Checks the devices of the job and feeds what came of it: ACTION_CHECK. */
-void unplugger_act_check(Unplugger *unplugger, guint64 job_id);
+/* Carries out all actions that wait, and those that come of them. */
+void unplugger_carry_out(Unplugger *unplugger);
+/* The blocks (of JobBlock) of the devices that VERDICT lets be prepared, in the order to offline
+ * them; empty if it refuses. (transfer full) */
+GArray *unplugger_blocks_to_offline(const Unplugger *unplugger, const UnplugVerdict *verdict);
 /* Reads all blocks of JOB; what has changed reaches the machine by unplugger_on_change(). */
 void unplugger_look_at_job(Unplugger *unplugger, const UnplugJob *job);
 /* After the journal was refused, in whole or in part, and before the machine resumes: one more job

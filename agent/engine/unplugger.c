@@ -1,59 +1,20 @@
 /*
- * The loop between the state machine and the world. Actions are carried out strictly in their
- * order; an action whose answer is at hand (a check, the journal, a look) feeds it at once, and
- * what the machine wants then goes to the end of the queue. Nothing in here decides anything.
+ * Events in: what clients, the model and an earlier daemon say, to the state machine. Nothing in
+ * here decides anything.
  */
 #include "engine/unplugger.h"
 
-#include <errno.h>
 #include <string.h>
 
 #include "engine/truth.h"
 #include "engine/unplugger-private.h"
 #include "os/journal.h"
 #include "os/log.h"
-#include "system/meminfo.h"
 
 /* What the kernel's eject switch is where nobody has touched it. A journal that is lost may have
  * known better, but a switch that an earlier daemon left at 0 would refuse every eject from now on.
  */
 #define EJECT_DEFAULT 1
-
-UnplugWorld unplugger_world(const Unplugger *unplugger)
-{
-    Meminfo meminfo = {.available_bytes = 0};
-
-    meminfo_read(unplugger->config.io, &meminfo); /* unreadable: nothing to spare, so no offline */
-    return (UnplugWorld){.now_usec = g_get_monotonic_time(),
-                         .available_bytes = meminfo.available_bytes};
-}
-
-static void carry_out(Unplugger *unplugger)
-{
-    if (unplugger->is_carrying_out)
-        return; /* further up the stack; it will get to what was appended */
-    unplugger->is_carrying_out = TRUE;
-    while (unplugger->next_action < unplugger->actions->len) {
-        /* Copied: the array may grow, and so move, while the action is carried out. */
-        UnplugAction action =
-            g_array_index(unplugger->actions, UnplugAction, unplugger->next_action++);
-        unplugger_act(unplugger, &action);
-    }
-    g_array_set_size(unplugger->actions, 0);
-    unplugger->next_action = 0;
-    unplugger->is_carrying_out = FALSE;
-    unplugger_tell_gate(unplugger);
-}
-
-UnplugResult unplugger_feed(Unplugger *unplugger, const UnplugEvent *event, guint64 *job_id)
-{
-    UnplugWorld world = unplugger_world(unplugger);
-    UnplugResult result =
-        unplug_machine_step(unplugger->machine, &world, event, unplugger->actions, job_id);
-
-    carry_out(unplugger);
-    return result;
-}
 
 UnplugResult unplugger_submit(Unplugger *unplugger, const UnplugSubmit *submit, guint64 *job_id)
 {
@@ -162,7 +123,7 @@ void unplugger_resume(Unplugger *unplugger)
     UnplugWorld world = unplugger_world(unplugger);
 
     unplug_machine_resume(unplugger->machine, &world, unplugger->actions);
-    carry_out(unplugger);
+    unplugger_carry_out(unplugger);
     eject_gate_start(unplugger->gate);
 }
 
