@@ -52,9 +52,9 @@ UNIT_SUPPORT := $(filter-out $(UNIT_TESTS),$(sort $(wildcard tests/unit/*.c)))
 PROTOCOL_TESTS := $(sort $(wildcard tests/protocol/test_*.py))
 VM_TESTS := $(sort $(wildcard tests/vm/test_*.py))
 
-# memplugctl shares the wire layer's JSON and the units, and nothing else of the daemon.
-CTL_SOURCES := $(sort $(wildcard ctl/*.c)) agent/system/units.c \
-	$(addprefix qga-protocol/,bus-value.c errors.c json-grammar.c json-lexer.c json-text.c json-writer.c out-queue.c)
+# memplugctl takes out of the library what tests/lint lets it include: the wire layer, agent/system
+# and the daemon's judgement of what is wrong.
+CTL_SOURCES := $(sort $(wildcard ctl/*.c))
 CTL_OBJECTS := $(CTL_SOURCES:%.c=$(BUILD)/%.o)
 MAN_PAGES := $(sort $(wildcard docs/man/*.[1-8]))
 # For users; installed side by side, so their links are shortened.
@@ -120,7 +120,7 @@ $(BUILD)/config.mk: Makefile
 		{ echo "a library is missing; 'make deps' installs what memplug is built with" >&2; exit 1; }
 	@{ echo "DEP_CFLAGS := $$($(PKG_CONFIG) --cflags $(DEPS))"; \
 	   echo "DEP_LIBS := $$($(PKG_CONFIG) --libs $(filter-out gio-unix-2.0,$(DEPS)))"; \
-	   echo "CTL_LIBS := $$($(PKG_CONFIG) --libs glib-2.0 json-glib-1.0 libsystemd)"; \
+	   echo "CTL_LIBS := $$($(PKG_CONFIG) --libs gio-2.0 json-glib-1.0 libsystemd)"; \
 	   echo "dbusdatadir ?= $$($(PKG_CONFIG) --variable=datadir dbus-1 2>/dev/null || echo /usr/share)"; \
 	   echo "polkitdir ?= $$($(PKG_CONFIG) --variable=actiondir polkit-gobject-1 2>/dev/null || echo /usr/share/polkit-1/actions)"; \
 	   echo "completionsdir ?= $$($(PKG_CONFIG) --variable=completionsdir bash-completion 2>/dev/null || echo /usr/share/bash-completion/completions)"; \
@@ -155,7 +155,7 @@ $(BUILD)/memplugd: $(BUILD)/agent/main.o $(BUILD)/libmemplug.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(DEP_LIBS)
 
-$(BUILD)/memplugctl: $(CTL_OBJECTS)
+$(BUILD)/memplugctl: $(CTL_OBJECTS) $(BUILD)/libmemplug.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(CTL_LIBS)
 

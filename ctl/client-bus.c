@@ -7,6 +7,7 @@
 
 #include "ctl/client.h"
 #include "ctl/errors.h"
+#include "ctl/json.h"
 #include "qga-protocol/bus-value.h"
 #include "qga-protocol/errors.h"
 
@@ -17,8 +18,6 @@
 #define COMMAND_PREFIX "memory-"
 /* Longer than polkit waits for a password. */
 #define CALL_TIMEOUT_USEC (150 * G_GUINT64_CONSTANT(1000000))
-#define VALUES_MAX (512 * 1024)
-#define BYTES_MAX (32 * 1024 * 1024)
 
 typedef struct {
     Client client;
@@ -64,7 +63,7 @@ static int append_arguments(sd_bus_message *message, JsonObject *arguments)
 static JsonNode *read_reply(sd_bus_message *reply, GError **error)
 {
     g_autoptr(GError) wrong = NULL;
-    JsonNode *node = qga_bus_read_value(reply, VALUES_MAX, BYTES_MAX, &wrong);
+    JsonNode *node = qga_bus_read_value(reply, CTL_BUS_MAX_VALUES, CTL_BUS_MAX_BYTES, &wrong);
 
     if (!node)
         g_set_error(error, CTL_ERROR, CTL_NO_CONNECTION, "memplugd's answer: %s", wrong->message);

@@ -8,8 +8,6 @@
 #include "qga-protocol/json-text.h"
 #include "qga-protocol/json-writer.h"
 
-#define TOKENS_MAX (512 * 1024)
-
 /* ---- strictly, and within limits ---- */
 
 typedef struct {
@@ -24,7 +22,7 @@ static gboolean accept(Checker *checker, QgaToken token, char **problem)
 {
     gboolean opens = token == QGA_TOKEN_OPEN_BRACE || token == QGA_TOKEN_OPEN_BRACKET;
 
-    if (++checker->n_tokens > TOKENS_MAX)
+    if (++checker->n_tokens > CTL_JSON_MAX_TOKENS)
         *problem = g_strdup("too many values");
     else if (opens && checker->grammar.depth >= QGA_GRAMMAR_MAX_NESTING)
         *problem = g_strdup("nested too deeply");

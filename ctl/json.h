@@ -6,7 +6,14 @@
 
 #include <json-glib/json-glib.h>
 
-/* A JSON text of N bytes as a tree: strictly JSON, at most 64 levels, 512 Ki tokens. NULL and
+/* The longest answer that a daemon gives is the map of a large guest: 65,536 blocks of which no two
+ * neighbours agree are as many runs, of 25 tokens and 12 D-Bus values each. */
+#define CTL_JSON_MAX_TOKENS (2 * 1024 * 1024)
+#define CTL_BUS_MAX_VALUES (1024 * 1024)
+/* A message on the system bus is never longer (dbus-daemon's max_message_size). */
+#define CTL_BUS_MAX_BYTES (32 * 1024 * 1024)
+
+/* A JSON text of N bytes as a tree: strictly JSON, at most 64 levels. NULL and
  * CTL_NO_CONNECTION otherwise. Free with json_node_unref(). */
 JsonNode *ctl_json_parse(const char *text, gsize n_bytes, GError **error);
 

@@ -49,26 +49,18 @@ void qga_dispatch_register(QgaDispatch *dispatch, const char *name, QgaHandler h
     g_hash_table_insert(dispatch->commands, g_strdup(name), command);
 }
 
-static gboolean lists_all_known(QgaDispatch *dispatch, const char *const *names, GError **error)
+gboolean qga_dispatch_has(const QgaDispatch *dispatch, const char *name)
 {
-    for (; names != NULL && *names != NULL; names++) {
-        if (!g_hash_table_contains(dispatch->commands, *names)) {
-            g_set_error(error, QGA_ERROR, QGA_CLASS_GENERIC, "there is no command '%s'", *names);
-            return FALSE;
-        }
-    }
-    return TRUE;
+    return g_hash_table_contains(dispatch->commands, name);
 }
 
-gboolean qga_dispatch_set_lists(QgaDispatch *dispatch, const char *const *allow,
-                                const char *const *block, GError **error)
+void qga_dispatch_set_lists(QgaDispatch *dispatch, const char *const *allow,
+                            const char *const *block)
 {
     GHashTableIter iter;
     gpointer name;
     gpointer value;
 
-    if (!lists_all_known(dispatch, allow, error) || !lists_all_known(dispatch, block, error))
-        return FALSE;
     g_hash_table_iter_init(&iter, dispatch->commands);
     while (g_hash_table_iter_next(&iter, &name, &value)) {
         Command *command = value;
@@ -80,7 +72,6 @@ gboolean qga_dispatch_set_lists(QgaDispatch *dispatch, const char *const *allow,
         if (block != NULL && g_strv_contains(block, name))
             command->enabled = FALSE;
     }
-    return TRUE;
 }
 
 static void run(QgaDispatch *dispatch, QgaCall *call, const char *command, JsonObject *arguments,

@@ -27,10 +27,13 @@ void qga_dispatch_register(QgaDispatch *dispatch, const char *name, QgaHandler h
 
 /* Which commands may be used (qemu-ga's -a and -b; qga/main.c, ga_apply_command_filters). ALLOW
  * NULL: all that are not opt-in; else only those named. BLOCK (may be NULL) wins over ALLOW. Both
- * NULL-terminated and borrowed. FALSE with QGA_ERROR, nothing changed, where a name is unknown.
- * Without a call: as with NULL, NULL. To be called after the last register. */
-gboolean qga_dispatch_set_lists(QgaDispatch *dispatch, const char *const *allow,
-                                const char *const *block, GError **error);
+ * NULL-terminated and borrowed. A name that no command has is passed over, as by qemu-ga. Without a
+ * call: as with NULL, NULL. To be called after the last register. */
+void qga_dispatch_set_lists(QgaDispatch *dispatch, const char *const *allow,
+                            const char *const *block);
+
+/* Whether NAME is a command, enabled or not. */
+gboolean qga_dispatch_has(const QgaDispatch *dispatch, const char *name);
 
 /* Runs COMMAND: looks it up, checks ARGUMENTS (NULL: none), calls the handler. CALL is answered in
  * any case, now or later. */

@@ -165,12 +165,16 @@ static void write_error(QgaWriter *writer, QgaErrorClass error_class, const char
     qga_writer_end_object(writer);
 }
 
+static void write_id(QgaSession *session)
+{
+    if (session->id == NULL)
+        return;
+    qga_writer_key(&session->writer, "id");
+    qga_writer_json_text(&session->writer, session->id, session->id_n_bytes);
+}
+
 static void reply_end(QgaSession *session)
 {
-    if (session->id != NULL) {
-        qga_writer_key(&session->writer, "id");
-        qga_writer_json_text(&session->writer, session->id, session->id_n_bytes);
-    }
     line_end(session);
     forget_call(session);
     wake_owner(session);
@@ -196,6 +200,7 @@ static void reply_end_return(QgaCall *call, gpointer owner)
 
     (void)call;
     g_assert(session->writing && qga_writer_depth(&session->writer) == 1);
+    write_id(session); /* behind "return", but before "error": where qemu-ga's hash table has it */
     reply_end(session);
 }
 
@@ -213,7 +218,9 @@ static void reply_fail(QgaCall *call, gpointer owner, QgaErrorClass error_class,
         qga_out_queue_truncate(session->queue, size - session->reply_start);
         session->writing = FALSE;
     }
-    write_error(line_begin(session), error_class, desc);
+    line_begin(session);
+    write_id(session);
+    write_error(&session->writer, error_class, desc);
     reply_end(session);
 }
 

@@ -30,6 +30,12 @@ typedef struct {
     gboolean rezone;            /* see decide/rezone-find.h */
 } OnlineConfig;
 
+/* The settings' defaults. */
+#define ONLINE_CONFIG_DEFAULT                                                                      \
+    {                                                                                              \
+        .policy = ONLINE_POLICY_MOVABLE, .movable_ratio = ONLINE_RATIO_DEFAULT, .rezone = TRUE     \
+    }
+
 typedef struct {
     guint32 index;
     guint64 inode;
@@ -39,6 +45,14 @@ typedef struct {
 
 /* Tells whether an unplug job keeps the block with this identity offline. */
 typedef gboolean (*BlockOwnedFunc)(guint32 index, guint64 inode, gpointer user_data);
+
+/* What becomes of a block that is online in the wrong zone. */
+typedef enum {
+    BLOCK_STAYS,  /* nothing moves it */
+    BLOCK_MOVING, /* it is being moved, or will be tried again */
+    BLOCK_STUCK,  /* it was tried, and given up */
+} BlockProgress;
+typedef BlockProgress (*BlockProgressFunc)(guint32 index, guint64 inode, gpointer user_data);
 
 /* What is so at the moment of a decision. */
 typedef struct {

@@ -271,6 +271,15 @@ gboolean rezone_machine_holds(const RezoneMachine *machine, guint32 index, guint
     return entry && (entry->state == MOVING || entry->state == RETURNING);
 }
 
+BlockProgress rezone_machine_progress(const RezoneMachine *machine, guint32 index, guint64 inode)
+{
+    const Entry *entry = find(machine, index, inode);
+
+    if (!entry)
+        return BLOCK_STAYS;
+    return entry->state == GIVEN_UP ? BLOCK_STUCK : BLOCK_MOVING;
+}
+
 gboolean rezone_machine_is_idle(const RezoneMachine *machine)
 {
     return machine->entries->len == 0;

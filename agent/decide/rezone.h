@@ -82,5 +82,7 @@ void rezone_machine_step(RezoneMachine *machine, const RezoneWorld *world, const
 
 /* Whether it has this block offline, or may have. */
 gboolean rezone_machine_holds(const RezoneMachine *machine, guint32 index, guint64 inode);
+/* What becomes of this block, which is online in the wrong zone. */
+BlockProgress rezone_machine_progress(const RezoneMachine *machine, guint32 index, guint64 inode);
 /* Whether it has no block to look after at all. */
 gboolean rezone_machine_is_idle(const RezoneMachine *machine);

@@ -1,31 +1,32 @@
 /*
- * What is wrong with the guest's memory set-up, for a person: memory-get-status's warnings. Pure.
+ * What is wrong with the guest's memory set-up, for a person: memory-get-status's warnings, and
+ * what memplugctl doctor says of the same. Pure.
  */
 #pragma once
 
 #include <glib.h>
 
 #include "decide/online-policy.h"
-#include "system/balloon.h"
-#include "system/meminfo.h"
+#include "system/setup.h"
 #include "system/snapshot.h"
 
 typedef struct {
     const char *code; /* static, see warnings_find() */
     char *desc;       /* owned: a sentence */
+    char *cure;       /* owned: the command or the change that mends it; NULL: there is none */
+    gboolean is_note; /* worth knowing; nothing has to be done */
 } Warning;
 
 typedef struct {
     const Snapshot *snapshot;
-    const GArray *zones; /* of ZoneStats; NULL: not known */
+    const Setup *setup;
     const OnlineConfig *config;
-    const char *auto_online_blocks; /* the kernel's word, "" if not known */
-    gboolean is_auto_online_ours;   /* the daemon has set that word */
-    Balloon balloon;
-    const GPtrArray *udev_rules; /* of UdevMemoryRule */
-    const GArray *blockless;     /* of AcpiMemory: for good, not while they are being added */
-    BlockOwnedFunc is_held;      /* blocks that an unplug job keeps offline */
-    gpointer user_data;
+    gboolean is_auto_online_ours; /* the daemon has set auto_online_blocks */
+    gboolean is_daemon_up;        /* for the cures: one runs already */
+    BlockOwnedFunc is_held;       /* blocks that an unplug job keeps offline; NULL: none */
+    gpointer held_data;
+    BlockProgressFunc progress; /* NULL: BLOCK_STAYS */
+    gpointer progress_data;
 } WarningInput;
 
 /**
@@ -35,8 +36,10 @@ typedef struct {
  *   kernel-auto-online  auto_online_blocks is at odds with the policy
  *   movable-ratio       too much movable memory for the kernel's own zones
  *   balloon-driver      a balloon driver is in use
- *   udev-rule           a udev rule onlines memory otherwise (one for each rule)
+ *   udev-rule           a udev rule onlines memory otherwise (one for each rule), or cannot be read
  *   unusable-dimm       a DIMM has no blocks: its place or size does not fit them (one for each)
+ *
+ * The daemon sends code and desc; memplugctl doctor says all of it.
  *
  * Return (transfer full): a GPtrArray of Warning that frees them.
  */

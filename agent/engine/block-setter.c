@@ -47,6 +47,23 @@ static gboolean is_as_wanted(const Block *block, gboolean online)
     return block->state == (online ? BLOCK_STATE_ONLINE : BLOCK_STATE_OFFLINE);
 }
 
+/* Why a block is not even tried, as the errno that the kernel would give; 0: it is. */
+static int refusal(const BlockSetter *setter, const Snapshot *snapshot, const Block *block,
+                   gboolean online)
+{
+    const Device *device = snapshot_block_device(snapshot, block);
+
+    if (device && device->kind == DEVICE_OTHER)
+        return EPERM; /* another driver's, or another tool's, to bring online and offline */
+    if (unplug_machine_owner(unplugger_machine(setter->unplugger), block->index, block->inode))
+        return EBUSY; /* the job will say what becomes of it */
+    if (!online && block->zone == ZONE_SEVERAL)
+        return EINVAL;
+    if (!online && block->zone != ZONE_MOVABLE)
+        return EBUSY; /* as can-offline says */
+    return 0;
+}
+
 /* What a block needs: TRUE if a write, else ENTRY's result is final. */
 static gboolean needs_write(const BlockSetter *setter, BlockSetEntry *entry)
 {
@@ -57,22 +74,16 @@ static gboolean needs_write(const BlockSetter *setter, BlockSetEntry *entry)
 
     if (!block) {
         entry->result = BLOCK_SET_NOT_FOUND;
+        entry->error = ENOENT;
         return FALSE;
     }
     if (is_as_wanted(block, entry->online)) {
         entry->result = BLOCK_SET_SUCCESS;
         return FALSE;
     }
-    if (unplug_machine_owner(unplugger_machine(setter->unplugger), block->index, block->inode)) {
-        entry->result = BLOCK_SET_FAILED; /* a job has it, and will say what becomes of it */
-        entry->error = EBUSY;
-        return FALSE;
-    }
-    if (!entry->online && block->zone != ZONE_MOVABLE) {
-        entry->result = BLOCK_SET_NOT_SUPPORTED; /* as can-offline says */
-        return FALSE;
-    }
-    return TRUE;
+    entry->result = BLOCK_SET_FAILED;
+    entry->error = refusal(setter, snapshot, block, entry->online);
+    return entry->error == 0;
 }
 
 static gboolean is_boot(const Snapshot *snapshot, const Block *block)
@@ -127,6 +138,7 @@ static void settle(Request *request, const WorkResult *result)
         const Block *block = snapshot_find_block(snapshot, (guint32)entry->phys_index);
         if (!block) {
             entry->result = BLOCK_SET_NOT_FOUND;
+            entry->error = ENOENT;
         } else if (is_as_wanted(block, entry->online)) {
             entry->result = BLOCK_SET_SUCCESS; /* whatever the write said */
         } else {

@@ -18,7 +18,6 @@
 typedef enum {
     BLOCK_SET_SUCCESS,
     BLOCK_SET_NOT_FOUND,
-    BLOCK_SET_NOT_SUPPORTED,
     BLOCK_SET_FAILED,
 } BlockSetResult;
 
@@ -26,7 +25,7 @@ typedef struct {
     guint64 phys_index;
     gboolean online; /* wanted */
     BlockSetResult result;
-    int error; /* errno, for BLOCK_SET_FAILED */
+    int error; /* errno, where it is no success */
 } BlockSetEntry;
 
 /* The results of all entries, in their order. Called once, at once or from the main loop. */

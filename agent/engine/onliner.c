@@ -60,8 +60,7 @@ static const Snapshot *snapshot_of(const Onliner *onliner)
     return model_keeper_snapshot(onliner->config.keeper);
 }
 
-/* Blocks that somebody in here or an unplug job has offline. */
-static gboolean is_held(guint32 index, guint64 inode, gpointer user_data)
+gboolean onliner_is_held(guint32 index, guint64 inode, gpointer user_data)
 {
     const Onliner *onliner = user_data;
 
@@ -209,7 +208,7 @@ static GArray *decide(Onliner *onliner, const GArray *zones, const guint32 *indi
     OnlineWorld world = {.snapshot = snapshot_of(onliner),
                          .zones = zones,
                          .is_numa_aware = floor_is_numa_aware(onliner->config.io),
-                         .is_owned = is_held,
+                         .is_owned = onliner_is_held,
                          .user_data = onliner};
 
     return online_policy_decide(&onliner->online, &world, indices, n, undecided);
@@ -222,6 +221,11 @@ static MarkWant want_of(const Onliner *onliner, const OnlineStep *step)
     if (onliner->online.policy != ONLINE_POLICY_AUTO)
         return MARK_WANT_POLICY;
     return g_str_equal(step->verb, "online_movable") ? MARK_WANT_MOVABLE : MARK_WANT_KERNEL;
+}
+
+BlockProgress onliner_progress(guint32 index, guint64 inode, gpointer onliner)
+{
+    return rezoner_progress(((const Onliner *)onliner)->rezoner, index, inode);
 }
 
 GArray *onliner_plan(Onliner *onliner, const guint32 *indices, guint n)

@@ -50,6 +50,11 @@ void onliner_set_reserve(Onliner *onliner, guint64 reserve_bytes);
 /* Whether the kernel's auto_online_blocks, which reads WORD, is as the policy needs it, or as the
  * daemon set it. */
 gboolean onliner_owns_auto_online(const Onliner *onliner, const char *word);
+/* What becomes of a block that is online in the wrong zone: a BlockProgressFunc of an Onliner. */
+BlockProgress onliner_progress(guint32 index, guint64 inode, gpointer onliner);
+/* Whether an unplug job has this block offline, or the daemon itself, to move it: a BlockOwnedFunc
+ * of an Onliner. */
+gboolean onliner_is_held(guint32 index, guint64 inode, gpointer onliner);
 /* (transfer full): where the policy wants those of the blocks that somebody is about to bring
  * online, as online_policy_decide() says it; remembered. */
 GArray *onliner_plan(Onliner *onliner, const guint32 *indices, guint n);

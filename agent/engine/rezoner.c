@@ -241,6 +241,11 @@ gboolean rezoner_holds(const Rezoner *rezoner, guint32 index, guint64 inode)
     return rezone_machine_holds(rezoner->machine, index, inode);
 }
 
+BlockProgress rezoner_progress(const Rezoner *rezoner, guint32 index, guint64 inode)
+{
+    return rezone_machine_progress(rezoner->machine, index, inode);
+}
+
 void rezoner_stop(Rezoner *rezoner, RezonerStoppedFunc func, gpointer user_data)
 {
     RezoneEvent event = {.kind = REZONE_STOP};

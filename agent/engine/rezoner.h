@@ -27,6 +27,9 @@ void rezoner_set_reserve(Rezoner *rezoner, guint64 reserve_bytes);
 /* Whether it has this block offline. */
 gboolean rezoner_holds(const Rezoner *rezoner, guint32 index, guint64 inode);
 
+/* What becomes of a block that is online in the wrong zone. */
+BlockProgress rezoner_progress(const Rezoner *rezoner, guint32 index, guint64 inode);
+
 /* Brings back what is offline; FUNC is called, perhaps from in here, when that is done. */
 typedef void (*RezonerStoppedFunc)(gpointer user_data);
 void rezoner_stop(Rezoner *rezoner, RezonerStoppedFunc func, gpointer user_data);

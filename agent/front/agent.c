@@ -9,6 +9,7 @@
 #include "front/events.h"
 #include "front/status-line.h"
 #include "os/log.h"
+#include "qga-protocol/errors.h"
 
 extern const char memplug_schema_json[]; /* qga-protocol/memplug-schema.json, by the Makefile */
 
@@ -71,8 +72,25 @@ static gboolean make_dispatch(Agent *agent, GError **error)
     commands_policy_register(agent->dispatch, agent);
     commands_unplug_register(agent->dispatch, agent);
     commands_plan_register(agent->dispatch, agent);
-    return qga_dispatch_set_lists(agent->dispatch, (const char *const *)settings->allow_rpcs,
-                                  (const char *const *)settings->block_rpcs, error);
+    qga_dispatch_set_lists(agent->dispatch, (const char *const *)settings->allow_rpcs,
+                           (const char *const *)settings->block_rpcs);
+    return TRUE;
+}
+
+/* Such a name may come from a list that was made for qemu-ga, so it does not stop the daemon. */
+static void warn_unknown(const Agent *agent, const char *key, char *const *names)
+{
+    for (; names && *names; names++) {
+        if (!qga_dispatch_has(agent->dispatch, *names))
+            g_warning("%s: there is no command '%.*s'; the name is ignored", key,
+                      (int)qga_error_clip(*names, QGA_ERROR_NAME_MAX_BYTES), *names);
+    }
+}
+
+static void warn_unknown_rpcs(const Agent *agent)
+{
+    warn_unknown(agent, "allow-rpcs", agent->options->settings->allow_rpcs);
+    warn_unknown(agent, "block-rpcs", agent->options->settings->block_rpcs);
 }
 
 static gboolean open_world(Agent *agent, GError **error)
@@ -167,6 +185,7 @@ Agent *agent_new(Options *options, GError **error)
         agent_free(agent);
         return NULL;
     }
+    warn_unknown_rpcs(agent);
     /* What an earlier daemon left goes before anything new: its blocks are not to be adopted. */
     unplugger_resume(agent->unplugger);
     onliner_start(agent->onliner, on_onliner_started, agent);
@@ -220,25 +239,28 @@ void agent_stop(Agent *agent, AgentStoppedFunc func, gpointer user_data)
     unplugger_stop(agent->unplugger, on_unplugger_stopped, agent);
 }
 
-/* The dispatch table's lists are the only part that may refuse settings that are well-formed. */
-static gboolean take_settings(Agent *agent, Settings *loaded, GError **error)
+static void say_not_live(const char *group, const char *key, gboolean is_live,
+                         G_GNUC_UNUSED gpointer user_data)
 {
-    if (!qga_dispatch_set_lists(agent->dispatch, (const char *const *)loaded->allow_rpcs,
-                                (const char *const *)loaded->block_rpcs, error))
-        return FALSE;
-    /* In place: whoever has the pointer sees the new ones. */
-    Settings old = *agent->options->settings;
-    *agent->options->settings = *loaded;
-    *loaded = old;
-    const Settings *now = agent->options->settings;
-    if (now->method != old.method || g_strcmp0(now->path, old.path) != 0)
-        g_message("[channel]: the change takes effect at the next start");
-    if (now->unplug_gate != old.unplug_gate)
-        g_message("[unplug] gate: the change takes effect at the next start");
+    if (!is_live)
+        g_message("[%s] %s: the change takes effect at the next start", group, key);
+}
+
+static void take_settings(Agent *agent, Settings *loaded)
+{
+    /* In place: whoever has the pointer sees the new ones. What is not live stays as it is in
+     * force.
+     */
+    Settings *now = agent->options->settings;
+
+    settings_compare(now, loaded, say_not_live, NULL);
+    settings_swap_live(now, loaded);
+    qga_dispatch_set_lists(agent->dispatch, (const char *const *)now->allow_rpcs,
+                           (const char *const *)now->block_rpcs);
+    warn_unknown_rpcs(agent);
     unplugger_set_limits(agent->unplugger, now->timeout_ms, now->reserve_bytes);
     onliner_set_reserve(agent->onliner, now->reserve_bytes);
     onliner_set_config(agent->onliner, &now->online);
-    return TRUE;
 }
 
 void agent_reload(Agent *agent)
@@ -247,7 +269,9 @@ void agent_reload(Agent *agent)
 
     service_reloading(agent->service);
     g_autoptr(Settings) loaded = options_load_settings(agent->options, &error);
-    if (loaded && take_settings(agent, loaded, &error))
+    if (loaded)
+        take_settings(agent, loaded);
+    if (loaded)
         log_event(LOG_RELOADED, G_LOG_LEVEL_MESSAGE, NULL, "settings loaded anew");
     else
         log_event(LOG_RELOAD_FAILED, G_LOG_LEVEL_WARNING, NULL,

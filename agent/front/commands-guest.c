@@ -7,6 +7,16 @@
 /* One request's blocks: sysfs has no more than this many on any machine. */
 #define SET_MAX 65536
 
+/* Its zone decides: `removable` says yes for every block on modern kernels. */
+static gboolean can_offline(const Snapshot *snapshot, const Block *block)
+{
+    const Device *device = snapshot_block_device(snapshot, block);
+
+    if (device && device->kind == DEVICE_OTHER)
+        return FALSE; /* guest-set-memory-blocks leaves it alone */
+    return block->state == BLOCK_STATE_ONLINE ? block->zone == ZONE_MOVABLE : block->can_be_movable;
+}
+
 static void get_blocks(QgaCall *call, G_GNUC_UNUSED JsonObject *arguments, gpointer user_data)
 {
     const Snapshot *snapshot = model_keeper_sync_for_answer(((Agent *)user_data)->keeper);
@@ -18,10 +28,7 @@ static void get_blocks(QgaCall *call, G_GNUC_UNUSED JsonObject *arguments, gpoin
         qga_writer_begin_object(writer);
         qga_writer_member_uint(writer, "phys-index", block->index);
         qga_writer_member_bool(writer, "online", block->state == BLOCK_STATE_ONLINE);
-        /* Its zone decides: `removable` says yes for every block on modern kernels. */
-        qga_writer_member_bool(writer, "can-offline",
-                               block->state == BLOCK_STATE_ONLINE ? block->zone == ZONE_MOVABLE
-                                                                  : block->can_be_movable);
+        qga_writer_member_bool(writer, "can-offline", can_offline(snapshot, block));
         qga_writer_end_object(writer);
     }
     qga_writer_end_array(writer);
@@ -35,8 +42,6 @@ static const char *result_name(BlockSetResult result)
         return "success";
     case BLOCK_SET_NOT_FOUND:
         return "not-found";
-    case BLOCK_SET_NOT_SUPPORTED:
-        return "operation-not-supported";
     case BLOCK_SET_FAILED:
         break;
     }
@@ -53,7 +58,7 @@ static void on_blocks_set(const BlockSetEntry *entries, guint n, gpointer user_d
         qga_writer_begin_object(writer);
         qga_writer_member_uint(writer, "phys-index", entries[i].phys_index);
         qga_writer_member_string(writer, "response", result_name(entries[i].result));
-        if (entries[i].result == BLOCK_SET_FAILED)
+        if (entries[i].result != BLOCK_SET_SUCCESS)
             qga_writer_member_int(writer, "error-code", entries[i].error);
         qga_writer_end_object(writer);
     }

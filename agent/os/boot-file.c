@@ -23,8 +23,12 @@ char *boot_file_load(const char *dir, const char *name, const char *boot_id, GEr
     g_autofree char *whole = NULL;
     struct stat st = {0};
 
-    if (lstat(path, &st) < 0 && errno == ENOENT)
+    if (lstat(path, &st) < 0) {
+        if (errno != ENOENT)
+            g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(errno), "%s: %s", path,
+                        g_strerror(errno));
         return NULL;
+    }
     if (!S_ISREG(st.st_mode)) { /* reading a pipe would wait for a writer */
         g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_FAILED, "%s is no file", path);
         return NULL;

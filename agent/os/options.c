@@ -6,27 +6,57 @@
 
 #include "os/monitor.h"
 
-static gboolean apply(Settings *settings, const char *group, const char *key, const char *value,
-                      GError **error)
+/* What the command line says of a setting, or NULL. */
+static const char *argument_of(const Options *options, const char *group, const char *key)
 {
+    const struct {
+        const char *group, *key, *value;
+    } arguments[] = {
+        {"channel", "method", options->arguments.method},
+        {"channel", "path", options->arguments.path},
+        {"protocol", "allow-rpcs", options->arguments.allow_rpcs},
+        {"protocol", "block-rpcs", options->arguments.block_rpcs},
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(arguments); i++) {
+        if (g_str_equal(arguments[i].group, group) && g_str_equal(arguments[i].key, key))
+            return arguments[i].value;
+    }
+    return NULL;
+}
+
+static void say_overridden(const char *group, const char *key, G_GNUC_UNUSED gboolean is_live,
+                           gpointer user_data)
+{
+    if (argument_of(user_data, group, key))
+        g_message("[%s] %s: the change has no effect, as the command line says otherwise", group,
+                  key);
+}
+
+static gboolean apply(Settings *settings, const Options *options, const char *group,
+                      const char *key, GError **error)
+{
+    const char *value = argument_of(options, group, key);
+
     return !value || settings_set(settings, group, key, value, error);
 }
 
-static gboolean apply_all(Settings *settings, const Options *options, GError **error)
+Settings *options_load_settings(Options *options, GError **error)
 {
-    return apply(settings, "channel", "method", options->arguments.method, error) &&
-           apply(settings, "channel", "path", options->arguments.path, error) &&
-           apply(settings, "protocol", "allow-rpcs", options->arguments.allow_rpcs, error) &&
-           apply(settings, "protocol", "block-rpcs", options->arguments.block_rpcs, error);
-}
+    g_autoptr(Settings) from_files = settings_new();
 
-Settings *options_load_settings(const Options *options, GError **error)
-{
-    g_autoptr(Settings) settings = settings_new();
-
-    if (!settings_load(settings, options->config_path, options->config_required, error) ||
-        !apply_all(settings, options, error))
+    if (!settings_load(from_files, options->config_path, options->config_required, error))
         return NULL;
+    g_autoptr(Settings) settings = settings_copy(from_files);
+    if (!apply(settings, options, "channel", "method", error) ||
+        !apply(settings, options, "channel", "path", error) ||
+        !apply(settings, options, "protocol", "allow-rpcs", error) ||
+        !apply(settings, options, "protocol", "block-rpcs", error))
+        return NULL;
+    if (options->from_files)
+        settings_compare(options->from_files, from_files, say_overridden, options);
+    settings_free(options->from_files);
+    options->from_files = g_steal_pointer(&from_files);
     return g_steal_pointer(&settings);
 }
 
@@ -106,6 +136,7 @@ void options_free(Options *options)
     if (!options)
         return;
     settings_free(options->settings);
+    settings_free(options->from_files);
     g_free(options->arguments.method);
     g_free(options->arguments.path);
     g_free(options->arguments.allow_rpcs);

@@ -9,6 +9,7 @@
 
 typedef struct {
     Settings *settings;
+    Settings *from_files; /* what the files said, without the command line */
     char *config_path;
     gboolean config_required; /* -c was given */
     char *state_dir;
@@ -28,8 +29,9 @@ typedef struct {
 /* Reads ARGV, and the config files that it (or the default) names; what ARGV says wins. Prints the
  * help and exits for -h. NULL and ERROR for anything wrong. */
 Options *options_parse(int argc, char **argv, GError **error);
-/* The settings as they would be after a start now: the files anew, and what ARGV said. NULL and
- * ERROR for anything wrong in a file. (transfer full) */
-Settings *options_load_settings(const Options *options, GError **error);
+/* The settings as they would be after a start now: the files anew, and what ARGV said. Where a file
+ * has changed what ARGV says otherwise, that is logged. NULL and ERROR for anything wrong in a
+ * file. (transfer full) */
+Settings *options_load_settings(Options *options, GError **error);
 void options_free(Options *options); /* accepts NULL */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Options, options_free)

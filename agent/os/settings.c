@@ -4,9 +4,19 @@
  */
 #include "os/settings.h"
 
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include "decide/unplug.h"
+#include "qga-protocol/errors.h"
+
+#define FILE_MAX_BYTES (256 * 1024)
+#define QUOTE_MAX_BYTES 200
 
 typedef struct {
     guint64 min, max;
@@ -16,7 +26,9 @@ typedef struct Key Key;
 struct Key {
     const char *group;
     const char *key;
-    gsize offset; /* of the member in Settings */
+    /* Whether a reload's value is used at once; else it is used from the next start on. */
+    gboolean is_live;
+    gsize offset, size; /* of the member in Settings */
     /* Returns NULL, or what was expected. */
     const char *(*parse)(const Key *key, const char *text, gpointer member);
     /* (transfer full); NULL: at its default, which has no text. */
@@ -142,26 +154,29 @@ static char *print_uint(gconstpointer member)
     return value ? g_strdup_printf("%" G_GUINT64_FORMAT, value) : NULL;
 }
 
+#define MEMBER(name) offsetof(Settings, name), sizeof(((Settings *)NULL)->name)
+#define LIVE TRUE
+#define AT_START FALSE
+
 /* clang-format off */
 static const Key keys[] = {
-    {"channel", "method", offsetof(Settings, method), parse_method, print_method, {0, 0}},
-    {"channel", "path", offsetof(Settings, path), parse_path, print_path, {0, 0}},
-    {"protocol", "allow-rpcs", offsetof(Settings, allow_rpcs), parse_list, print_list, {0, 0}},
-    {"protocol", "block-rpcs", offsetof(Settings, block_rpcs), parse_list, print_list, {0, 0}},
-    {"online", "policy", offsetof(Settings, online.policy), parse_policy, print_policy, {0, 0}},
-    {"online", "existing", offsetof(Settings, adopt_existing), parse_existing, print_existing, {0, 0}},
-    {"online", "rezone", offsetof(Settings, online.rezone), parse_bool, print_bool, {0, 0}},
-    {"online", "movable-ratio", offsetof(Settings, online.movable_ratio), parse_uint, print_uint,
+    {"channel", "method", AT_START, MEMBER(method), parse_method, print_method, {0, 0}},
+    {"channel", "path", AT_START, MEMBER(path), parse_path, print_path, {0, 0}},
+    {"protocol", "allow-rpcs", LIVE, MEMBER(allow_rpcs), parse_list, print_list, {0, 0}},
+    {"protocol", "block-rpcs", LIVE, MEMBER(block_rpcs), parse_list, print_list, {0, 0}},
+    {"online", "policy", LIVE, MEMBER(online.policy), parse_policy, print_policy, {0, 0}},
+    {"online", "existing", AT_START, MEMBER(adopt_existing), parse_existing, print_existing, {0, 0}},
+    {"online", "rezone", LIVE, MEMBER(online.rezone), parse_bool, print_bool, {0, 0}},
+    {"online", "movable-ratio", LIVE, MEMBER(online.movable_ratio), parse_uint, print_uint,
      {ONLINE_RATIO_MIN, ONLINE_RATIO_MAX}},
-    {"online", "kernel-floor-bytes", offsetof(Settings, online.kernel_floor_bytes), parse_uint,
-     print_uint, {0, G_MAXINT64}},
-    {"unplug", "timeout-ms", offsetof(Settings, timeout_ms), parse_uint, print_uint,
-     {1, UNPLUG_TIMEOUT_MAX_MS}},
-    {"unplug", "lease-ms", offsetof(Settings, lease_ms), parse_uint, print_uint,
-     {1, UNPLUG_LEASE_MAX_MS}},
-    {"unplug", "reserve-bytes", offsetof(Settings, reserve_bytes), parse_uint, print_uint,
+    {"online", "kernel-floor-bytes", LIVE, MEMBER(online.kernel_floor_bytes), parse_uint, print_uint,
      {0, G_MAXINT64}},
-    {"unplug", "gate", offsetof(Settings, unplug_gate), parse_bool, print_bool, {0, 0}},
+    {"unplug", "timeout-ms", LIVE, MEMBER(timeout_ms), parse_uint, print_uint,
+     {1, UNPLUG_TIMEOUT_MAX_MS}},
+    {"unplug", "lease-ms", LIVE, MEMBER(lease_ms), parse_uint, print_uint,
+     {1, UNPLUG_LEASE_MAX_MS}},
+    {"unplug", "reserve-bytes", LIVE, MEMBER(reserve_bytes), parse_uint, print_uint, {0, G_MAXINT64}},
+    {"unplug", "gate", AT_START, MEMBER(unplug_gate), parse_bool, print_bool, {0, 0}},
 };
 /* clang-format on */
 
@@ -174,8 +189,7 @@ Settings *settings_new(void)
 {
     Settings *settings = g_new0(Settings, 1);
 
-    settings->online = (OnlineConfig){
-        .policy = ONLINE_POLICY_MOVABLE, .movable_ratio = ONLINE_RATIO_DEFAULT, .rezone = TRUE};
+    settings->online = (OnlineConfig)ONLINE_CONFIG_DEFAULT;
     settings->adopt_existing = TRUE;
     settings->lease_ms = 60000;
     return settings;
@@ -196,25 +210,61 @@ void settings_free(Settings *settings)
     g_free(settings);
 }
 
+static const Key *find_key(const char *group, const char *key)
+{
+    for (guint i = 0; i < G_N_ELEMENTS(keys); i++) {
+        if (g_str_equal(keys[i].group, group) && g_str_equal(keys[i].key, key))
+            return &keys[i];
+    }
+    return NULL;
+}
+
 gboolean settings_set(Settings *settings, const char *group, const char *key, const char *value,
                       GError **error)
 {
-    for (guint i = 0; i < G_N_ELEMENTS(keys); i++) {
-        if (!g_str_equal(keys[i].group, group) || !g_str_equal(keys[i].key, key))
-            continue;
-        const char *expected = keys[i].parse(&keys[i], value, member_of(settings, &keys[i]));
-        if (!expected)
-            return TRUE;
-        g_set_error(error, G_KEY_FILE_ERROR, G_KEY_FILE_ERROR_INVALID_VALUE,
-                    "[%s] %s: '%s' is not %s", group, key, value, expected);
+    const Key *found = find_key(group, key);
+    const char *expected;
+
+    if (!found) {
+        g_set_error(error, G_KEY_FILE_ERROR, G_KEY_FILE_ERROR_KEY_NOT_FOUND,
+                    "[%s] %.*s: there is no such setting", group,
+                    (int)qga_error_clip(key, QUOTE_MAX_BYTES), key);
         return FALSE;
     }
-    g_set_error(error, G_KEY_FILE_ERROR, G_KEY_FILE_ERROR_KEY_NOT_FOUND,
-                "[%s] %s: there is no such setting", group, key);
-    return FALSE;
+    expected = found->parse(found, value, member_of(settings, found));
+    if (expected)
+        g_set_error(error, G_KEY_FILE_ERROR, G_KEY_FILE_ERROR_INVALID_VALUE,
+                    "[%s] %s: '%.*s' is not %s", group, key,
+                    (int)qga_error_clip(value, QUOTE_MAX_BYTES), value, expected);
+    return expected == NULL;
 }
 
-static Settings *settings_copy(const Settings *settings)
+void settings_compare(const Settings *a, const Settings *b, SettingsKeyFunc func,
+                      gpointer user_data)
+{
+    for (guint i = 0; i < G_N_ELEMENTS(keys); i++) {
+        g_autofree char *left = keys[i].print(member_of(a, &keys[i]));
+        g_autofree char *right = keys[i].print(member_of(b, &keys[i]));
+
+        if (g_strcmp0(left, right) != 0)
+            func(keys[i].group, keys[i].key, keys[i].is_live, user_data);
+    }
+}
+
+void settings_swap_live(Settings *a, Settings *b)
+{
+    for (guint i = 0; i < G_N_ELEMENTS(keys); i++) {
+        guint8 bytes[sizeof(Settings)];
+
+        if (!keys[i].is_live)
+            continue;
+        memcpy(bytes, member_of(a, &keys[i]), keys[i].size);
+        memcpy(member_of(a, &keys[i]), member_of(b, &keys[i]), keys[i].size);
+        memcpy(member_of(b, &keys[i]), bytes, keys[i].size);
+    }
+}
+
+Settings *settings_copy(const Settings *settings)
 {
     Settings *copy = g_new(Settings, 1);
 
@@ -225,26 +275,116 @@ static Settings *settings_copy(const Settings *settings)
     return copy;
 }
 
+/* --- files --- */
+
+static gboolean fail(GError **error, const char *path, int code, const char *text)
+{
+    g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(code), "%s: %s", path, text);
+    return FALSE;
+}
+
+/* Not a link that leads nowhere, and not what may not be looked at: those are there. */
+static gboolean is_missing(const char *path)
+{
+    struct stat st;
+
+    return lstat(path, &st) < 0 && errno == ENOENT;
+}
+
+/* A file, or /dev/null, which is how systemd's tools mask one. */
+static gboolean is_file(int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 &&
+           (S_ISREG(st.st_mode) || (S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3)));
+}
+
+/* The whole of PATH, which is text. */
+static GString *read_text(const char *path, GError **error)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+    char bytes[4096];
+    gssize n;
+
+    /* Not to wait for a FIFO's other end. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0) {
+        fail(error, path, errno, g_strerror(errno));
+        return NULL;
+    }
+    int code = is_file(fd) ? 0 : EINVAL;
+    const char *fault = code ? "this is no file" : NULL;
+    while (!code && (n = read(fd, bytes, sizeof bytes)) != 0) {
+        if (n > 0)
+            g_string_append_len(text, bytes, n);
+        else if (errno != EINTR)
+            fault = g_strerror(code = errno);
+        if (text->len > FILE_MAX_BYTES)
+            fault = g_strerror(code = EFBIG);
+    }
+    close(fd);
+    /* GLib's check takes a NUL for a fault too. */
+    const char *end = text->str;
+    g_autofree char *where = NULL;
+    if (!code && !g_utf8_validate(text->str, (gssize)text->len, &end)) {
+        guint line = 1;
+        for (const char *at = text->str; at < end; at++)
+            line += *at == '\n' ? 1 : 0;
+        code = EILSEQ;
+        fault = where = g_strdup_printf("line %u is not UTF-8 text", line);
+    }
+    if (!code)
+        return g_steal_pointer(&text);
+    fail(error, path, code, fault);
+    return NULL;
+}
+
+static gboolean is_group(const char *name)
+{
+    for (guint i = 0; i < G_N_ELEMENTS(keys); i++) {
+        if (g_str_equal(keys[i].group, name))
+            return TRUE;
+    }
+    return FALSE;
+}
+
+static gboolean take_group(Settings *settings, GKeyFile *file, const char *group, GError **error)
+{
+    g_auto(GStrv) names = g_key_file_get_keys(file, group, NULL, NULL);
+
+    if (!is_group(group)) {
+        g_set_error(error, G_KEY_FILE_ERROR, G_KEY_FILE_ERROR_GROUP_NOT_FOUND,
+                    "[%.*s]%s%.*s: there is no such group",
+                    (int)qga_error_clip(group, QUOTE_MAX_BYTES), group, names && *names ? " " : "",
+                    names && *names ? (int)qga_error_clip(*names, QUOTE_MAX_BYTES) : 0,
+                    names && *names ? *names : "");
+        return FALSE;
+    }
+    for (char **name = names; name && *name; name++) {
+        g_autofree char *value = g_key_file_get_value(file, group, *name, NULL);
+        if (!settings_set(settings, group, *name, g_strstrip(value), error))
+            return FALSE;
+    }
+    return TRUE;
+}
+
 static gboolean load_file(Settings *settings, const char *path, GError **error)
 {
     g_autoptr(GKeyFile) file = g_key_file_new();
+    g_autoptr(GString) text = read_text(path, error);
 
-    if (!g_key_file_load_from_file(file, path, G_KEY_FILE_NONE, error)) {
-        g_prefix_error(error, "%s: ", path);
+    if (!text)
         return FALSE;
-    }
+    /* An empty file has nothing to parse. */
+    gboolean ok = text->len == 0 ||
+                  g_key_file_load_from_data(file, text->str, text->len, G_KEY_FILE_NONE, error);
     g_auto(GStrv) groups = g_key_file_get_groups(file, NULL);
-    for (char **group = groups; *group; group++) {
-        g_auto(GStrv) names = g_key_file_get_keys(file, *group, NULL, NULL);
-        for (char **name = names; name && *name; name++) {
-            g_autofree char *value = g_key_file_get_value(file, *group, *name, NULL);
-            if (!settings_set(settings, *group, *name, g_strstrip(value), error)) {
-                g_prefix_error(error, "%s: ", path);
-                return FALSE;
-            }
-        }
-    }
-    return TRUE;
+    for (char **group = groups; ok && *group; group++)
+        ok = take_group(settings, file, *group, error);
+    if (!ok)
+        g_prefix_error(error, "%s: ", path);
+    return ok;
 }
 
 static int compare_names(gconstpointer a, gconstpointer b)
@@ -254,14 +394,22 @@ static int compare_names(gconstpointer a, gconstpointer b)
 
 static gboolean load_directory(Settings *settings, const char *path, GError **error)
 {
-    g_autoptr(GDir) directory = g_dir_open(path, 0, NULL);
     g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
-    const char *name;
+    const struct dirent *entry;
 
-    while (directory && (name = g_dir_read_name(directory))) {
-        if (g_str_has_suffix(name, ".conf") && name[0] != '.')
-            g_ptr_array_add(names, g_build_filename(path, name, NULL));
+    if (is_missing(path))
+        return TRUE;
+    DIR *directory = opendir(path);
+    if (!directory)
+        return fail(error, path, errno, g_strerror(errno));
+    while ((void)(errno = 0), (entry = readdir(directory))) {
+        if (g_str_has_suffix(entry->d_name, ".conf") && entry->d_name[0] != '.')
+            g_ptr_array_add(names, g_build_filename(path, entry->d_name, NULL));
     }
+    int code = errno;
+    closedir(directory);
+    if (code)
+        return fail(error, path, code, g_strerror(code));
     g_ptr_array_sort(names, compare_names);
     for (guint i = 0; i < names->len; i++) {
         if (!load_file(settings, names->pdata[i], error))
@@ -275,7 +423,7 @@ gboolean settings_load(Settings *settings, const char *path, gboolean required, 
     g_autoptr(Settings) loaded = settings_copy(settings);
     g_autofree char *directory = g_strconcat(path, ".d", NULL);
 
-    if ((required || g_file_test(path, G_FILE_TEST_EXISTS)) && !load_file(loaded, path, error))
+    if ((required || !is_missing(path)) && !load_file(loaded, path, error))
         return FALSE;
     if (!load_directory(loaded, directory, error))
         return FALSE;

@@ -1,8 +1,9 @@
 /*
  * What the daemon was told: defaults, then the config files, then the command line.
  *
- * An unknown group or key, or a bad value, is an error that names file, group and key; nothing is
- * taken over from a file set that has an error anywhere.
+ * An unknown group or key, or a bad value, is an error that names file, group and key, and what
+ * cannot be read is one that names the file; nothing is taken over from a file set that has an
+ * error anywhere.
  */
 #pragma once
 
@@ -29,13 +30,16 @@ typedef struct {
     gboolean unplug_gate;    /* [unplug] gate */
 } Settings;
 
-Settings *settings_new(void);           /* the defaults */
-void settings_free(Settings *settings); /* accepts NULL */
+Settings *settings_new(void);                      /* the defaults */
+Settings *settings_copy(const Settings *settings); /* (transfer full) */
+void settings_free(Settings *settings);            /* accepts NULL */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Settings, settings_free)
 
 /**
  * settings_load: the config file, then the *.conf in the directory @path with ".d" behind it.
- * @required: FALSE: a missing @path is fine (the default place).
+ * @required: FALSE: a missing @path is fine (the default place). Missing is only what the kernel
+ *   says ENOENT of: a link that leads nowhere, a directory, what may not be read, what is longer
+ *   than 256 KiB and what is not UTF-8 text are errors, in the directory too.
  *
  * Return: FALSE and @error (G_KEY_FILE_ERROR or G_FILE_ERROR); then @settings is unchanged.
  */
@@ -44,6 +48,15 @@ gboolean settings_load(Settings *settings, const char *path, gboolean required, 
 /* One value, as the command line gives it. The same errors. */
 gboolean settings_set(Settings *settings, const char *group, const char *key, const char *value,
                       GError **error);
+
+/* Calls FUNC for each key whose value in A and in B is not the same. IS_LIVE: a running daemon can
+ * take another value over; else it takes effect at the next start only. */
+typedef void (*SettingsKeyFunc)(const char *group, const char *key, gboolean is_live,
+                                gpointer user_data);
+void settings_compare(const Settings *a, const Settings *b, SettingsKeyFunc func,
+                      gpointer user_data);
+/* Exchanges the values of all keys that are live. */
+void settings_swap_live(Settings *a, Settings *b);
 
 /* All of it as a config file. (transfer full) */
 char *settings_dump(const Settings *settings);

@@ -16,6 +16,9 @@ typedef struct {
     char acpi_path[DEVICE_ACPI_PATH_MAX]; /* "\_SB_.MHPC.MP03", or "" */
 } AcpiMemory;
 
+/* The slot that the file UID_PATH of an ACPI device tells, -1 where it tells none. */
+gint32 acpi_memory_read_slot(const AttrIo *io, const char *uid_path);
+
 /* Return (transfer full): a GArray of AcpiMemory, those that are present and enabled and have no
  * block; any order. Empty where there is no ACPI. */
 GArray *acpi_memory_find_blockless(const AttrIo *io);

@@ -68,13 +68,17 @@ int attr_read_uint64(const AttrIo *io, const char *path, int base, guint64 *valu
     const char *digits = text;
     guint64 number = 0;
 
-    if (base != 10 && base != 16)
+    if (base != 0 && base != 10 && base != 16)
         return -EINVAL;
     gssize n = attr_read_line(io, path, text, sizeof text);
     if (n < 0)
         return n == -EFBIG ? -EINVAL : (int)n;
-    if (base == 16 && text[0] == '0' && (text[1] == 'x' || text[1] == 'X'))
+    if (base != 10 && text[0] == '0' && (text[1] == 'x' || text[1] == 'X')) {
         digits += 2;
+        base = 16;
+    } else if (base == 0) {
+        base = 10;
+    }
     if (*digits == '\0')
         return -EINVAL;
     for (; *digits != '\0'; digits++) {

@@ -76,8 +76,9 @@ int attr_list(const AttrIo *io, const char *path, AttrNameFunc each, gpointer us
 int attr_identify(const AttrIo *io, const char *path, guint64 *inode);
 gssize attr_follow(const AttrIo *io, const char *path, char *target, gsize size);
 
-/* Typed readers. The value is a number in BASE (10 or 16, "0x" accepted in base 16) and an optional
- * newline, nothing else: -EINVAL otherwise, -ERANGE past 64 bits. */
+/* Typed readers. The value is a number in BASE (10 or 16, "0x" accepted in base 16; 0: base 16
+ * behind "0x", else 10) and an optional newline, nothing else: -EINVAL otherwise, -ERANGE past 64
+ * bits. */
 int attr_read_uint64(const AttrIo *io, const char *path, int base, guint64 *value);
 /* One line without its newline. Returns the length, -EINVAL for a NUL or a second line. */
 gssize attr_read_line(const AttrIo *io, const char *path, char *buf, gsize size);

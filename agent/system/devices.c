@@ -156,16 +156,12 @@ static gboolean inherit_dimm(Device *device, const Snapshot *old, const Block *b
     return FALSE;
 }
 
-/* QEMU writes the slot as _UID, "0x0A" (hw/acpi/memory_hotplug.c). */
 static void read_dimm(const AttrIo *io, Device *device)
 {
     char path[BLOCK_PATH_MAX];
-    guint64 slot;
 
-    if (attr_read_uint64(io, block_path(device->first_block, "firmware_node/uid", path), 16,
-                         &slot) == 0 &&
-        slot <= G_MAXINT32)
-        device->slot = (gint32)slot;
+    device->slot =
+        acpi_memory_read_slot(io, block_path(device->first_block, "firmware_node/uid", path));
     if (attr_read_line(io, block_path(device->first_block, "firmware_node/path", path),
                        device->acpi_path, sizeof device->acpi_path) < 0)
         device->acpi_path[0] = '\0';

@@ -37,7 +37,7 @@ NOT_SHOWN = {
         "negative ones round and then finds no such block.",
     "guest-set-memory-blocks":
         "It brings memory online where the policy says, answers within 4 s, and leaves a block alone that "
-        "already is as asked.",
+        "already is as asked. A block of which can-offline is false is not tried: operation-failed at once.",
     "guest-get-memory-blocks":
         "It is sorted, leaves a block out that vanishes meanwhile, and tells of can-offline what "
         "the block's zone allows.",

@@ -161,7 +161,7 @@ HARM = {
     "twice": b'{"return": {"a": 1, "a": 2}}\n',
     "no-return": b'{"nothing": 1}\n',
     "list": b"[1]\n",
-    "many": b'{"return": [' + b"1," * 600000 + b"1]}\n",
+    "many": b'{"return": [' + b"1," * 1100000 + b"1]}\n",
     "endless": b'{"return": "' + b"x" * (17 << 20),
 }
 
@@ -218,6 +218,37 @@ def test_huge_figures(tmp_path):
                json.dumps(huge).encode() + b"\n"]
     guest = Guest(tmp_path / "agent", answers)
     assert run("--host", "unix:" + guest.path, "status")[0] == DONE
+
+
+def runs(n):
+    """A map of which no two neighbours agree."""
+    return [{"first-block": i, "block-count": 1, "state": "online",
+             "zone": ("Normal", "Movable")[i % 2], "node": 0, "device": "slot%d" % (i % 256)}
+            for i in range(n)]
+
+
+REASONS = [{"code": "not-movable", "desc": "x" * 80, "device": "slot0", "block": 1, "bytes": 1}] * 8
+LARGE = {
+    "blocks": runs(65536),
+    "devices": [{"id": "slot%d" % i, "kind": "dimm", "slot": i, "acpi-path": "x", "address": i,
+                 "size": 1, "node": 0, "first-block": i, "block-count": 1, "online-movable": 1,
+                 "online-kernel": 0, "offline": 0, "state": "in-use", "blockers": REASONS}
+                for i in range(256)],
+    "jobs": [{"job": i, "state": "failed", "reasons": REASONS * 32, "blocks-done": 0,
+              "blocks-total": 256, "bytes": 1, "elapsed-ms": 1,
+              "devices": [{"id": "slot%d" % d, "state": "in-use"} for d in range(256)]}
+             for i in range(64)],
+}
+
+
+@pytest.mark.parametrize("verb", sorted(LARGE))
+def test_the_largest_answers_are_printed(tmp_path, verb):
+    """65,536 runs are a map of the largest guest's blocks; 256 devices and 64 jobs are limits."""
+    line = json.dumps({"return": LARGE[verb]}).encode() + b"\n"
+    guest = Guest(tmp_path / "agent", [line])
+    status, output, error = run("--host", "unix:" + guest.path, verb)
+    assert (status, error) == (DONE, "")
+    assert len(output.splitlines()) > len(LARGE[verb])
 
 
 def test_old_answers_are_not_taken_for_new(tmp_path, daemon):

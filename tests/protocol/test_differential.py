@@ -81,7 +81,9 @@ def test_layout(pair):
     """The bytes of ordinary replies are qemu-ga's, spaces and all."""
     theirs, ours = pair
     for data in [PING, ping_id(b'[1, {"a": null, "b": "\xc3\xa9"}]'), b"\xff",
-                 b'{"execute":"nope"}',
+                 b'{"execute":"nope"}', b'{"execute":"nope","id":[1]}', b'{"id":{"a":null}}',
+                 b'{"execute":"guest-sync","id":"x","arguments":{"id":7}}',
+                 b'{"execute":"nope","id":1.5,"arguments":{}}',
                  b'{"execute":"guest-sync-delimited","arguments":{"id":1}}']:
         assert ours.ask([data]) == theirs.ask([data])
 

@@ -1,9 +1,12 @@
 """What the service manager sees, and SIGHUP."""
+import os
+import re
 import socket
+import subprocess
 
 import pytest
 
-from daemon import PATIENCE_S, Daemon
+from daemon import BUILD, PATIENCE_S, ROOT, Daemon
 
 
 class Notifications:
@@ -80,7 +83,6 @@ def test_sighup_loads_new_settings(notifications):
 
 
 @pytest.mark.parametrize("mistake, word", [
-    ("[protocol]\nblock-rpcs=no-such\n", "no-such"),
     ("[online]\npolicy=sideways\n", "sideways"),
     ("[nowhere]\nkey=1\n", "nowhere"),
 ])
@@ -97,3 +99,90 @@ def test_sighup_with_a_mistake_keeps_the_old(notifications, mistake, word):
         assert word in daemon.log()
         assert daemon.ask("guest-ping")["error"]["class"] == "CommandNotFound"
         assert "return" in daemon.ask("memory-get-status")
+
+
+# Every key with two values that differ. The third: whether a reload can take it over.
+KEYS = {
+    "channel.method": ("unix-listen", "virtio-serial", False),
+    "channel.path": ("/tmp/a", "/tmp/b", False),
+    "protocol.allow-rpcs": ("guest-ping;memory-get-policy", "guest-ping", True),
+    "protocol.block-rpcs": ("guest-info", "memory-get-policy", True),
+    "online.policy": ("none", "movable", True),
+    "online.existing": ("leave", "adopt", False),
+    "online.rezone": ("no", "yes", True),
+    "online.movable-ratio": ("100", "200", True),
+    "online.kernel-floor-bytes": ("1000000", "2000000", True),
+    "unplug.timeout-ms": ("1000", "2000", True),
+    "unplug.lease-ms": ("1000", "2000", True),
+    "unplug.reserve-bytes": ("1000000", "2000000", True),
+    "unplug.gate": ("yes", "no", False),
+}
+
+
+def conf(value_of):
+    """A configuration with a value for each key."""
+    return "".join("[%s]\n%s=%s\n" % (*key.split("."), value_of(key)) for key in KEYS)
+
+
+def reload_and_log(daemon, notifications, text):
+    """What a reload with that configuration says."""
+    before = len(daemon.log())
+    daemon.config.write_text(text)
+    daemon.signal("SIGHUP")
+    notifications.until("RELOADING")
+    notifications.until("READY")
+    return daemon.log()[before:]
+
+
+def test_every_setting_is_in_the_list():
+    rows = re.findall(r'^ +\{"(\w+)", "([a-z-]+)", (LIVE|AT_START)',
+                      (ROOT / "agent/os/settings.c").read_text(), re.M)
+    assert {"%s.%s" % row[:2]: row[2] == "LIVE" for row in rows} == {
+        key: live for key, (_, _, live) in KEYS.items()}
+
+
+def test_a_reload_names_what_it_cannot_take_over(notifications):
+    """Each key alone is changed; a second reload, and one that changes it back, say what is so."""
+    with Daemon(environment={"NOTIFY_SOCKET": notifications.path},
+                config=conf(lambda key: KEYS[key][0])) as daemon:
+        notifications.until("READY")
+        for changed, (_, _, live) in KEYS.items():
+            text = conf(lambda key, changed=changed: KEYS[key][key == changed])
+            said = "[%s] %s: the change " % tuple(changed.split("."))
+            given = changed in ("channel.method", "channel.path")  # on the command line
+            expected = {(False, False): "takes effect at the next start",
+                        (True, False): "has no effect, as the command line says otherwise"
+                        }.get((given, live))
+            log = reload_and_log(daemon, notifications, text)
+            assert log.count("the change ") == (1 if expected else 0), log
+            assert not expected or said + expected in log
+            if expected and not given:
+                assert said + expected in reload_and_log(daemon, notifications, text)
+            back = reload_and_log(daemon, notifications, conf(lambda key: KEYS[key][0]))
+            assert ("the change " in back) == given, back
+
+
+def test_a_live_setting_is_in_force_after_a_reload(notifications):
+    with Daemon(environment={"NOTIFY_SOCKET": notifications.path}, config=conf(
+            lambda key: KEYS[key][0])) as daemon:
+        notifications.until("READY")
+        assert "return" in daemon.ask("memory-get-policy")
+        reload_and_log(daemon, notifications, conf(lambda key: KEYS[key][1]))
+        assert daemon.ask("memory-get-policy")["error"]["class"] == "CommandNotFound"
+
+
+@pytest.mark.parametrize("where", ["memplugd.conf.d", "memplugd.conf.d/50-site.conf", "memplugd.conf"])
+def test_what_may_not_be_read_is_an_error(tmp_path, where):
+    """The unit has no CAP_DAC_OVERRIDE: what belongs to another user may be closed to it."""
+    (tmp_path / "memplugd.conf.d").mkdir()
+    (tmp_path / "memplugd.conf").write_text("")
+    (tmp_path / "memplugd.conf.d/50-site.conf").write_text("[online]\npolicy=none\n")
+    os.chown(tmp_path / where, 65534, 65534)
+    os.chmod(tmp_path / where, 0)
+    tmp_path.chmod(0o755)
+    done = subprocess.run(
+        ["setpriv", "--bounding-set=-dac_override,-dac_read_search", str(BUILD / "memplugd"), "-D",
+         "-c", str(tmp_path / "memplugd.conf")],
+        text=True, capture_output=True, timeout=PATIENCE_S, check=False)
+    assert done.returncode == 1 and not done.stdout
+    assert "%s: Permission denied" % (tmp_path / where) in done.stderr

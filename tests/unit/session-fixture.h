@@ -33,7 +33,7 @@ void session_feed(SessionFixture *f, const char *text);
 
 #define GENERIC(desc) "{\"error\": {\"class\": \"GenericError\", \"desc\": \"" desc "\"}}\n"
 #define GENERIC_ID(desc, id)                                                                       \
-    "{\"error\": {\"class\": \"GenericError\", \"desc\": \"" desc "\"}, \"id\": " id "}\n"
+    "{\"id\": " id ", \"error\": {\"class\": \"GenericError\", \"desc\": \"" desc "\"}}\n"
 #define NOT_FOUND(desc) "{\"error\": {\"class\": \"CommandNotFound\", \"desc\": \"" desc "\"}}\n"
 #define SYNC(id) "{\"execute\": \"guest-sync\", \"arguments\": {\"id\": " id "}}"
 #define PING "{\"execute\":\"guest-ping\"}"

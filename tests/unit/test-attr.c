@@ -230,6 +230,14 @@ static void test_numbers(void)
         {"1a", 10, -EINVAL, 0},
         {"000000000000000000000000000000000000000000001", 10, -EINVAL, 0},
         {"1", 8, -EINVAL, 0},
+        {"10\n", 0, 0, 10},
+        {"010\n", 0, 0, 10},
+        {"0x10\n", 0, 0, 16},
+        {"0X0a\n", 0, 0, 10},
+        {"0A\n", 0, -EINVAL, 0},
+        {"0x\n", 0, -EINVAL, 0},
+        {"10 \n", 0, -EINVAL, 0},
+        {"18446744073709551616", 0, -ERANGE, 0},
     };
     g_autoptr(TempTree) tree = temp_tree_new();
     g_autoptr(AttrIo) io = open_io(tree, ATTR_READ_ONLY);

@@ -89,6 +89,41 @@ static void test_large_request(World *world, G_GNUC_UNUSED gconstpointer data)
     world->executor = NULL;
 }
 
+/* What is not even tried, with the errno that the kernel would give. */
+static void test_refusals(World *world, G_GNUC_UNUSED gconstpointer data)
+{
+    static const struct {
+        guint64 index;
+        BlockSetResult result;
+        int error;
+    } cases[] = {{WORLD_FIRST + 99, BLOCK_SET_NOT_FOUND, ENOENT},
+                 {G_MAXUINT64, BLOCK_SET_NOT_FOUND, ENOENT},
+                 {WORLD_FIRST, BLOCK_SET_FAILED, EBUSY},
+                 {WORLD_FIRST + 1, BLOCK_SET_FAILED, EINVAL},
+                 {WORLD_FIRST + 10, BLOCK_SET_FAILED, EPERM}};
+    BlockSetter *setter = block_setter_new(world->io, world->keeper, world->executor,
+                                           world->unplugger, plan_none, NULL);
+
+    fake_kernel_set_state(world->fake, WORLD_FIRST, "online", "Normal");
+    fake_kernel_set_state(world->fake, WORLD_FIRST + 1, "online", "none");
+    fake_kernel_add_block(world->fake, WORLD_FIRST + 10);
+    fake_kernel_set_state(world->fake, WORLD_FIRST + 10, "online", "Movable");
+    fake_kernel_set_firmware_node(world->fake, WORLD_FIRST + 10, "../../ACPI0017:00");
+    model_keeper_sync(world->keeper);
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        const BlockSetEntry entry = {.phys_index = cases[i].index};
+        Answer answer = {.n_answers = 0};
+
+        g_assert_true(block_setter_set(setter, &entry, 1, on_set, &answer));
+        g_assert_cmpuint(answer.n_answers, ==, 1);
+        g_assert_cmpint(answer.first.result, ==, cases[i].result);
+        g_assert_cmpint(answer.first.error, ==, cases[i].error);
+    }
+    executor_free(world->executor);
+    block_setter_free(setter);
+    world->executor = NULL;
+}
+
 /* Memory that runs low ends the offline, and the answer says why. */
 static void test_guard(World *world, G_GNUC_UNUSED gconstpointer data)
 {
@@ -120,6 +155,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     ADD("policy", test_policy);
     ADD("large-request", test_large_request);
+    ADD("refusals", test_refusals);
     ADD("guard", test_guard);
     return g_test_run();
 }

@@ -168,6 +168,13 @@ static void test_bad_slots(SnapshotFixture *f, gconstpointer data)
     g_assert_cmpstr(snapshot_device_of(s, 34)->id, ==, "acpi03");
     g_assert_cmpstr(snapshot_device_of(s, 34)->acpi_path, ==, "");
     g_assert_cmpint(snapshot_device_of(s, 34)->kind, ==, DEVICE_DIMM);
+    /* An integer _UID is decimal; a word of hexadecimal digits is no number. */
+    fake_kernel_set_file(f->fake, BLOCK_DIR "/memory33/firmware_node/uid", "10\n");
+    fake_kernel_set_file(f->fake, BLOCK_DIR "/memory34/firmware_node/uid", "0B\n");
+    s = snapshot_fixture_scan(f);
+    g_assert_cmpint(snapshot_device_of(s, 33)->slot, ==, 10);
+    g_assert_cmpstr(snapshot_device_of(s, 33)->id, ==, "slot10");
+    g_assert_cmpint(snapshot_device_of(s, 34)->slot, ==, -1);
     /* What could not be read is tried again, not taken over. */
     fake_kernel_set_file(f->fake, BLOCK_DIR "/memory34/firmware_node/uid", "0x03\n");
     fake_kernel_set_state(f->fake, 34, "online", "Movable");

@@ -20,18 +20,20 @@ static AttrIo *open_tree(const TempTree *tree)
     return io;
 }
 
-/* "PATH:LINE WRITES; …" */
+/* "PATH:LINE [perhaps ][a program: ]WRITES; …" */
 static void check_rules(const TempTree *tree, const char *expected)
 {
     g_autoptr(AttrIo) io = open_tree(tree);
-    g_autoptr(GPtrArray) rules = udev_rules_find(io);
+    g_autoptr(UdevRules) rules = udev_rules_read(io);
     g_autoptr(GString) text = g_string_new(NULL);
 
-    for (guint i = 0; i < rules->len; i++) {
-        const UdevMemoryRule *rule = rules->pdata[i];
+    for (guint i = 0; i < rules->onlining->len; i++) {
+        const UdevMemoryRule *rule = rules->onlining->pdata[i];
+        g_autofree char *writes = udev_memory_rule_writes(rule);
 
-        g_string_append_printf(text, "%s%s:%u %s", i > 0 ? "; " : "", rule->path, rule->line,
-                               rule->writes);
+        g_string_append_printf(text, "%s%s:%u %s%s%s", i > 0 ? "; " : "", rule->path, rule->first,
+                               rule->is_certain ? "" : "perhaps ",
+                               rule->is_program ? "a program: " : "", writes);
     }
     g_assert_cmpstr(text->str, ==, expected);
 }
@@ -90,9 +92,9 @@ static void test_distributions(void)
     temp_tree_write(tree, "etc/udev/rules.d/readme.txt",
                     "SUBSYSTEM==\"memory\", ATTR{state}=\"online\"\n");
     check_rules(tree, "/etc/udev/rules.d/39-own.rules:1 online_movable; "
-                      "/usr/lib/udev/rules.d/40-redhat.rules:9 $env{.state}; "
+                      "/usr/lib/udev/rules.d/40-redhat.rules:9 perhaps online or online_movable; "
                       "/usr/lib/udev/rules.d/80-hotplug-cpu-mem.rules:2 online; "
-                      "/etc/udev/rules.d/99-run.rules:1 a program");
+                      "/etc/udev/rules.d/99-run.rules:1 a program: online");
 }
 
 static void test_hidden(void)
@@ -139,7 +141,7 @@ typedef struct {
     Block blocks[3];
     Device devices[2];
     Snapshot snapshot;
-    GArray *zones; /* of ZoneStats */
+    Setup *setup;
     OnlineConfig config;
     WarningInput input;
 } Fixture;
@@ -154,7 +156,14 @@ static void add_zone(Fixture *f, gboolean is_movable, guint64 present_bytes)
 {
     ZoneStats zone = {.is_movable = is_movable, .present_bytes = present_bytes};
 
-    g_array_append_val(f->zones, zone);
+    g_array_append_val(f->setup->zones, zone);
+}
+
+static void read_setup(Fixture *f)
+{
+    f->setup = setup_read(f->io);
+    f->setup->zones = g_array_new(FALSE, FALSE, sizeof(ZoneStats));
+    strcpy(f->setup->auto_online_blocks, "offline");
 }
 
 static void set_up(Fixture *f, G_GNUC_UNUSED gconstpointer data)
@@ -172,29 +181,17 @@ static void set_up(Fixture *f, G_GNUC_UNUSED gconstpointer data)
                              .device_count = 2,
                              .blocks = f->blocks,
                              .devices = f->devices};
-    f->zones = g_array_new(FALSE, FALSE, sizeof(ZoneStats));
+    read_setup(f);
     add_zone(f, FALSE, GIB);
     add_zone(f, TRUE, 2 * GIB);
     f->config = (OnlineConfig){.policy = ONLINE_POLICY_MOVABLE, .movable_ratio = 301};
-    f->input = (WarningInput){.snapshot = &f->snapshot,
-                              .zones = f->zones,
-                              .config = &f->config,
-                              .auto_online_blocks = "offline",
-                              .udev_rules = udev_rules_find(f->io),
-                              .blockless = acpi_memory_find_blockless(f->io),
-                              .is_held = is_held};
-}
-
-static void free_lists(Fixture *f)
-{
-    g_ptr_array_unref((GPtrArray *)f->input.udev_rules);
-    g_array_unref((GArray *)f->input.blockless);
+    f->input = (WarningInput){
+        .snapshot = &f->snapshot, .setup = f->setup, .config = &f->config, .is_held = is_held};
 }
 
 static void tear_down(Fixture *f, G_GNUC_UNUSED gconstpointer data)
 {
-    free_lists(f);
-    g_array_unref(f->zones);
+    setup_free(f->setup);
     attr_io_free(f->io);
     temp_tree_free(f->tree);
 }
@@ -202,10 +199,12 @@ static void tear_down(Fixture *f, G_GNUC_UNUSED gconstpointer data)
 /* Reads the tree again, as each question does. */
 static void look(Fixture *f)
 {
-    free_lists(f);
-    f->input.udev_rules = udev_rules_find(f->io);
-    f->input.blockless = acpi_memory_find_blockless(f->io);
-    f->input.balloon = balloon_read(f->io, 4096);
+    GArray *zones = g_steal_pointer(&f->setup->zones);
+
+    setup_free(f->setup);
+    f->setup = setup_read(f->io);
+    f->setup->zones = zones;
+    f->input.setup = f->setup;
 }
 
 /* The only warning is CODE, and it says PART; CODE NULL: there is none. */
@@ -240,11 +239,14 @@ static void test_blocks(Fixture *f, G_GNUC_UNUSED gconstpointer data)
 
 static void test_auto_online(Fixture *f, G_GNUC_UNUSED gconstpointer data)
 {
-    f->input.auto_online_blocks = "online";
+    strcpy(f->setup->auto_online_blocks, "online");
     check(f, "kernel-auto-online", "'online'");
-    f->input.auto_online_blocks = "online_movable";
+    strcpy(f->setup->online_policy, "auto-movable");
     check(f, NULL, NULL);
-    f->input.auto_online_blocks = "online";
+    f->setup->online_policy[0] = '\0';
+    strcpy(f->setup->auto_online_blocks, "online_movable");
+    check(f, NULL, NULL);
+    strcpy(f->setup->auto_online_blocks, "online");
     f->config.policy = ONLINE_POLICY_NONE;
     check(f, NULL, NULL);
 }
@@ -259,7 +261,7 @@ static void test_ratio(Fixture *f, G_GNUC_UNUSED gconstpointer data)
     f->config.policy = ONLINE_POLICY_AUTO; /* which looks at the ratio itself */
     check(f, NULL, NULL);
     f->config.policy = ONLINE_POLICY_MOVABLE;
-    f->input.zones = NULL;
+    g_clear_pointer(&f->setup->zones, g_array_unref);
     check(f, NULL, NULL);
 }
 

@@ -8,7 +8,9 @@ from guest import MIB, Archive, wait_until
 from guest import daemon
 from guest.jobs import prepare, query, wait_job
 
-RULES = sorted((Path(__file__).parent / "distro-rules").glob("*.rules"))
+SYSTEMS = Path(__file__).parents[1] / "distro-rules"
+RULES = [next((SYSTEMS / system).iterdir()) for system in ("rhel-10", "rhel-9", "openeuler", "suse",
+                                                           "ubuntu", "photon")]
 N_DIMMS = 10
 DIMM_BYTES = 256 * MIB
 N_BLOCKS = N_DIMMS * 2
