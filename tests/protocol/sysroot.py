@@ -4,6 +4,7 @@ A captured tree is text, as tests/capture-sysroot writes it: "dir PATH", "link P
 "file PATH" with the file's lines behind it, a tab in front of each.
 """
 import os
+import socket
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -70,6 +71,16 @@ def unpack(text, root):
     finish()
 
 
+def _listens(path):
+    """A socket is there before anybody listens on it."""
+    with socket.socket(socket.AF_UNIX) as client:
+        try:
+            client.connect(str(path))
+        except OSError:
+            return False
+    return True
+
+
 @contextmanager
 def memplugd(folder, *options):
     """Runs memplugd on a socket in `folder`, which must be its own. Yields (socket, process)."""
@@ -83,7 +94,7 @@ def memplugd(folder, *options):
              "-c", str(folder / "memplugd.conf"), *options],
             stdin=subprocess.DEVNULL, stdout=output, stderr=output)
     try:
-        wait_until(lambda: sock.exists() or process.poll() is not None, "memplugd to listen")
+        wait_until(lambda: _listens(sock) or process.poll() is not None, "memplugd to listen")
         assert process.poll() is None, log.read_text()
         yield sock, process
     finally:
