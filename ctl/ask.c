@@ -27,6 +27,18 @@ JsonNode *ask_job(Ctl *ctl, guint64 job, GError **error)
     return client_call(ctl->client, "memory-query-unplug", arguments, error);
 }
 
+JsonNode *ask_status(Ctl *ctl, GError **error)
+{
+    JsonNode *status = ask(ctl, "memory-get-status", error);
+    JsonNode *properties = status && !ctl->line->host ? client_properties(ctl->client, NULL) : NULL;
+    const char *port_error = ctl_json_string(ctl_json_as_object(properties), "port-error");
+
+    if (*port_error)
+        json_object_set_string_member(ctl_json_as_object(status), "port-error", port_error);
+    g_clear_pointer(&properties, json_node_unref);
+    return status;
+}
+
 /* What everybody may see. */
 static gboolean ask_properties(Ctl *ctl, Screen *screen, GError **error)
 {
@@ -44,7 +56,7 @@ gboolean ask_screen(Ctl *ctl, Screen *screen, GError **error)
     *screen = (Screen){.status = NULL};
     if (ctl->is_refused)
         return ask_properties(ctl, screen, error);
-    screen->status = ask(ctl, "memory-get-status", &refusal);
+    screen->status = ask_status(ctl, &refusal);
     if (!screen->status) {
         /* Not root, and polkit does not let us. */
         ctl->is_refused = refusal->code == CTL_REFUSED && ask_properties(ctl, screen, NULL);

@@ -11,6 +11,8 @@ gboolean ask_connect(Ctl *ctl, GError **error);
 
 /* The answer to a command without arguments. */
 JsonNode *ask(Ctl *ctl, const char *command, GError **error);
+/* memory-get-status, with "port-error" where the daemon is here and cannot open its port. */
+JsonNode *ask_status(Ctl *ctl, GError **error);
 /* One job; NULL and an error as client_call(). */
 JsonNode *ask_job(Ctl *ctl, guint64 job, GError **error);
 /* All that one screen shows. FALSE where not even the status came; what else this daemon does not

@@ -119,7 +119,8 @@ static JsonNode *rename_properties(JsonObject *tree)
                                            {"GuestAtBoot", "guest-at-boot"},
                                            {"GuestCurrent", "guest-current"},
                                            {"GuestRequested", "guest-requested"},
-                                           {"Policy", "policy"}};
+                                           {"Policy", "policy"},
+                                           {"PortError", "port-error"}};
     JsonObject *status = json_object_new();
     JsonNode *node;
 
@@ -130,6 +131,9 @@ static JsonNode *rename_properties(JsonObject *tree)
     if (json_object_has_member(status, "guest-requested") &&
         json_object_get_int_member(status, "guest-requested") == 0)
         json_object_remove_member(status, "guest-requested"); /* the host has not said */
+    if (json_object_has_member(status, "port-error") &&
+        !*json_object_get_string_member(status, "port-error"))
+        json_object_remove_member(status, "port-error");
     if (json_object_has_member(tree, "Jobs"))
         json_object_set_member(status, "jobs",
                                jobs_from(json_object_get_array_member(tree, "Jobs")));

@@ -32,7 +32,8 @@ void client_subscribe(Client *client);
 /* Waits for an event, INTERRUPT_FD (-1: none) or the end of TIMEOUT_MS. */
 Wake client_wait(Client *client, int interrupt_fd, guint timeout_ms);
 
-/* What every local user may see, as memory-get-status has it and with "jobs": [{job, state}]. NULL
+/* What every local user may see, as memory-get-status has it and with "jobs": [{job, state}], and
+ * "port-error" where the daemon cannot open its port. NULL
  * and CTL_REFUSED where there is no such thing: over a channel. */
 JsonNode *client_properties(Client *client, GError **error);
 

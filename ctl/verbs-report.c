@@ -12,7 +12,7 @@ CtlStatus verb_status(Ctl *ctl, GError **error)
     Screen screen;
 
     if (ctl->line->json) {
-        JsonNode *status = ask(ctl, "memory-get-status", error);
+        JsonNode *status = ask_status(ctl, error);
         if (!status)
             return CTL_REFUSED;
         ctl_json_print(status);

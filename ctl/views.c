@@ -244,6 +244,10 @@ void view_screen(Terminal *terminal, const Screen *screen)
         return;
     print_head(terminal, status);
     print_figures(terminal, status);
+    if (*ctl_json_string(status, "port-error")) {
+        g_autofree char *port_error = text_safe(ctl_json_string(status, "port-error"));
+        terminal_print(terminal, COLOUR_BAD, "  no host can reach this daemon: %s", port_error);
+    }
     if (screen->map)
         terminal_print(terminal, COLOUR_NONE, "%s", "");
     view_bar(terminal, ctl_json_as_array(screen->map), devices);

@@ -152,6 +152,14 @@ static gboolean make_parts(Agent *agent, GError **error)
     return TRUE;
 }
 
+static void on_port_change(gpointer user_data)
+{
+    Agent *agent = user_data;
+
+    bus_service_queue_update(agent->bus_service);
+    status_line_queue_update(agent);
+}
+
 static gboolean open_channel(Agent *agent, GError **error)
 {
     const Settings *settings = agent->options->settings;
@@ -159,7 +167,7 @@ static gboolean open_channel(Agent *agent, GError **error)
 
     agent->channel = settings->method == METHOD_UNIX_LISTEN
                          ? channel_new_listener(path, agent->dispatch, error)
-                         : channel_new_port(path, agent->dispatch);
+                         : channel_new_port(path, agent->dispatch, on_port_change, agent);
     return agent->channel != NULL;
 }
 

@@ -14,7 +14,8 @@ typedef struct {
     guint64 current_bytes;
     guint64 requested_bytes; /* 0: the host has not said */
     char *policy;
-    GArray *jobs; /* of BusJob */
+    char *port_error; /* "": hosts can reach the daemon */
+    GArray *jobs;     /* of BusJob */
 } BusFigures;
 
 typedef struct {

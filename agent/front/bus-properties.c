@@ -12,6 +12,7 @@
 void bus_figures_clear(BusFigures *figures)
 {
     g_free(figures->policy);
+    g_free(figures->port_error);
     if (figures->jobs)
         g_array_unref(figures->jobs);
     *figures = (BusFigures){.policy = NULL};
@@ -42,6 +43,7 @@ static void read_figures(BusService *service, const Snapshot *snapshot, BusFigur
         .current_bytes = figures_current_bytes(&figures),
         .requested_bytes = agent->target.is_set ? agent->target.bytes : 0,
         .policy = g_strdup(online_policy_name(onliner_config(agent->onliner)->policy)),
+        .port_error = g_strdup(channel_error(agent->channel)),
     };
     read_jobs(agent, bus);
 }
@@ -60,6 +62,7 @@ static const Property properties[] = {
     {"GuestCurrent", "t", offsetof(BusFigures, current_bytes)},
     {"GuestRequested", "t", offsetof(BusFigures, requested_bytes)},
     {"Policy", "s", offsetof(BusFigures, policy)},
+    {"PortError", "s", offsetof(BusFigures, port_error)},
     {"Jobs", "a(ts)", offsetof(BusFigures, jobs)},
 };
 

@@ -48,6 +48,8 @@ char *status_line(Agent *agent)
         if (!job_state_is_ended(job->state))
             append_job(line, job);
     }
+    if (*channel_error(agent->channel))
+        g_string_append_printf(line, "; %s", channel_error(agent->channel));
     return g_string_free(line, FALSE);
 }
 

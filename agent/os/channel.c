@@ -4,18 +4,18 @@
 #include "os/channel.h"
 
 #include "os/listener.h"
-#include "os/port.h"
 
 struct Channel {
     Port *port;
     Listener *listener;
 };
 
-Channel *channel_new_port(const char *path, QgaDispatch *dispatch)
+Channel *channel_new_port(const char *path, QgaDispatch *dispatch, PortChangedFunc on_change,
+                          gpointer user_data)
 {
     Channel *channel = g_new0(Channel, 1);
 
-    channel->port = port_new(path, dispatch);
+    channel->port = port_new(path, dispatch, on_change, user_data);
     return channel;
 }
 
@@ -37,6 +37,11 @@ void channel_free(Channel *channel)
     port_free(channel->port);
     listener_free(channel->listener);
     g_free(channel);
+}
+
+const char *channel_error(const Channel *channel)
+{
+    return channel->port ? port_error(channel->port) : "";
 }
 
 void channel_foreach_session(Channel *channel, ChannelSessionFunc func, gpointer user_data)

@@ -6,6 +6,7 @@
 
 #include <glib.h>
 
+#include "os/port.h"
 #include "qga-protocol/session.h"
 
 typedef struct Channel Channel;
@@ -15,11 +16,15 @@ typedef struct Channel Channel;
 
 /* The port at PATH. If there is none yet, or it goes away, it is waited for: so this does not fail.
  */
-Channel *channel_new_port(const char *path, QgaDispatch *dispatch);
+Channel *channel_new_port(const char *path, QgaDispatch *dispatch, PortChangedFunc on_change,
+                          gpointer user_data);
 /* A socket at PATH (mode 0600, peers of uid 0 or the daemon's own only; a socket that nobody
  * listens on any more is replaced). NULL and ERROR, naming PATH, if it cannot be made. */
 Channel *channel_new_listener(const char *path, QgaDispatch *dispatch, GError **error);
 void channel_free(Channel *channel); /* accepts NULL; removes the socket */
+
+/* Why hosts cannot reach the daemon, "" where they can: see port_error(). */
+const char *channel_error(const Channel *channel);
 
 typedef void (*ChannelSessionFunc)(QgaSession *session, gpointer user_data);
 /* Calls FUNC for the session of each connection (to send events). */

@@ -23,10 +23,24 @@ struct Port {
     guint inotify_watch;
     guint retry;
     guint retry_ms;
-    gboolean said_missing;
+    char *problem; /* NULL: it is open */
+    PortChangedFunc on_change;
+    gpointer user_data;
 };
 
 static void port_try(Port *port);
+
+/* TEXT is taken over. FALSE: that is known. */
+static gboolean set_problem(Port *port, char *text)
+{
+    gboolean is_news = g_strcmp0(port->problem, text) != 0;
+
+    g_free(port->problem);
+    port->problem = text;
+    if (is_news && port->on_change)
+        port->on_change(port->user_data);
+    return is_news;
+}
 
 static gboolean on_retry(gpointer user_data)
 {
@@ -84,13 +98,13 @@ static void on_connection_end(Connection *connection, gpointer user_data)
 
     connection_free(connection);
     port->connection = NULL;
-    port->said_missing = FALSE;
     port_try(port);
 }
 
 static void retry_by_time(Port *port, const char *problem)
 {
-    g_warning("cannot open the port %s: %s", port->path, problem);
+    if (set_problem(port, g_strdup_printf("cannot open the port %s: %s", port->path, problem)))
+        g_warning("%s", port->problem);
     port->retry = g_timeout_add(port->retry_ms, on_retry, port);
     port->retry_ms = MIN(port->retry_ms * 2, RETRY_MAX_MS);
 }
@@ -103,12 +117,10 @@ static void port_try(Port *port)
     watch_directory(port);
     int fd = open(port->path, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
     if (fd < 0) {
-        if (errno != ENOENT && errno != ENODEV && errno != ENXIO) {
+        if (errno != ENOENT && errno != ENODEV && errno != ENXIO)
             retry_by_time(port, g_strerror(errno));
-        } else if (!port->said_missing) {
-            port->said_missing = TRUE;
-            g_message("there is no port %s; waiting for it", port->path);
-        }
+        else if (set_problem(port, g_strdup_printf("there is no port %s", port->path)))
+            g_message("%s; waiting for it", port->problem);
         return;
     }
     stop_waiting(port);
@@ -119,10 +131,12 @@ static void port_try(Port *port)
         return;
     }
     port->retry_ms = RETRY_MIN_MS;
+    set_problem(port, NULL);
     g_message("listening on the port %s", port->path);
 }
 
-Port *port_new(const char *path, QgaDispatch *dispatch)
+Port *port_new(const char *path, QgaDispatch *dispatch, PortChangedFunc on_change,
+               gpointer user_data)
 {
     Port *port = g_new0(Port, 1);
 
@@ -131,6 +145,8 @@ Port *port_new(const char *path, QgaDispatch *dispatch)
     port->inotify_fd = -1;
     port->retry_ms = RETRY_MIN_MS;
     port_try(port);
+    port->on_change = on_change;
+    port->user_data = user_data;
     return port;
 }
 
@@ -141,10 +157,16 @@ void port_free(Port *port)
     stop_waiting(port);
     connection_free(port->connection);
     g_free(port->path);
+    g_free(port->problem);
     g_free(port);
 }
 
 QgaSession *port_session(Port *port)
 {
     return port->connection ? connection_session(port->connection) : NULL;
+}
+
+const char *port_error(const Port *port)
+{
+    return port->problem ? port->problem : "";
 }

@@ -64,6 +64,13 @@ class Peer:
                  ctypes.c_char(b"t"), ctypes.byref(value))
         return value.value
 
+    def text(self, name):
+        """The value of a property of type s."""
+        value = ctypes.c_char_p()
+        self._do("sd_bus_get_property_string", self._bus, NAME, PATH, NAME, name.encode(), None,
+                 ctypes.byref(value))
+        return value.value.decode()
+
     def listen(self):
         """From here on signals of the daemon are received."""
         self._do("sd_bus_add_match", self._bus, None, b"type='signal',sender='%s'" % NAME, None,

@@ -68,7 +68,8 @@ class Tree:
 class Daemon:
     """A running memplugd, for a `with` statement; `bus` starts a D-Bus daemon of its own first."""
 
-    def __init__(self, bus=False, config="", environment=None):
+    def __init__(self, bus=False, config="", environment=None, port=None):
+        self.port = port  # a port in place of the socket
         self.folder = Path(tempfile.mkdtemp(prefix="memplug-daemon."))
         self.folder.chmod(0o755)
         self.tree = Tree(self.folder / "root")
@@ -94,8 +95,9 @@ class Daemon:
     def start(self):
         with open(self.folder / "log", "ab") as log:
             self.process = subprocess.Popen(
-                [str(BUILD / "memplugd"), "--sysroot=%s" % self.tree.root, "-m", "unix-listen",
-                 "-p", str(self.socket), "-t", str(self.folder / "state"), "-c", str(self.config)],
+                [str(BUILD / "memplugd"), "--sysroot=%s" % self.tree.root,
+                 "-m", "virtio-serial" if self.port else "unix-listen",
+                 "-p", str(self.port or self.socket), "-t", str(self.folder / "state"), "-c", str(self.config)],
                 env=self.environment, stdin=subprocess.DEVNULL, stderr=log)
         wait_until(self._listens, "memplugd to listen")
 
@@ -116,7 +118,7 @@ class Daemon:
 
     def _listens(self):
         assert self.process.poll() is None, self.log()
-        return self.socket.exists()
+        return self.port or self.socket.exists()
 
     def _start_bus(self):
         address = "unix:path=%s" % (self.folder / "bus")

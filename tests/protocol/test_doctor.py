@@ -1,4 +1,5 @@
 """memplugctl doctor, on made-up systems."""
+import gzip
 import json
 import os
 import subprocess
@@ -6,7 +7,8 @@ import tempfile
 
 import pytest
 
-from daemon import BUILD, PATIENCE_S, Tree
+from bus import Peer
+from daemon import BUILD, PATIENCE_S, Daemon, Tree, wait_until
 
 OWN = "usr/lib/udev/rules.d/39-memplug-online.rules"
 RED_HAT = """# Memory hotadd request
@@ -203,3 +205,119 @@ def test_balloons(tree, driver, device):
     status, findings = doctor(tree)
     note, = [finding for finding in findings if "balloon" in finding["subject"]]
     assert (status, note["verdict"]) == (0, "note")
+
+
+# --- what only a running daemon knows ---
+
+def ctl(daemon, *arguments):
+    return subprocess.run([str(BUILD / "memplugctl"), *arguments], env=daemon.environment,
+                          stdout=subprocess.PIPE, timeout=PATIENCE_S, check=False, text=True).stdout
+
+
+def on_bus(daemon):
+    with Peer(daemon) as peer:
+        wait_until(lambda: peer.call("GetPolicy") is None, "memplugd to be on the bus")
+
+
+def port_of(daemon):
+    finding, = [one for one in json.loads(ctl(daemon, "doctor", "--json"))
+                if one["subject"] == "port"]
+    return finding
+
+
+def test_a_port_that_cannot_be_opened(tmp_path):
+    """The daemon runs, and no host can reach it: everything that shows its state says so."""
+    port = tmp_path / "port"
+    with Daemon(bus=True, port=port) as daemon, Peer(daemon) as peer:
+        on_bus(daemon)
+        assert peer.text("PortError") == "there is no port %s" % port
+        assert port_of(daemon)["verdict"] == "note"
+        peer.listen()
+        port.mkdir()
+        peer.signal("PropertiesChanged")
+        problem = "cannot open the port %s: Is a directory" % port
+        assert peer.text("PortError") == problem
+        finding = port_of(daemon)
+        assert (finding["verdict"], problem in finding["desc"]) == ("bad", True)
+        assert "no host can reach this daemon: " + problem in ctl(daemon, "status")
+        assert json.loads(ctl(daemon, "status", "--json"))["port-error"] == problem
+        port.rmdir()
+        os.mkfifo(port)
+        wait_until(lambda: peer.text("PortError") == "", "the port to be open")
+        assert port_of(daemon)["verdict"] != "bad"
+        assert "no host" not in ctl(daemon, "status")
+        assert "port-error" not in json.loads(ctl(daemon, "status", "--json"))
+
+
+def test_the_daemons_own_words_count():
+    """doctor looks at this machine, and the daemon that it finds on the bus at a tree."""
+    with Daemon(bus=True) as daemon:
+        daemon.tree.block(33, "Normal")
+        daemon.tree.write("etc/udev/rules.d/10-first.rules", RED_HAT)
+        on_bus(daemon)
+        warnings = json.loads(ctl(daemon, "status", "--json"))["warnings"]
+        found = [one for one in json.loads(ctl(daemon, "doctor", "--json")) if "code" in one]
+    assert {one["code"] for one in found} >= {"kernel-zone-blocks", "udev-rule"}
+    assert [(one["code"], one["desc"]) for one in found] == \
+        [(one["code"], one["desc"]) for one in warnings]
+
+
+# --- what is said of the kernel ---
+
+def of_subject(tree, subject):
+    return [one for one in doctor(tree)[1] if one["subject"] == subject]
+
+
+@pytest.mark.parametrize("option, verdict, word", [
+    ("# CONFIG_MEMORY_HOTPLUG_DEFAULT_ONLINE is not set", "good", "leaves DIMMs"),  # Debian 11, 12
+    ("CONFIG_MEMORY_HOTPLUG_DEFAULT_ONLINE=y", "note", "online in a kernel zone"),  # Debian 13
+    ("CONFIG_MHP_DEFAULT_ONLINE_TYPE_OFFLINE=y", "good", "leaves DIMMs"),
+    ("CONFIG_MHP_DEFAULT_ONLINE_TYPE_ONLINE_AUTO=y", "note", "online in a kernel zone"),
+    ("CONFIG_MHP_DEFAULT_ONLINE_TYPE_ONLINE_KERNEL=y", "note", "online in a kernel zone"),
+    ("CONFIG_MHP_DEFAULT_ONLINE_TYPE_ONLINE_MOVABLE=y", "good", "online as movable"),
+])
+@pytest.mark.parametrize("packed", [False, True])
+def test_what_the_kernel_does_at_boot(tree, option, verdict, word, packed):
+    text = "CONFIG_MEMORY_HOTPLUG=y\n%s\nCONFIG_MIGRATION=y\n" % option
+    tree.write("proc/cmdline", "quiet\n")
+    if packed:
+        (tree.root / "proc/config.gz").write_bytes(gzip.compress(text.encode()))
+    else:
+        tree.write("boot/config-6.1.0-test", text)
+    finding, = of_subject(tree, "kernel command line")
+    assert finding["verdict"] == verdict and word in finding["desc"]
+    assert "may" not in finding["desc"].split()
+
+
+def test_a_kernel_that_does_not_tell(tree):
+    tree.write("proc/cmdline", "quiet\n")
+    finding, = of_subject(tree, "kernel command line")
+    assert finding["verdict"] == "note" and "may come online" in finding["desc"]
+
+
+@pytest.mark.parametrize("release, version, hangs", [
+    ("6.18.3-1-default", "", "is known to hang"), ("6.18.4", "", None), ("6.17.13+deb14-amd64", "",
+                                                                        "is known to hang"),
+    ("6.12.57+deb13-amd64", "Linux version 6.12.57+deb13-amd64 (x) Debian 6.12.57-1 (y)", "may hang"),
+    ("6.12.74+deb13-amd64", "Linux version 6.12.74+deb13-amd64 (x) Debian 6.12.74-2 (y)", None),
+    ("6.1.0-37-amd64", "Linux version 6.1.0-37-amd64 (x) #1 SMP Debian 6.1.140-1 (y)", "may hang"),
+    ("6.1.0-44-amd64", "Linux version 6.1.0-44-amd64 (x) #1 SMP Debian 6.1.164-1 (y)", None),
+    ("6.8.0-90-generic", "", None), ("7.2.13", "", None), ("5.10.0-1-amd64", "", None)])
+def test_kernels_that_hang(tree, release, version, hangs):
+    tree.write("proc/sys/kernel/osrelease", release + "\n")
+    tree.write("proc/version", version + "\n")
+    found = [one for one in of_subject(tree, "kernel") if "hang" in one["desc"]]
+    assert [hangs in one["desc"] for one in found] == ([True] if hangs else [])
+
+
+@pytest.mark.parametrize("how", ["reserved", "command line", "overcommit", None])
+def test_huge_pages_of_1_gib(tree, how):
+    pages = "sys/kernel/mm/hugepages/hugepages-1048576kB/"
+    tree.write(pages + "nr_hugepages", "%d\n" % (how == "reserved"))
+    tree.write(pages + "nr_overcommit_hugepages", "%d\n" % (how == "overcommit"))
+    if how == "command line":
+        tree.write("proc/cmdline", "memhp_default_state=online_movable hugepagesz=1G hugepages=2\n")
+    told = [one for one in of_subject(tree, "huge pages") if "cannot give any" in one["desc"]]
+    assert [one["verdict"] for one in told] == (["note"] if how else [])
+    tree.write("proc/sys/vm/movable_gigantic_pages", "1\n")
+    assert not [one for one in of_subject(tree, "huge pages") if "cannot give" in one["desc"]]
