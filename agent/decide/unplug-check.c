@@ -45,15 +45,15 @@ static void add(UnplugVerdict *verdict, Reason *reason, guint64 bytes)
 static void add_not_movable(UnplugVerdict *verdict, const Device *device, const Trouble *kernel,
                             guint64 block_size_bytes)
 {
-    gboolean is_one = kernel->count == 1;
-
+    /* Not "take it offline": that is what the rezoner has tried, or is trying. */
     add(verdict,
         reason_new(REASON_NOT_MOVABLE, device->id, kernel->first, 0,
                    "%u %s of %s %s online in a kernel zone and may never become free, the first "
-                   "is memory%" G_GINT64_FORMAT
-                   "; take %s offline and write online_movable to %s state, then ask again",
-                   kernel->count, blocks_word(kernel->count), device->id, is_one ? "is" : "are",
-                   kernel->first, is_one ? "it" : "them", is_one ? "its" : "their"),
+                   "is memory%" G_GINT64_FORMAT "; memplugd moves what can be moved (rezone=yes), "
+                   "so ask again later; else unplug another device, or boot the guest with "
+                   "memhp_default_state=online_movable",
+                   kernel->count, blocks_word(kernel->count), device->id,
+                   kernel->count == 1 ? "is" : "are", kernel->first),
         kernel->count * block_size_bytes);
 }
 

@@ -54,24 +54,15 @@ static BlockProgress device_progress(const WarningInput *input, gint32 device)
     return worst;
 }
 
-static char *kernel_zone_cure(const WarningInput *input, BlockProgress progress)
+/* For blocks that nothing moves; what is said of others names the cure itself. */
+static char *kernel_zone_cure(const WarningInput *input)
 {
-    static const char last[] = "another DIMM, or memhp_default_state=online_movable on the kernel "
-                               "command line and a reboot";
-
-    switch (progress) {
-    case BLOCK_MOVING:
-        return g_strdup("ask again in a minute");
-    case BLOCK_STUCK:
-        return g_strdup(last);
-    case BLOCK_STAYS:
-        break;
-    }
     return input->is_daemon_up
                ? g_strdup("memplugctl policy movable --rezone=yes: memplugd then moves them")
-               : g_strdup_printf("systemctl start memplugd (with rezone=yes it moves them); where "
-                                 "that has failed: %s",
-                                 last);
+               : g_strdup(
+                     "systemctl start memplugd (with rezone=yes it moves them); where that has "
+                     "failed: another DIMM, or memhp_default_state=online_movable on the "
+                     "kernel command line and a reboot");
 }
 
 static void find_kernel_zone(const WarningInput *input, GPtrArray *warnings)
@@ -89,15 +80,13 @@ static void find_kernel_zone(const WarningInput *input, GPtrArray *warnings)
             continue;
         gboolean is_dimm = device->kind == DEVICE_DIMM;
         BlockProgress progress = device_progress(input, (gint32)i);
-        Warning *warning = add(
-            warnings, "kernel-zone-blocks",
+        add(warnings, "kernel-zone-blocks",
             g_strdup_printf(
                 "%s: %" G_GUINT64_FORMAT " of its %u blocks are online in a kernel zone%s",
                 device->id, device->online_kernel_bytes / snapshot->block_size_bytes,
                 device->block_count,
                 is_dimm ? ends[progress] : ", and what the kernel keeps there cannot be unplugged"),
-            is_dimm ? kernel_zone_cure(input, progress) : NULL);
-        warning->is_note = is_dimm && progress == BLOCK_MOVING;
+            is_dimm && progress == BLOCK_STAYS ? kernel_zone_cure(input) : NULL);
     }
 }
 

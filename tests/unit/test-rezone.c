@@ -68,6 +68,8 @@ static void step(World *world, const RezoneEvent *event)
                 world->now_usec + (world->is_move && block->mood == HANGING ? ATTEMPT_STALL_USEC
                                                                             : 20 * USEC_PER_MSEC);
             g_assert_true(rezone_machine_holds(world->machine, action->block.index, 1));
+            g_assert_cmpint(rezone_machine_progress(world->machine, action->block.index, 1), ==,
+                            BLOCK_MOVING);
             break;
         case REZONE_ACT_TIMER:
             world->timer_usec = action->at_usec;
@@ -76,6 +78,8 @@ static void step(World *world, const RezoneEvent *event)
             g_assert_cmpint(block->truth, ==, TRUTH_ONLINE_MOVABLE);
             break;
         case REZONE_ACT_GIVE_UP:
+            g_assert_cmpint(rezone_machine_progress(world->machine, action->block.index, 1), ==,
+                            BLOCK_STUCK);
             g_assert_cmpint(block->truth, ==, TRUTH_ONLINE_KERNEL); /* never while offline */
             g_assert_true(action->error != 0 || action->attempt.end != ATTEMPT_OVER);
             g_assert_cmpint(action->attempt.end, !=, ATTEMPT_NO_WORKER);

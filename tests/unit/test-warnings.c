@@ -237,6 +237,41 @@ static void test_blocks(Fixture *f, G_GNUC_UNUSED gconstpointer data)
     check(f, NULL, NULL);
 }
 
+static BlockProgress progress_of(guint32 index, G_GNUC_UNUSED guint64 inode, gpointer user_data)
+{
+    const BlockProgress *of_two = user_data;
+
+    return index >= 32 ? of_two[index - 32] : BLOCK_STAYS;
+}
+
+/* What becomes of misplaced blocks, and no cure that has just failed. */
+static void test_progress(Fixture *f, G_GNUC_UNUSED gconstpointer data)
+{
+    static const struct {
+        BlockProgress of_two[2];
+        const char *part, *cure;
+        gboolean is_daemon_up;
+    } cases[] = {{{BLOCK_STAYS, BLOCK_STAYS}, "so it cannot be", "systemctl start", FALSE},
+                 {{BLOCK_STAYS, BLOCK_STAYS}, "so it cannot be", "memplugctl policy", TRUE},
+                 {{BLOCK_MOVING, BLOCK_STAYS}, "are being moved out of it: ask again", NULL, TRUE},
+                 {{BLOCK_STUCK, BLOCK_MOVING}, "are being moved out of it: ask again", NULL, TRUE},
+                 {{BLOCK_STUCK, BLOCK_STAYS}, "unplug another DIMM", NULL, TRUE}};
+
+    f->devices[1].online_kernel_bytes = 128 * MIB;
+    f->input.progress = progress_of;
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        f->input.progress_data = (gpointer)cases[i].of_two;
+        f->input.is_daemon_up = cases[i].is_daemon_up;
+        check(f, "kernel-zone-blocks", cases[i].part);
+        g_autoptr(GPtrArray) warnings = warnings_find(&f->input);
+        const Warning *warning = warnings->pdata[0];
+        g_assert_cmpint(warning->cure != NULL, ==, cases[i].cure != NULL);
+        g_assert_true(!warning->cure || strstr(warning->cure, cases[i].cure));
+    }
+    f->devices[1].kind = DEVICE_VIRTIO_MEM; /* which moves nothing, and takes back what is free */
+    check(f, "kernel-zone-blocks", "what the kernel keeps there");
+}
+
 static void test_auto_online(Fixture *f, G_GNUC_UNUSED gconstpointer data)
 {
     strcpy(f->setup->auto_online_blocks, "online");
@@ -323,6 +358,7 @@ int main(int argc, char **argv)
 #define ADD(name, func) g_test_add("/warnings/" name, Fixture, NULL, set_up, func, tear_down)
     ADD("healthy", test_healthy);
     ADD("blocks", test_blocks);
+    ADD("progress", test_progress);
     ADD("auto-online", test_auto_online);
     ADD("ratio", test_ratio);
     ADD("balloon", test_balloon);
