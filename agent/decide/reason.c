@@ -24,6 +24,8 @@ static const char *const code_names[] = {
     [REASON_KERNEL_BUSY] = "kernel-busy",
     [REASON_AGENT_STOPPED] = "agent-stopped",
     [REASON_BALLOON_ACTIVE] = "balloon-active",
+    [REASON_HUGEPAGES_LOST] = "hugepages-lost",
+    [REASON_LAST_OF_NODE] = "last-of-node",
     [REASON_ERROR] = "error",
 };
 G_STATIC_ASSERT(G_N_ELEMENTS(code_names) == REASON_COUNT);
@@ -62,6 +64,8 @@ Reason *reason_new(ReasonCode code, const char *device, gint64 block, int error,
     reason->device = g_strdup(device);
     reason->block = block;
     reason->error = error;
+    reason->is_warning = code == REASON_BALLOON_ACTIVE || code == REASON_HUGEPAGES_LOST ||
+                         code == REASON_LAST_OF_NODE;
     return reason;
 }
 
@@ -103,7 +107,7 @@ gboolean reason_list_refuses(const GPtrArray *reasons)
     for (guint i = 0; reasons != NULL && i < reasons->len; i++) {
         const Reason *reason = g_ptr_array_index(reasons, i);
 
-        if (reason->code != REASON_BALLOON_ACTIVE)
+        if (!reason->is_warning)
             return TRUE;
     }
     return FALSE;

@@ -22,18 +22,21 @@ typedef enum {
     REASON_ALREADY_PREPARING,
     REASON_KERNEL_BUSY,
     REASON_AGENT_STOPPED,
-    REASON_BALLOON_ACTIVE, /* a warning: refuses nothing */
+    REASON_BALLOON_ACTIVE, /* a warning */
+    REASON_HUGEPAGES_LOST, /* a warning */
+    REASON_LAST_OF_NODE,   /* a warning, unless it says otherwise */
     REASON_ERROR,
     REASON_COUNT
 } ReasonCode;
 
 typedef struct {
     ReasonCode code;
-    char *desc;    /* owned: one sentence, no full stop */
-    char *device;  /* owned: a device id, or NULL */
-    gint64 block;  /* index, or -1 */
-    int error;     /* errno, or 0 */
-    guint64 bytes; /* 0: does not apply */
+    char *desc;          /* owned: one sentence, no full stop */
+    char *device;        /* owned: a device id, or NULL */
+    gint64 block;        /* index, or -1 */
+    int error;           /* errno, or 0 */
+    guint64 bytes;       /* 0: does not apply */
+    gboolean is_warning; /* refuses nothing */
 } Reason;
 
 /* "no-such-device", …: the names of the protocol. */
@@ -41,7 +44,8 @@ const char *reason_code_name(ReasonCode code);
 /* The other way, for the journal. FALSE if there is no such name. */
 gboolean reason_code_parse(const char *name, ReasonCode *code);
 
-/* DEVICE may be NULL, BLOCK -1, ERROR 0. Set `bytes` afterwards where it applies. */
+/* DEVICE may be NULL, BLOCK -1, ERROR 0. Set `bytes` afterwards where it applies. `is_warning` is
+ * what CODE is as a rule. */
 Reason *reason_new(ReasonCode code, const char *device, gint64 block, int error,
                    const char *desc_format, ...) G_GNUC_PRINTF(5, 6);
 Reason *reason_copy(const Reason *reason);

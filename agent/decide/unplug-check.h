@@ -5,7 +5,9 @@
 
 #include <glib.h>
 
+#include "system/cpusets.h"
 #include "system/device.h"
+#include "system/hugepages.h"
 #include "system/meminfo.h"
 #include "system/pressure.h"
 #include "system/snapshot.h"
@@ -26,7 +28,9 @@ typedef struct {
      * a prepare, where it is `not-a-dimm`. */
     gboolean allow_virtio_mem;
     /* What else presses; NULL and 0 where it is not known, and then it refuses nothing. */
-    const GArray *nodes; /* of NodeMeminfo */
+    const GArray *nodes;     /* of NodeMeminfo */
+    const GArray *cpusets;   /* of NodeSet */
+    const GArray *hugepages; /* of HugepagePool */
     Overcommit overcommit;
     guint64 balloon_bytes; /* what a balloon holds now */
     /* hugetlb pages in the devices: those in use, and those that are free or not mapped. */

@@ -41,41 +41,48 @@ static void check_available(UnplugVerdict *verdict, const UnplugCheckInput *inpu
 
 /* --- nodes --- */
 
-/* Bytes of the named devices that are online on NODE. */
-static guint64 online_bytes_on(const UnplugVerdict *verdict, const UnplugCheckInput *input,
-                               gint16 node)
-{
-    const Snapshot *snapshot = input->snapshot;
-    guint64 bytes = 0;
+/* What the named devices have on one node. */
+typedef struct {
+    guint64 leaving_bytes; /* online, in the devices */
+    gboolean is_kept;      /* something else is online there too */
+} NodeShare;
 
+/* NODES_MAX of them. Return (transfer full): g_free(). */
+static NodeShare *share_nodes(const UnplugVerdict *verdict, const Snapshot *snapshot)
+{
+    NodeShare *shares = g_new0(NodeShare, NODES_MAX);
+    g_autofree gboolean *leaves = g_new0(gboolean, snapshot->device_count + 1);
+
+    for (guint i = 0; i < verdict->devices->len; i++) {
+        const Device *device = verdict->devices->pdata[i];
+        leaves[device - snapshot->devices] = device->kind == DEVICE_DIMM;
+    }
     for (guint32 i = 0; i < snapshot->block_count; i++) {
         const Block *block = &snapshot->blocks[i];
-        const Device *device = snapshot_block_device(snapshot, block);
 
-        if (block->node == node && block->state == BLOCK_STATE_ONLINE && device != NULL &&
-            device->kind == DEVICE_DIMM && g_ptr_array_find(verdict->devices, device, NULL))
-            bytes += snapshot->block_size_bytes;
+        if (block->node < 0 || block->node >= NODES_MAX || block->state != BLOCK_STATE_ONLINE)
+            continue;
+        if (block->device >= 0 && leaves[block->device])
+            shares[block->node].leaving_bytes += snapshot->block_size_bytes;
+        else
+            shares[block->node].is_kept = TRUE;
     }
-    return bytes;
+    return shares;
 }
 
 /* Pages move to other nodes only, where there are any: do_migrate_range() in mm/memory_hotplug.c
  * takes the node of the block out of those that may be allocated from. */
-static void check_node(UnplugVerdict *verdict, const UnplugCheckInput *input,
+static void check_node(UnplugVerdict *verdict, const GArray *nodes, const NodeShare *shares,
                        const NodeMeminfo *source)
 {
-    guint64 online = online_bytes_on(verdict, input, source->node);
     guint64 used = source->total_bytes - MIN(source->free_bytes, source->total_bytes);
-    guint64 needed = MIN(online, used);
+    guint64 needed = MIN(shares[source->node].leaving_bytes, used);
     guint64 spare = 0;
     char needed_text[UNITS_BYTES_MAX], spare_text[UNITS_BYTES_MAX];
 
-    if (needed == 0)
-        return;
-    for (guint i = 0; i < input->nodes->len; i++) {
-        const NodeMeminfo *other = &g_array_index(input->nodes, NodeMeminfo, i);
-        guint64 leaving =
-            other->node == source->node ? 0 : online_bytes_on(verdict, input, other->node);
+    for (guint i = 0; i < nodes->len; i++) {
+        const NodeMeminfo *other = &g_array_index(nodes, NodeMeminfo, i);
+        guint64 leaving = shares[other->node].leaving_bytes;
         guint64 there = other->free_bytes + other->reclaimable_bytes;
 
         if (other->node != source->node && there > leaving)
@@ -93,12 +100,50 @@ static void check_node(UnplugVerdict *verdict, const UnplugCheckInput *input,
         needed - spare);
 }
 
+static gboolean confines_a_cpuset(const NodeSet *emptied, const GArray *cpusets)
+{
+    for (guint i = 0; cpusets != NULL && i < cpusets->len; i++) {
+        if (node_set_is_within(&g_array_index(cpusets, NodeSet, i), emptied))
+            return TRUE;
+    }
+    return FALSE;
+}
+
+/* A process that may use no other node finds no memory any more, and the kernel kills it
+ * (CONSTRAINT_MEMORY_POLICY, mm/oom_kill.c), however much is free elsewhere. */
+static void check_last_of_node(UnplugVerdict *verdict, const UnplugCheckInput *input,
+                               const NodeShare *shares)
+{
+    NodeSet emptied = {{0}};
+
+    for (guint node = 0; node < NODES_MAX; node++) {
+        if (shares[node].leaving_bytes > 0 && !shares[node].is_kept)
+            node_set_add(&emptied, node);
+    }
+    gboolean is_confined = confines_a_cpuset(&emptied, input->cpusets);
+    for (guint node = 0; node < NODES_MAX; node++) {
+        if (!node_set_has(&emptied, node))
+            continue;
+        Reason *reason = reason_new(
+            REASON_LAST_OF_NODE, NULL, -1, 0,
+            is_confined ? "node %u would have no memory left, and a cpuset allows no other "
+                          "node; allow it another node or leave memory on this one"
+                        : "node %u would have no memory left; the kernel kills a process that "
+                          "is bound to it (numactl --membind) and needs memory",
+            node);
+        reason->is_warning = !is_confined;
+        add(verdict, reason, shares[node].leaving_bytes);
+    }
+}
+
 static void check_nodes(UnplugVerdict *verdict, const UnplugCheckInput *input)
 {
     if (input->nodes == NULL || input->nodes->len < 2)
         return;
+    g_autofree NodeShare *shares = share_nodes(verdict, input->snapshot);
     for (guint i = 0; i < input->nodes->len; i++)
-        check_node(verdict, input, &g_array_index(input->nodes, NodeMeminfo, i));
+        check_node(verdict, input->nodes, shares, &g_array_index(input->nodes, NodeMeminfo, i));
+    check_last_of_node(verdict, input, shares);
 }
 
 /* --- commit limit --- */
@@ -128,20 +173,79 @@ static void check_commit(UnplugVerdict *verdict, const UnplugCheckInput *input)
 
 /* --- huge pages --- */
 
-/* A hugetlb page moves to a free one of the pool elsewhere, else to a fresh one of free memory
- * (alloc_huge_page_nodemask(), mm/hugetlb.c), which for 1 GiB pages is not to be had. */
+/* The pools whose pages may lie in a device, taken together: which size a page is of, a look at it
+ * does not tell, and hardly any guest has two sizes. */
+typedef struct {
+    guint64 free_bytes;
+    guint64 reserved_bytes;
+    guint64 reserved;       /* pages */
+    guint64 page_bytes_max; /* of those that there are */
+} Hugepages;
+
+static Hugepages sum_pools(const GArray *pools)
+{
+    Hugepages sum = {.free_bytes = 0};
+
+    for (guint i = 0; pools != NULL && i < pools->len; i++) {
+        const HugepagePool *pool = &g_array_index(pools, HugepagePool, i);
+        guint64 reserved = MIN(pool->reserved, pool->free);
+
+        if (pool->total == 0 || !pool->can_be_movable)
+            continue;
+        sum.free_bytes += pool->free * pool->page_bytes;
+        sum.reserved_bytes += reserved * pool->page_bytes;
+        sum.reserved += reserved;
+        sum.page_bytes_max = MAX(sum.page_bytes_max, pool->page_bytes);
+    }
+    return sum;
+}
+
+/* A free page goes back to the kernel as its block goes offline, and the pool is smaller by it
+ * (dissolve_free_huge_page(), mm/hugetlb.c). That is refused with EBUSY where it would leave less
+ * than what is reserved. */
+static void check_free_hugepages(UnplugVerdict *verdict, const Hugepages *pools, guint64 lost_bytes)
+{
+    guint64 spare = pools->free_bytes - pools->reserved_bytes;
+    char lost_text[UNITS_BYTES_MAX], spare_text[UNITS_BYTES_MAX];
+
+    units_format_bytes(lost_bytes, lost_text);
+    if (lost_bytes > spare)
+        add(verdict,
+            reason_new(REASON_HUGEPAGES, NULL, -1, 0,
+                       "the devices hold %s of free huge pages, and %" G_GUINT64_FORMAT
+                       " huge pages are reserved for mappings that have not touched them, so that "
+                       "only %s may go; end what has reserved them or raise vm.nr_hugepages",
+                       lost_text, pools->reserved, units_format_bytes(spare, spare_text)),
+            lost_bytes - spare);
+    else if (lost_bytes > 0)
+        add(verdict,
+            reason_new(REASON_HUGEPAGES_LOST, NULL, -1, 0,
+                       "the devices hold %s of free huge pages, which leave the pool "
+                       "(vm.nr_hugepages) with them",
+                       lost_text),
+            lost_bytes);
+}
+
+/* A page in use moves to a free one of the pool elsewhere, else to a fresh one of free memory
+ * (alloc_hugetlb_folio_nodemask(), mm/hugetlb.c), which for 1 GiB pages is not to be had. */
 static void check_hugepages(UnplugVerdict *verdict, const UnplugCheckInput *input)
 {
-    const Meminfo *meminfo = input->meminfo;
-    guint64 size = meminfo->hugepage_size_bytes;
-    guint64 pool_free = meminfo->hugepages_free * size;
-    guint64 elsewhere = pool_free - MIN(pool_free, input->hugetlb_other_bytes);
+    Hugepages pools = sum_pools(input->hugepages);
+    /* Pages that are neither mapped nor free are in use too: files in hugetlbfs. */
+    guint64 lost = MIN(input->hugetlb_other_bytes, pools.free_bytes);
+    guint64 in_use = input->hugetlb_in_use_bytes + (input->hugetlb_other_bytes - lost);
+    guint64 spare = pools.free_bytes - pools.reserved_bytes;
+    guint64 elsewhere = spare - MIN(spare, lost);
+    guint64 free_bytes = input->meminfo->free_bytes;
     guint64 fresh =
-        size >= GIB ? 0 : meminfo->free_bytes - MIN(verdict->reserve_bytes, meminfo->free_bytes);
+        pools.page_bytes_max >= GIB ? 0 : free_bytes - MIN(verdict->reserve_bytes, free_bytes);
     guint64 targets;
     char in_use_text[UNITS_BYTES_MAX], target_text[UNITS_BYTES_MAX];
 
-    if (!u64_add(&targets, elsewhere, fresh) || size == 0 || input->hugetlb_in_use_bytes <= targets)
+    if (pools.page_bytes_max == 0)
+        return;
+    check_free_hugepages(verdict, &pools, lost);
+    if (!u64_add(&targets, elsewhere, fresh) || in_use <= targets)
         return;
     add(verdict,
         reason_new(
@@ -149,9 +253,8 @@ static void check_hugepages(UnplugVerdict *verdict, const UnplugCheckInput *inpu
             "the devices hold %s of huge pages in use, and there are free ones and free "
             "memory for %s of them elsewhere; free huge pages (vm.nr_hugepages) or memory, or "
             "unplug less",
-            units_format_bytes(input->hugetlb_in_use_bytes, in_use_text),
-            units_format_bytes(targets, target_text)),
-        input->hugetlb_in_use_bytes - targets);
+            units_format_bytes(in_use, in_use_text), units_format_bytes(targets, target_text)),
+        in_use - targets);
 }
 
 /* --- balloon --- */

@@ -17,12 +17,21 @@ static gboolean is_taken(guint32 index, guint64 inode, gpointer user_data)
     return owner && owner->id != unplugger->checking_job;
 }
 
+static gboolean has_hugepages(const GArray *pools)
+{
+    for (guint i = 0; i < pools->len; i++) {
+        if (g_array_index(pools, HugepagePool, i).total > 0)
+            return TRUE;
+    }
+    return FALSE;
+}
+
 /* Huge pages in the devices that SELECTORS name. Looked for only where the guest has any. */
 static void count_hugepages(const Unplugger *unplugger, UnplugCheckInput *input)
 {
     g_autoptr(GPtrArray) devices = g_ptr_array_new();
 
-    if (input->meminfo->hugepages_total == 0)
+    if (!has_hugepages(input->hugepages))
         return;
     for (guint i = 0; i < input->n_selectors; i++) {
         const Device *device = NULL;
@@ -49,6 +58,8 @@ static UnplugVerdict *check(Unplugger *unplugger, const DeviceSelector *selector
     const AttrIo *io = unplugger->config.io;
     Meminfo meminfo = {.available_bytes = 0};
     g_autoptr(GArray) nodes = node_meminfo_read(io);
+    g_autoptr(GArray) hugepages = NULL;
+    g_autoptr(GArray) cpusets = NULL;
 
     meminfo_read(io, &meminfo); /* unreadable: nothing to spare */
     UnplugCheckInput input = {
@@ -64,6 +75,8 @@ static UnplugVerdict *check(Unplugger *unplugger, const DeviceSelector *selector
         .overcommit = overcommit_read(io),
     };
     if (is_thorough) {
+        input.hugepages = hugepages = hugepages_read(io);
+        input.cpusets = cpusets = nodes->len > 1 ? cpusets_read(io) : NULL;
         input.balloon_bytes = balloon_held_bytes(io, contents_bytes(1));
         count_hugepages(unplugger, &input);
     }

@@ -6,11 +6,11 @@
 
 #include <string.h>
 
+#include "system/cpusets.h"
 #include "system/units.h"
 
 #define NODE_DIR "sys/devices/system/node"
 #define TEXT_MAX_BYTES (64 * 1024)
-#define NODES_MAX 1024 /* CONFIG_NODES_SHIFT is at most 10 */
 
 /* The number behind KEY and blanks at the beginning of LINE. */
 static gboolean parse_line(const char *line, const char *key, guint64 *number)

@@ -1,6 +1,8 @@
 /*
  * The check's figures: what must find room elsewhere, and every kind of room that can be missing.
  */
+#include <string.h>
+
 #include "decide/reason.h"
 #include "decide/unplug-check.h"
 #include "fake-kernel.h"
@@ -16,12 +18,14 @@ typedef struct {
     Meminfo meminfo;
     DeviceSelector selector;
     UnplugCheckInput input;
+    GArray *pools; /* of HugepagePool; see set_pool() */
 } Fixture;
 
 /* A DIMM of 1 GiB in slot 0, all online as movable, and memory enough. */
 static void set_up(Fixture *fixture)
 {
-    *fixture = (Fixture){.fake = fake_kernel_new(BLOCK_BYTES)};
+    *fixture = (Fixture){.fake = fake_kernel_new(BLOCK_BYTES),
+                         .pools = g_array_new(FALSE, FALSE, sizeof(HugepagePool))};
     fake_kernel_add_boot(fixture->fake, 0, 8);
     fake_kernel_add_dimm(fixture->fake, 0, 32, 8);
     for (guint i = 32; i < 40; i++)
@@ -44,6 +48,7 @@ static void set_up(Fixture *fixture)
 
 static void tear_down(Fixture *fixture)
 {
+    g_array_unref(fixture->pools);
     snapshot_unref(fixture->snapshot);
     attr_io_free(fixture->io);
     fake_kernel_free(fixture->fake);
@@ -63,7 +68,9 @@ static UnplugVerdict *check(Fixture *fixture, ReasonCode code, guint64 bytes)
     const Reason *reason = verdict->reasons->pdata[0];
     g_assert_cmpstr(reason_code_name(reason->code), ==, reason_code_name(code));
     g_assert_cmpuint(reason->bytes, ==, bytes);
-    g_assert_true(verdict->can_prepare == (code == REASON_BALLOON_ACTIVE));
+    g_assert_true(verdict->can_prepare ==
+                  (code == REASON_BALLOON_ACTIVE || code == REASON_HUGEPAGES_LOST ||
+                   code == REASON_LAST_OF_NODE));
     return verdict;
 }
 
@@ -131,25 +138,96 @@ static void test_commit_limit(void)
     tear_down(&fixture);
 }
 
-static void test_hugepages(void)
+/* The pools of the guest, as the next check sees them. */
+static void set_pool(Fixture *fixture, HugepagePool pool)
+{
+    g_array_set_size(fixture->pools, 0);
+    g_array_append_val(fixture->pools, pool);
+    fixture->input.hugepages = fixture->pools;
+}
+
+static HugepagePool pool_of(guint64 total, guint64 free, guint64 reserved)
+{
+    return (HugepagePool){.page_bytes = 2 * MIB,
+                          .total = total,
+                          .free = free,
+                          .reserved = reserved,
+                          .can_be_movable = TRUE};
+}
+
+static void test_hugepages_in_use(void)
 {
     Fixture fixture;
 
     set_up(&fixture);
     fixture.meminfo.free_bytes = 64 * MIB; /* all of it in reserve */
     fixture.input.hugetlb_in_use_bytes = 24 * MIB;
+    set_pool(&fixture, pool_of(12, 0, 0));
     g_autoptr(UnplugVerdict) none = check(&fixture, REASON_HUGEPAGES, 24 * MIB);
-    fixture.meminfo.hugepages_free = 12;
+    set_pool(&fixture, pool_of(24, 12, 0));
     g_autoptr(UnplugVerdict) pool = check(&fixture, REASON_COUNT, 0);
-    fixture.input.hugetlb_other_bytes = 4 * MIB; /* two of the free ones lie in the DIMM itself */
-    g_autoptr(UnplugVerdict) own = check(&fixture, REASON_HUGEPAGES, 4 * MIB);
+    set_pool(&fixture, pool_of(24, 12, 2)); /* what is reserved is no room */
+    g_autoptr(UnplugVerdict) reserved = check(&fixture, REASON_HUGEPAGES, 4 * MIB);
     fixture.meminfo.free_bytes += 4 * MIB; /* the kernel can make fresh ones */
     g_autoptr(UnplugVerdict) fresh = check(&fixture, REASON_COUNT, 0);
-    fixture.meminfo.hugepage_size_bytes = GIB; /* but none of 1 GiB */
-    fixture.meminfo.hugepages_free = 0;
+    HugepagePool giant = {
+        .page_bytes = GIB, .total = 1, .free = 0, .reserved = 0, .can_be_movable = TRUE};
+    set_pool(&fixture, giant); /* but none of 1 GiB */
     fixture.meminfo.free_bytes = 100 * GIB;
     fixture.input.hugetlb_in_use_bytes = GIB;
-    g_autoptr(UnplugVerdict) giant = check(&fixture, REASON_HUGEPAGES, GIB);
+    g_autoptr(UnplugVerdict) no_giant = check(&fixture, REASON_HUGEPAGES, GIB);
+    giant.can_be_movable = FALSE; /* it lies elsewhere, whatever the look at the device said */
+    set_pool(&fixture, giant);
+    g_autoptr(UnplugVerdict) elsewhere = check(&fixture, REASON_COUNT, 0);
+    tear_down(&fixture);
+}
+
+static void test_hugepages_free(void)
+{
+    Fixture fixture;
+
+    set_up(&fixture);
+    fixture.input.hugetlb_other_bytes = 600 * MIB;
+    set_pool(&fixture, pool_of(300, 300, 0));
+    g_autoptr(UnplugVerdict) lost = check(&fixture, REASON_HUGEPAGES_LOST, 600 * MIB);
+    set_pool(&fixture, pool_of(300, 300, 300)); /* mapped and not touched */
+    g_autoptr(UnplugVerdict) all = check(&fixture, REASON_HUGEPAGES, 600 * MIB);
+    g_assert_nonnull(strstr(((const Reason *)all->reasons->pdata[0])->desc, " 300 huge pages"));
+    set_pool(&fixture, pool_of(400, 400, 100));
+    g_autoptr(UnplugVerdict) just = check(&fixture, REASON_HUGEPAGES_LOST, 600 * MIB);
+    set_pool(&fixture, pool_of(400, 400, 101));
+    g_autoptr(UnplugVerdict) one_short = check(&fixture, REASON_HUGEPAGES, 2 * MIB);
+    tear_down(&fixture);
+}
+
+/* Node 1 has nothing but the DIMM. */
+static void test_last_of_node(void)
+{
+    Fixture fixture;
+    g_autoptr(GArray) nodes = g_array_new(FALSE, FALSE, sizeof(NodeMeminfo));
+    g_autoptr(GArray) cpusets = g_array_new(FALSE, FALSE, sizeof(NodeSet));
+    NodeMeminfo info[] = {{.node = 0, .total_bytes = GIB, .free_bytes = GIB},
+                          {.node = 1, .total_bytes = DIMM_BYTES, .free_bytes = DIMM_BYTES}};
+    NodeSet both = {{3}}, second = {{2}};
+
+    set_up(&fixture);
+    g_array_append_vals(nodes, info, 2);
+    g_array_append_val(cpusets, both);
+    fixture.input.nodes = nodes;
+    fixture.input.cpusets = cpusets;
+    g_autoptr(UnplugVerdict) shared = check(&fixture, REASON_COUNT, 0); /* node 0 has boot RAM */
+    for (guint i = 32; i < 40; i++)
+        fake_kernel_set_node(fixture.fake, i, 1);
+    snapshot_unref(fixture.snapshot);
+    fixture.snapshot = snapshot_scan(fixture.io, NULL);
+    fixture.input.snapshot = fixture.snapshot;
+    g_autoptr(UnplugVerdict) warned = check(&fixture, REASON_LAST_OF_NODE, DIMM_BYTES);
+    g_assert_true(warned->can_prepare);
+    g_array_append_val(cpusets, second);
+    g_autoptr(UnplugVerdict) refused = unplug_check(&fixture.input);
+    g_assert_cmpuint(refused->reasons->len, ==, 1);
+    g_assert_cmpint(((const Reason *)refused->reasons->pdata[0])->code, ==, REASON_LAST_OF_NODE);
+    g_assert_false(refused->can_prepare);
     tear_down(&fixture);
 }
 
@@ -177,6 +255,7 @@ static void test_every_reason(void)
     fixture.meminfo.available_bytes = 0;
     fixture.meminfo.free_bytes = 0;
     fixture.input.hugetlb_in_use_bytes = 2 * MIB;
+    set_pool(&fixture, pool_of(1, 0, 0));
     fixture.input.balloon_bytes = MIB;
     fixture.input.overcommit = (Overcommit){.is_strict = TRUE, .ratio_percent = 100};
     g_autoptr(UnplugVerdict) verdict = unplug_check(&fixture.input);
@@ -199,7 +278,9 @@ int main(int argc, char **argv)
     g_test_add_func("/unplug-headroom/available", test_available);
     g_test_add_func("/unplug-headroom/nodes", test_nodes);
     g_test_add_func("/unplug-headroom/commit-limit", test_commit_limit);
-    g_test_add_func("/unplug-headroom/hugepages", test_hugepages);
+    g_test_add_func("/unplug-headroom/hugepages-in-use", test_hugepages_in_use);
+    g_test_add_func("/unplug-headroom/hugepages-free", test_hugepages_free);
+    g_test_add_func("/unplug-headroom/last-of-node", test_last_of_node);
     g_test_add_func("/unplug-headroom/balloon-warns", test_balloon_warns);
     g_test_add_func("/unplug-headroom/every-reason", test_every_reason);
     return g_test_run();

@@ -1,0 +1,102 @@
+/*
+ * Readers of what the check asks beside memory: pools of huge pages, nodes that cpusets allow.
+ */
+#include "fake-kernel.h"
+#include "system/cpusets.h"
+#include "system/hugepages.h"
+#include "system/units.h"
+#include "temp-tree.h"
+
+#define DIR "sys/kernel/mm/hugepages/"
+
+static const HugepagePool *pool_at(const GArray *pools, guint i)
+{
+    g_assert_cmpuint(i, <, pools->len);
+    return &g_array_index(pools, HugepagePool, i);
+}
+
+static void test_pools(void)
+{
+    g_autoptr(TempTree) tree = temp_tree_new();
+
+    temp_tree_write(tree, DIR "hugepages-1048576kB/nr_hugepages", "2\n");
+    temp_tree_write(tree, DIR "hugepages-1048576kB/free_hugepages", "1\n");
+    temp_tree_write(tree, DIR "hugepages-1048576kB/resv_hugepages", "0\n");
+    temp_tree_write(tree, DIR "hugepages-2048kB/nr_hugepages", "400\n");
+    temp_tree_write(tree, DIR "hugepages-2048kB/free_hugepages", "300\n");
+    temp_tree_write(tree, DIR "hugepages-2048kB/resv_hugepages", "200\n");
+    temp_tree_write(tree, DIR "hugepages-/nr_hugepages", "1\n");
+    temp_tree_write(tree, DIR "hugepages-4096KB/nr_hugepages", "1\n");
+    g_autoptr(AttrIo) io = attr_io_open(tree->root, ATTR_READ_ONLY, NULL);
+    g_autoptr(GArray) pools = hugepages_read(io);
+    g_assert_cmpuint(pools->len, ==, 2);
+    g_assert_cmpuint(pool_at(pools, 0)->page_bytes, ==, 2 * MIB);
+    g_assert_cmpuint(pool_at(pools, 0)->total, ==, 400);
+    g_assert_cmpuint(pool_at(pools, 0)->free, ==, 300);
+    g_assert_cmpuint(pool_at(pools, 0)->reserved, ==, 200);
+    g_assert_true(pool_at(pools, 0)->can_be_movable);
+    g_assert_cmpuint(pool_at(pools, 1)->page_bytes, ==, GIB);
+    g_assert_false(pool_at(pools, 1)->can_be_movable);
+
+    temp_tree_write(tree, "proc/sys/vm/movable_gigantic_pages", "1\n");
+    g_autoptr(GArray) movable = hugepages_read(io);
+    g_assert_true(pool_at(movable, 1)->can_be_movable);
+}
+
+static void test_no_pools(void)
+{
+    g_autoptr(TempTree) tree = temp_tree_new();
+    g_autoptr(AttrIo) io = attr_io_open(tree->root, ATTR_READ_ONLY, NULL);
+    g_autoptr(GArray) pools = hugepages_read(io);
+
+    g_assert_cmpuint(pools->len, ==, 0);
+}
+
+static void test_node_lists(void)
+{
+    static const char *const bad[] = {
+        "", ",", "1,", "-1", "1-", "2-1", "0x1", "1 ", "1024", "0-1024", "99999999999999999999",
+        "a"};
+    NodeSet set = {{0}};
+
+    g_assert_true(node_set_parse("0-1,3,64", &set));
+    g_assert_cmphex(set.bits[0], ==, 0xb);
+    g_assert_cmphex(set.bits[1], ==, 1);
+    for (guint i = 0; i < G_N_ELEMENTS(bad); i++) {
+        g_assert_false(node_set_parse(bad[i], &set));
+        g_assert_cmphex(set.bits[0], ==, 0xb);
+    }
+    NodeSet none = {{0}}, three = {{8}};
+    g_assert_true(node_set_is_within(&three, &set));
+    g_assert_false(node_set_is_within(&set, &three));
+    g_assert_false(node_set_is_within(&none, &set));
+}
+
+static void test_cpusets(void)
+{
+    g_autoptr(TempTree) tree = temp_tree_new();
+
+    temp_tree_write(tree, "sys/fs/cgroup/cpuset.mems.effective", "0-1\n");
+    temp_tree_write(tree, "sys/fs/cgroup/user.slice/cpuset.mems", "\n"); /* inherits */
+    temp_tree_write(tree, "sys/fs/cgroup/db.slice/redis.service/cpuset.mems", "1\n");
+    temp_tree_write(tree, "sys/fs/cgroup/db.slice/sql.service/cpuset.mems", "1\n");
+    temp_tree_write(tree, "sys/fs/cgroup/cpuset/old/cpuset.mems", "0,2\n"); /* v1 */
+    g_autoptr(AttrIo) io = attr_io_open(tree->root, ATTR_READ_ONLY, NULL);
+    g_autoptr(GArray) sets = cpusets_read(io);
+    guint64 seen = 0;
+
+    g_assert_cmpuint(sets->len, ==, 2);
+    for (guint i = 0; i < sets->len; i++)
+        seen |= G_GUINT64_CONSTANT(1) << g_array_index(sets, NodeSet, i).bits[0];
+    g_assert_cmphex(seen, ==, 1 << 2 | 1 << 5);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/hugepages/pools", test_pools);
+    g_test_add_func("/hugepages/none", test_no_pools);
+    g_test_add_func("/cpusets/node-lists", test_node_lists);
+    g_test_add_func("/cpusets/tree", test_cpusets);
+    return g_test_run();
+}
