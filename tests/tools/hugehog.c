@@ -1,13 +1,15 @@
 /*
  * hugehog: occupies every free huge page of the default size (2 MiB on x86) in a test guest.
  *
- * usage: hugehog
+ * usage: hugehog [-r]
+ *   -r  only reserve them: map them, and do not touch them
  *
- * Prints "ready COUNT" when it has mapped and touched them, then holds them until killed.
+ * Prints "ready COUNT" when it has them, then holds them until killed.
  */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -26,8 +28,9 @@ static unsigned long read_meminfo(const char *format)
     return value;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    int reserves_only = argc == 2 && strcmp(argv[1], "-r") == 0;
     unsigned long count = read_meminfo("HugePages_Free: %lu");
     size_t size_bytes = (size_t)read_meminfo("Hugepagesize: %lu kB") << 10;
 
@@ -41,7 +44,7 @@ int main(void)
         perror("mmap");
         return 1;
     }
-    for (unsigned long i = 0; i < count; i++)
+    for (unsigned long i = 0; i < count && !reserves_only; i++)
         memory[i * size_bytes] = 1;
     printf("ready %lu\n", count);
     fflush(stdout);

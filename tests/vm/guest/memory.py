@@ -81,15 +81,19 @@ class Memory:
                 return device["data"]
         return None
 
-    def add_dimm(self, dimm, size_bytes):
+    def add_dimm(self, dimm, size_bytes, **properties):
         """Plugs a DIMM; the guest has yet to notice."""
         self.qmp.command("object-add", qom_type="memory-backend-ram", id=dimm + "-ram",
                          size=size_bytes)
-        self.qmp.command("device_add", driver="pc-dimm", id=dimm, memdev=dimm + "-ram")
+        self.qmp.command("device_add", driver="pc-dimm", id=dimm, memdev=dimm + "-ram",
+                         **properties)
 
-    def plug_dimm(self, dimm, size_bytes=GIB):
-        """Plugs a DIMM and waits until the guest has all its blocks. Returns dimm()."""
-        self.add_dimm(dimm, size_bytes)
+    def plug_dimm(self, dimm, size_bytes=GIB, **properties):
+        """Plugs a DIMM and waits until the guest has all its blocks. Returns dimm().
+
+        `properties`: more of pc-dimm's, such as node=1.
+        """
+        self.add_dimm(dimm, size_bytes, **properties)
         expected = size_bytes // self.block_size()
         wait_until(lambda: len(self.dimm_blocks(dimm)) == expected,
                    "%d blocks of %s in the guest" % (expected, dimm))
