@@ -79,26 +79,22 @@ gboolean job_has_ended(JsonObject *job)
 
 /* --- naming devices --- */
 
-/* What QEMU calls ID, by its address. NULL without an error: QEMU knows no such device. */
-static JsonObject *by_qemu_id(Ctl *ctl, const char *id, GError **error)
+JsonObject *ask_selector(const HvDevice *device)
 {
-    JsonNode *answer = qmp_call(ctl->qmp, "query-memory-devices", NULL, error);
-    JsonArray *list = ctl_json_as_array(answer);
-    JsonObject *selector = NULL;
+    JsonObject *selector = json_object_new();
 
-    for (guint i = 0; i < ctl_json_length(list) && !selector; i++) {
-        JsonObject *data = ctl_json_object(ctl_json_object_at(list, i), "data");
-        if (strcmp(ctl_json_string(data, "id"), id) != 0)
-            continue;
-        const char *address = json_object_has_member(data, "addr") ? "addr" : "memaddr";
-        const char *size = json_object_has_member(data, "max-size") ? "max-size" : "size";
-        selector = json_object_new();
-        json_object_set_int_member(selector, "address", (gint64)ctl_json_uint(data, address));
-        json_object_set_int_member(selector, "size", (gint64)ctl_json_uint(data, size));
-    }
-    if (answer)
-        json_node_unref(answer);
+    json_object_set_int_member(selector, "address", (gint64)device->address);
+    json_object_set_int_member(selector, "size", (gint64)device->size_bytes);
     return selector;
+}
+
+/* What the hypervisor calls ID, by its address. NULL without an error: it knows no such device. */
+static JsonObject *by_hypervisor_id(Ctl *ctl, const char *id, GError **error)
+{
+    g_autoptr(HvMemory) memory = hypervisor_memory(ctl->hv, error);
+    const HvDevice *device = memory ? hv_memory_by_id(memory, id) : NULL;
+
+    return device ? ask_selector(device) : NULL;
 }
 
 /* The device that begins at ADDRESS: a range needs a size, and the guest knows it. */
@@ -147,7 +143,7 @@ static JsonObject *resolve(Ctl *ctl, const char *word, GError **error)
         g_ascii_string_to_unsigned(is_hex ? word + 2 : word, is_hex ? 16 : 10, 0, G_MAXINT64,
                                    &address, NULL))
         return by_address(ctl, address, error);
-    JsonObject *selector = ctl->qmp ? by_qemu_id(ctl, word, &wrong) : NULL;
+    JsonObject *selector = ctl->hv ? by_hypervisor_id(ctl, word, &wrong) : NULL;
     if (wrong)
         g_propagate_error(error, g_steal_pointer(&wrong));
     else if (!selector && is_agent_id(word)) {
@@ -155,8 +151,8 @@ static JsonObject *resolve(Ctl *ctl, const char *word, GError **error)
         json_object_set_string_member(selector, "id", word);
     } else if (!selector) {
         g_set_error(error, CTL_ERROR, CTL_USAGE, "'%s' is no slotN, no address%s", word,
-                    ctl->qmp ? " and none of QEMU's memory devices"
-                             : ", and QEMU's own ids need --qmp");
+                    ctl->hv ? " and none of QEMU's memory devices"
+                            : ", and QEMU's own ids need --qmp");
     }
     return selector;
 }

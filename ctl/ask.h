@@ -23,4 +23,7 @@ gboolean ask_screen(Ctl *ctl, Screen *screen, GError **error);
  * CTL_USAGE or whatever kept them from being resolved. */
 JsonArray *ask_devices(Ctl *ctl, char **words, gboolean allow_bytes, GError **error);
 
+/* The hypervisor's DEVICE as a request names it, by address and size. */
+JsonObject *ask_selector(const HvDevice *device);
+
 gboolean job_has_ended(JsonObject *job);

@@ -6,14 +6,9 @@
 
 #include <json-glib/json-glib.h>
 
-typedef struct Client Client;
+#include "ctl/line-socket.h"
 
-typedef enum {
-    WAKE_TIMEOUT,
-    WAKE_NEWS,        /* an event came */
-    WAKE_INTERRUPTED, /* the interrupt descriptor is readable */
-    WAKE_LOST,        /* the connection is gone */
-} Wake;
+typedef struct Client Client;
 
 /* The system bus. NULL and CTL_NO_CONNECTION. */
 Client *client_new_bus(GError **error);

@@ -20,7 +20,7 @@ static const char summary[] =
     "  policy [POLICY]   show or set the online policy\n"
     "  doctor            what decides whether memory here can be taken back\n"
     "With --host and --qmp, on the host:\n"
-    "  plug SIZE         add a DIMM and wait until the guest has it\n"
+    "  plug SIZE         add memory as DIMMs and wait until the guest has it\n"
     "  unplug DEV…       prepare, device_del, and wait until it is gone\n"
     "  resize SIZE       grow or shrink to the nearest size that is not below SIZE\n"
     "\n"
@@ -61,6 +61,11 @@ gboolean command_line_fits_verb(const CommandLine *line, GError **error)
         {"rezone", line->rezone != NULL, {"policy"}},
         {"movable-ratio", line->movable_ratio != NOT_GIVEN, {"policy"}},
         {"sysroot", line->sysroot != NULL, {"doctor"}},
+        {"id", line->id != NULL, {"plug"}},
+        {"backend", line->backend != NULL, {"plug", "resize"}},
+        {"node", line->node != NOT_GIVEN, {"plug", "resize"}},
+        {"dry-run", line->dry_run, {"resize"}},
+        {"best-effort", line->best_effort, {"plug", "resize"}},
     };
 
     for (guint i = 0; i < G_N_ELEMENTS(options); i++) {
@@ -78,8 +83,10 @@ static gboolean is_sound(CommandLine *line, GError **error)
 
     if (!strip_unix(&line->host, "host", error) || !strip_unix(&line->qmp, "qmp", error))
         return FALSE;
-    if (is_negative(line->timeout_ms) || is_negative(line->lease_ms) ||
-        is_negative(line->movable_ratio))
+    if (is_negative(line->node))
+        problem = "a node's number cannot be negative";
+    else if (is_negative(line->timeout_ms) || is_negative(line->lease_ms) ||
+             is_negative(line->movable_ratio))
         problem = "a number of milliseconds or percent cannot be negative";
     else if (line->qmp && !line->host)
         problem = "--qmp needs --host: both belong to one guest";
@@ -114,12 +121,22 @@ CommandLine *command_line_parse(int argc, char **argv, GError **error)
         {"rezone", 0, 0, G_OPTION_ARG_STRING, &line->rezone, "policy: yes or no", "YES|NO"},
         {"movable-ratio", 0, 0, G_OPTION_ARG_INT64, &line->movable_ratio,
          "policy: percent MOVABLE:KERNEL", "PERCENT"},
+        {"node", 0, 0, G_OPTION_ARG_INT64, &line->node,
+         "plug, resize: the guest's node that new memory belongs to", "N"},
+        {"id", 0, 0, G_OPTION_ARG_STRING, &line->id, "plug: the DIMM's id", "ID"},
+        {"backend", 0, 0, G_OPTION_ARG_STRING, &line->backend,
+         "plug, resize: ram, memfd or file, and its properties; by default as the guest's RAM",
+         "KIND[,NAME=VALUE…]"},
+        {"dry-run", 0, 0, G_OPTION_ARG_NONE, &line->dry_run, "resize: only say what would be done",
+         NULL},
+        {"best-effort", 0, 0, G_OPTION_ARG_NONE, &line->best_effort,
+         "plug, resize: take what can be had", NULL},
         {"sysroot", 0, 0, G_OPTION_ARG_FILENAME, &line->sysroot,
          "doctor: look at the files below DIR", "DIR"},
         {"version", 'V', 0, G_OPTION_ARG_NONE, &line->show_version, "print the version", NULL},
         {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_STRING_ARRAY, &line->rest, NULL, "VERB …"},
         {NULL, 0, 0, 0, NULL, NULL, NULL}};
-    line->timeout_ms = line->lease_ms = line->movable_ratio = NOT_GIVEN;
+    line->timeout_ms = line->lease_ms = line->movable_ratio = line->node = NOT_GIVEN;
     g_autoptr(GOptionContext) context = g_option_context_new(NULL);
 
     g_option_context_set_summary(context, summary);
@@ -143,6 +160,8 @@ void command_line_free(CommandLine *line)
     g_free(line->qmp);
     g_free(line->sysroot);
     g_free(line->key);
+    g_free(line->id);
+    g_free(line->backend);
     g_free(line->rezone);
     g_strfreev(line->rest);
     g_free(line);

@@ -17,6 +17,10 @@ typedef struct {
     gint64 timeout_ms;    /* NOT_GIVEN: the daemon's default */
     gint64 lease_ms;      /* NOT_GIVEN: the daemon's default */
     char *key;            /* or NULL */
+    char *id, *backend;   /* plug; or NULL */
+    gint64 node;          /* plug, resize; or NOT_GIVEN */
+    gboolean dry_run;     /* resize */
+    gboolean best_effort; /* resize */
     gboolean allow_more;  /* plan */
     char *rezone;         /* policy: "yes", "no", or NULL */
     gint64 movable_ratio; /* policy; or NOT_GIVEN */

@@ -9,8 +9,12 @@
 #include "ctl/ask.h"
 #include "ctl/interrupt.h"
 #include "ctl/json.h"
+#include "ctl/text.h"
 
 #define LOOK_MS 500
+#define MISSES_MAX 3
+#define TIMEOUT_MAX_MS 600000 /* a job's, docs/protocol.md */
+#define ROLLBACK_MS 30000
 
 gboolean cancel_job(Ctl *ctl, guint64 job, GError **error)
 {
@@ -26,15 +30,15 @@ gboolean cancel_job(Ctl *ctl, guint64 job, GError **error)
 typedef enum { GO_ON, LEAVE, CANCEL } Choice;
 
 /* After a SIGNAL. A second one at the question leaves the job running, as does one that no person
- * sent, or where there is nobody to read the question. */
-static Choice ask_person(Ctl *ctl, guint64 job, int interrupt, int signal)
+ * sent. UNASKED: the choice where there is nobody to read the question. */
+static Choice ask_person(Ctl *ctl, guint64 job, int interrupt, int signal, Choice unasked)
 {
     struct pollfd fds[] = {{.fd = STDIN_FILENO, .events = POLLIN},
                            {.fd = interrupt, .events = POLLIN}};
     char answer[16];
 
     if (signal != SIGINT || !isatty(STDIN_FILENO) || !ctl->terminal.is_live || ctl->line->json)
-        return LEAVE;
+        return unasked;
     terminal_print(&ctl->terminal, COLOUR_NONE,
                    "Cancel job %" G_GUINT64_FORMAT " (c), leave it running (l), or go on watching "
                    "(Enter)?",
@@ -43,6 +47,27 @@ static Choice ask_person(Ctl *ctl, guint64 job, int interrupt, int signal)
     if (fds[1].revents & POLLIN || !fgets(answer, sizeof answer, stdin))
         return LEAVE;
     return answer[0] == 'c' ? CANCEL : answer[0] == 'l' ? LEAVE : GO_ON;
+}
+
+gint64 follow_deadline_usec(gint64 timeout_ms)
+{
+    gint64 ms = timeout_ms == NOT_GIVEN ? TIMEOUT_MAX_MS : MIN(timeout_ms, TIMEOUT_MAX_MS);
+
+    return g_get_monotonic_time() + (ms + ROLLBACK_MS) * 1000;
+}
+
+gboolean follow_same_boot(Ctl *ctl, const char *boot_id, GError **error)
+{
+    if (!boot_id)
+        return TRUE;
+    g_autoptr(JsonNode) status = ask(ctl, "memory-get-status", error);
+    if (!status)
+        return FALSE;
+    if (strcmp(ctl_json_string(ctl_json_as_object(status), "boot-id"), boot_id) == 0)
+        return TRUE;
+    g_set_error(error, CTL_ERROR, CTL_REFUSED,
+                "the guest has booted again meanwhile; its jobs ended with the earlier boot");
+    return FALSE;
 }
 
 static gboolean is_there(JsonObject *job, FollowAim aim)
@@ -62,31 +87,75 @@ static void show(Ctl *ctl, JsonObject *job, char **last)
     *last = line;
 }
 
-static JsonNode *follow(Ctl *ctl, guint64 job, FollowAim aim, int interrupt, gboolean *was_left,
-                        GError **error)
+/* The job as it is now. A guest that says nothing for a while may be paused, booting, or on its way
+ * to another host: it is asked again, *MISSES times in all. NULL without an error: ask again. */
+static JsonNode *look(Ctl *ctl, guint64 job, const Follow *how, guint *misses, GError **error)
+{
+    g_autoptr(GError) wrong = NULL;
+    JsonNode *answer =
+        follow_same_boot(ctl, how->boot_id, &wrong) ? ask_job(ctl, job, &wrong) : NULL;
+
+    *misses = answer ? 0 : *misses + 1;
+    if (answer || (wrong->code == CTL_NO_CONNECTION && *misses < MISSES_MAX))
+        return answer;
+    g_propagate_error(error, g_steal_pointer(&wrong));
+    return NULL;
+}
+
+static gboolean is_over(guint64 job, const Follow *how, const char *state, GError **error)
+{
+    if (g_get_monotonic_time() < how->deadline_usec)
+        return FALSE;
+    g_autofree char *safe = text_safe(state);
+    g_set_error(error, CTL_ERROR, CTL_REFUSED,
+                "job %" G_GUINT64_FORMAT " has not come to an end in time: it is still '%s', the "
+                "guest says",
+                job, safe);
+    return TRUE;
+}
+
+/* Ctrl-C. Returns what to do; a cancelled job is followed to its end. */
+static Choice interrupted(Ctl *ctl, guint64 job, Follow *how, GError **error)
+{
+    Choice choice = ask_person(ctl, job, how->interrupt, interrupt_take(how->interrupt),
+                               how->cancels ? CANCEL : LEAVE);
+
+    if (choice == CANCEL && !cancel_job(ctl, job, error))
+        return LEAVE;
+    if (choice == CANCEL) {
+        how->aim = FOLLOW_TO_END;
+        how->deadline_usec = follow_deadline_usec(0);
+    }
+    return choice;
+}
+
+static JsonNode *follow(Ctl *ctl, guint64 job, Follow *how, gboolean *was_left,
+                        gboolean *was_interrupted, GError **error)
 {
     g_autofree char *last = NULL;
+    guint misses = 0;
 
     for (;;) {
-        JsonNode *answer = ask_job(ctl, job, error);
-        if (!answer)
-            return NULL;
+        g_autoptr(GError) wrong = NULL;
+        g_autoptr(JsonNode) answer = look(ctl, job, how, &misses, &wrong);
         JsonObject *record = ctl_json_as_object(answer);
-        show(ctl, record, &last);
-        if (is_there(record, aim))
-            return answer;
-        if (client_wait(ctl->client, interrupt, LOOK_MS) == WAKE_INTERRUPTED) {
-            Choice choice = ask_person(ctl, job, interrupt, interrupt_take(interrupt));
-            *was_left = choice == LEAVE;
-            if (*was_left)
-                return answer;
-            if (choice == CANCEL && !cancel_job(ctl, job, error)) {
-                json_node_unref(answer);
-                return NULL;
-            }
-            aim = choice == CANCEL ? FOLLOW_TO_END : aim;
+        if (answer)
+            show(ctl, record, &last);
+        if (answer && is_there(record, how->aim))
+            return g_steal_pointer(&answer);
+        if (wrong || is_over(job, how, ctl_json_string(record, "state"), &wrong)) {
+            g_propagate_error(error, g_steal_pointer(&wrong));
+            return NULL;
         }
-        json_node_unref(answer);
+        if (client_wait(ctl->client, how->interrupt, LOOK_MS) != WAKE_INTERRUPTED)
+            continue;
+        Choice choice = interrupted(ctl, job, how, &wrong);
+        *was_interrupted = *was_interrupted || choice != GO_ON;
+        *was_left = choice == LEAVE && !wrong;
+        if (wrong)
+            g_propagate_error(error, g_steal_pointer(&wrong));
+        if (choice == LEAVE)
+            return *was_left ? g_steal_pointer(&answer) : NULL;
     }
 }
 
@@ -96,14 +165,17 @@ void say_left(Ctl *ctl, guint64 job)
                    "job %" G_GUINT64_FORMAT " goes on; memplugctl cancel gives it back", job);
 }
 
-JsonNode *follow_job(Ctl *ctl, guint64 job, FollowAim aim, gboolean *was_left, GError **error)
+JsonNode *follow_job(Ctl *ctl, guint64 job, const Follow *how, gboolean *was_left,
+                     gboolean *was_interrupted, GError **error)
 {
-    int interrupt = interrupt_open();
+    Follow now = *how;
+    gboolean interrupt_seen = FALSE;
 
     *was_left = FALSE;
     client_subscribe(ctl->client);
-    JsonNode *answer = follow(ctl, job, aim, interrupt, was_left, error);
-    interrupt_close(interrupt);
+    JsonNode *answer = follow(ctl, job, &now, was_left, &interrupt_seen, error);
+    if (was_interrupted)
+        *was_interrupted = interrupt_seen;
     terminal_end_line(&ctl->terminal);
     return answer;
 }

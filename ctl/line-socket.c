@@ -77,7 +77,8 @@ gboolean line_socket_send(LineSocket *socket, const char *text, gsize n_bytes, g
             n_bytes -= (gsize)n;
         } else if (errno == EAGAIN) {
             struct pollfd fd = {.fd = socket->fd, .events = POLLOUT};
-            if (poll(&fd, 1, left_ms(deadline_usec)) == 0)
+            int wait_ms = left_ms(deadline_usec);
+            if (wait_ms == 0 || poll(&fd, 1, wait_ms) == 0)
                 return fail(socket, error, "it does not read what it is sent");
         } else if (errno != EINTR) {
             return fail(socket, error, g_strerror(errno));
@@ -148,23 +149,25 @@ const char *line_socket_receive(LineSocket *socket, gsize *n_bytes, gint64 deadl
     return (const char *)socket->buffer->data;
 }
 
-int line_socket_wait(LineSocket *socket, int other_fd, guint timeout_ms)
+Wake line_socket_wait(LineSocket *socket, int interrupt_fd, guint timeout_ms)
 {
     gint64 deadline_usec = g_get_monotonic_time() + (gint64)timeout_ms * 1000;
 
     drop_handed(socket);
     for (;;) {
         struct pollfd fds[] = {{.fd = socket->fd, .events = POLLIN},
-                               {.fd = other_fd, .events = POLLIN}};
+                               {.fd = interrupt_fd, .events = POLLIN}};
         if (find_line(socket) > 0)
-            return 1;
+            return WAKE_NEWS;
+        if (socket->has_ended || socket->buffer->len > LINE_MAX_BYTES)
+            return WAKE_LOST;
         int wait_ms = left_ms(deadline_usec);
-        if (wait_ms == 0 || socket->buffer->len > LINE_MAX_BYTES)
-            return 0;
+        if (wait_ms == 0)
+            return WAKE_TIMEOUT;
         poll(fds, G_N_ELEMENTS(fds), wait_ms);
         if (fds[1].revents & POLLIN)
-            return -2;
-        if (fds[0].revents && !read_some(socket))
-            return -1;
+            return WAKE_INTERRUPTED;
+        if (fds[0].revents)
+            read_some(socket);
     }
 }

@@ -10,6 +10,14 @@
 
 typedef struct LineSocket LineSocket;
 
+/* What ended a wait. */
+typedef enum {
+    WAKE_TIMEOUT,
+    WAKE_NEWS,        /* a line, or an event, came */
+    WAKE_INTERRUPTED, /* the interrupt descriptor is readable */
+    WAKE_LOST,        /* the connection is gone */
+} Wake;
+
 /* WHAT names the other side in errors. NULL and CTL_NO_CONNECTION. */
 LineSocket *line_socket_new(const char *path, const char *what, GError **error);
 void line_socket_free(LineSocket *socket); /* accepts NULL */
@@ -25,6 +33,6 @@ gboolean line_socket_send(LineSocket *socket, const char *text, gsize n_bytes, g
 const char *line_socket_receive(LineSocket *socket, gsize *n_bytes, gint64 deadline_usec,
                                 GError **error);
 
-/* Whether a line is there, or comes before TIMEOUT_MS is over: 1; 0: not; -1: the socket ended; -2:
- * OTHER_FD (-1: none) became readable first. */
-int line_socket_wait(LineSocket *socket, int other_fd, guint timeout_ms);
+/* Waits until a line is there, INTERRUPT_FD (-1: none) is readable, or TIMEOUT_MS is over. A line
+ * that has grown too long is WAKE_LOST. */
+Wake line_socket_wait(LineSocket *socket, int interrupt_fd, guint timeout_ms);

@@ -72,8 +72,8 @@ static gboolean connect_to(Ctl *ctl, const Verb *verb, GError **error)
     if (verb->needs_client && !ask_connect(ctl, error))
         return FALSE;
     if (line->qmp)
-        ctl->qmp = qmp_new(line->qmp, error);
-    return !line->qmp || ctl->qmp;
+        ctl->hv = hypervisor_new_qmp(line->qmp, error);
+    return !line->qmp || ctl->hv;
 }
 
 static CtlStatus run(const CommandLine *line, GError **error)
@@ -85,7 +85,7 @@ static CtlStatus run(const CommandLine *line, GError **error)
     if (verb && connect_to(&ctl, verb, error))
         status = verb->run(&ctl, error);
     client_free(ctl.client);
-    qmp_free(ctl.qmp);
+    hypervisor_free(ctl.hv);
     return status;
 }
 

@@ -98,3 +98,15 @@ char *text_size(guint64 bytes)
 
     return g_strdup(units_format_bytes(bytes, buf));
 }
+
+char *text_exact(guint64 bytes)
+{
+    static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
+    guint unit = 0;
+
+    while (bytes > 0 && bytes % KIB == 0 && unit + 1 < G_N_ELEMENTS(units)) {
+        bytes /= KIB;
+        unit++;
+    }
+    return g_strdup_printf("%" G_GUINT64_FORMAT " %s", bytes, units[unit]);
+}

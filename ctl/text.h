@@ -20,5 +20,8 @@ void text_cut(GString *text, guint columns);
  * left out. FALSE and CTL_USAGE otherwise. */
 gboolean text_parse_size(const char *text, guint64 *bytes, GError **error);
 
+/* BYTES to the digit, in the largest unit that leaves no fraction ("1408 MiB"). (transfer full) */
+char *text_exact(guint64 bytes);
+
 /* BYTES for a person ("1.5 GiB"). (transfer full) */
 char *text_size(guint64 bytes);

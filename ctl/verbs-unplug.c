@@ -5,6 +5,7 @@
 
 #include "ctl/ask.h"
 #include "ctl/follow.h"
+#include "ctl/interrupt.h"
 #include "ctl/json.h"
 #include "ctl/text.h"
 
@@ -106,6 +107,19 @@ CtlStatus verb_plan(Ctl *ctl, GError **error)
 
 /* --- prepare, cancel --- */
 
+/* Follows JOB with a signal handler of its own. */
+static JsonNode *follow(Ctl *ctl, guint64 job, FollowAim aim, gint64 timeout_ms, gboolean *was_left,
+                        GError **error)
+{
+    Follow how = {.aim = aim,
+                  .interrupt = interrupt_open(),
+                  .deadline_usec = follow_deadline_usec(timeout_ms)};
+    JsonNode *answer = follow_job(ctl, job, &how, was_left, NULL, error);
+
+    interrupt_close(how.interrupt);
+    return answer;
+}
+
 /* The last word on a job that was followed. Takes ANSWER (NULL: an error is set) over. */
 static CtlStatus conclude(Ctl *ctl, JsonNode *answer, const char *wanted, gboolean was_left)
 {
@@ -145,7 +159,7 @@ CtlStatus verb_prepare(Ctl *ctl, GError **error)
         return CTL_REFUSED;
     guint64 job = ctl_json_uint(ctl_json_as_object(answer), "job");
     json_node_unref(answer);
-    answer = follow_job(ctl, job, FOLLOW_TO_READY, &was_left, error);
+    answer = follow(ctl, job, FOLLOW_TO_READY, line->timeout_ms, &was_left, error);
     return conclude(ctl, answer, "ready", was_left);
 }
 
@@ -161,6 +175,6 @@ CtlStatus verb_cancel(Ctl *ctl, GError **error)
     }
     if (!cancel_job(ctl, job, error))
         return CTL_REFUSED;
-    JsonNode *answer = follow_job(ctl, job, FOLLOW_TO_END, &was_left, error);
+    JsonNode *answer = follow(ctl, job, FOLLOW_TO_END, 0, &was_left, error);
     return conclude(ctl, answer, "cancelled", was_left);
 }

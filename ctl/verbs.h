@@ -7,14 +7,14 @@
 #include "ctl/client.h"
 #include "ctl/command-line.h"
 #include "ctl/errors.h"
-#include "ctl/qmp.h"
+#include "ctl/hypervisor.h"
 #include "ctl/terminal.h"
 
 typedef struct {
     const CommandLine *line;
     Terminal terminal;
     Client *client;      /* NULL for verbs that need none */
-    Qmp *qmp;            /* NULL: --qmp was not given */
+    Hypervisor *hv;      /* NULL: the command line names none */
     gboolean is_refused; /* this user may see the properties only: asking again would ask a person
                             again */
 } Ctl;
