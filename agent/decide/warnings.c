@@ -187,6 +187,10 @@ static char *shell_word(const char *text)
                : g_shell_quote(text);
 }
 
+/* What writes, in a rule whose LABEL or GOTO must stay; "==" is not in it. */
+#define WRITING_KEY                                                                                \
+    "\\(ATTR{state}\\|ATTR{online}\\|RUN\\|RUN{program}\\|PROGRAM\\) *[+:]*= *\"[^\"]*\""
+
 /* Takes the lines that online memory out of RULE's file and leaves the rest of it in force: other
  * lines of it may well be for CPUs. */
 static char *rule_cure(const UdevRules *rules, const UdevMemoryRule *rule)
@@ -198,15 +202,10 @@ static char *rule_cure(const UdevRules *rules, const UdevMemoryRule *rule)
         const UdevMemoryRule *other = rules->onlining->pdata[i];
         if (other->is_movable || !g_str_equal(other->path, rule->path))
             continue;
-        if (other->is_needed)
-            return g_strdup_printf("in a copy of it in /etc/udev/rules.d, take out what writes to "
-                                   "the state, leave LABEL and GOTO of line %u, then: udevadm "
-                                   "control --reload",
-                                   other->first);
         g_string_append_printf(lines, "%s%u", lines->len > 0 ? ";" : "", other->first);
         if (other->last > other->first)
             g_string_append_printf(lines, ",%u", other->last);
-        g_string_append_c(lines, 'd');
+        g_string_append(lines, other->is_needed ? "s/" WRITING_KEY "//g" : "d");
     }
     return g_str_has_prefix(rule->path, "/etc/udev/rules.d/")
                ? g_strdup_printf("sed -i '%s' %s && udevadm control --reload", lines->str, path)

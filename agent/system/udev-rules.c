@@ -11,6 +11,7 @@
 
 #define FILE_MAX_BYTES (1024 * 1024)
 #define FILES_MAX 4096
+#define SCRIPT_MAX_BYTES (64 * 1024)
 
 static const char *const directories[] = {
     "etc/udev/rules.d",     "run/udev/rules.d", "usr/local/lib/udev/rules.d",
@@ -95,7 +96,7 @@ static void read_chmem(const char *command, GPtrArray *values)
                           : "online");
 }
 
-/* What COMMAND, a program with its arguments, may write. It is not looked into. */
+/* What COMMAND, a program with its arguments or the text of a script, may write. */
 static void read_command(const char *command, GPtrArray *values)
 {
     g_autoptr(GRegex) word =
@@ -121,6 +122,21 @@ static void read_command(const char *command, GPtrArray *values)
         add_value(values, "online"); /* /usr/local/bin/memory-online.sh */
 }
 
+/* The text of the script that COMMAND runs; NULL: it runs none, or one that cannot be read. What is
+ * not an absolute path is below udev's own directory (udev(7), "RUN"). (transfer full) */
+static char *read_script(const AttrIo *io, const char *command)
+{
+    g_autofree char *name = g_strndup(command, strcspn(command, " "));
+    g_autofree char *path =
+        name[0] == '/' ? g_strdup(name + 1) : g_strconcat("usr/lib/udev/", name, NULL);
+    char *text = NULL;
+
+    if (attr_read_all(io, path, SCRIPT_MAX_BYTES, &text) > 0 && g_str_has_prefix(text, "#!"))
+        return text;
+    g_free(text);
+    return NULL;
+}
+
 static gboolean runs_command(const UdevKey *key)
 {
     return g_str_equal(key->name, "PROGRAM") ||
@@ -136,6 +152,7 @@ static gboolean assigns(const UdevKey *key)
 /* --- what was found --- */
 
 typedef struct {
+    const AttrIo *io;
     UdevRules *rules;
     UdevEvent *event;
     const char *path; /* of the file */
@@ -204,7 +221,10 @@ static void take_rule(const Walk *walk, const UdevRule *rule, UdevTruth reached)
         if (at_all == UDEV_NO || !runs_command(key))
             continue;
         read_command(key->value, by_program);
-        take_values(walk, rule, by_program, at_all, TRUE);
+        g_autofree char *script = by_program->len == 0 ? read_script(walk->io, key->value) : NULL;
+        if (script) /* in which what is written may depend on anything */
+            read_command(script, by_program);
+        take_values(walk, rule, by_program, script ? MIN(at_all, UDEV_PERHAPS) : at_all, TRUE);
         if (strstr(key->value, "kdump") || strstr(key->value, "kexec"))
             found_rule(walk, walk->rules->reloading, rule);
     }
@@ -353,7 +373,7 @@ UdevRules *udev_rules_read(const AttrIo *io)
     rules->unreadable = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(GPtrArray) files = read_files(io, rules);
     for (guint a = 0; a < G_N_ELEMENTS(actions); a++) {
-        Walk walk = {.rules = rules, .event = udev_event_new(io, actions[a])};
+        Walk walk = {.io = io, .rules = rules, .event = udev_event_new(io, actions[a])};
         for (guint i = 0; i < files->len; i++) {
             const File *file = files->pdata[i];
             walk.path = file->path;

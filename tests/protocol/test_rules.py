@@ -1,6 +1,7 @@
 """What udev rules do to memory: one reader, so the daemon and doctor say the same of every tree."""
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -183,6 +184,34 @@ def test_may_online(tree, line):
 ])
 def test_does_not_online(tree, line):
     assert judge_rule(tree, line) == []
+
+
+@pytest.mark.parametrize("text, is_told", [
+    ("#!/bin/sh\necho online >/sys/devices/system/memory/$1/state\n", True),
+    ("#!/bin/sh\nexec chmem --enable --range $1\n", True),
+    ("#!/bin/sh\nlogger $1\n", False), ("ELF online state", False)])
+@pytest.mark.parametrize("place, command", [("usr/local/sbin/plug", "/usr/local/sbin/plug %k"),
+                                            ("usr/lib/udev/plug", "plug %k")])
+def test_a_script_is_read(tree, text, is_told, place, command):
+    tree.write(place, text)
+    found = judge_rule(tree, 'SUBSYSTEM=="memory", RUN+="%s"' % command)
+    assert ["may bring memory online by running" in one["desc"] for one in found] == \
+        ([True] if is_told else [])
+
+
+@pytest.mark.parametrize("line", [
+    'LABEL="here", SUBSYSTEM=="memory", ATTR{state}=="offline", ATTR{state} := "online"',
+    'SUBSYSTEM=="memory", TEST=="state", ATTR{online}="1", GOTO="there"',
+    'LABEL="here", SUBSYSTEM=="memory", RUN+="/usr/bin/chmem -e 1g"'])
+def test_the_cure_leaves_labels_and_jumps(tree, line):
+    rest = ['GOTO="here"', 'KERNEL=="sda", MODE="0600"', line, 'LABEL="there"']
+    finding, = judge_rule(tree, *rest)
+    sed = finding["fix"].split(" && ")[0].replace("/etc/", "%s/etc/" % tree.root)
+    subprocess.run(["sh", "-c", sed], check=True)
+    assert rules_in(judge(tree.root)) == []
+    kept = (tree.root / ETC / "40-x.rules").read_text().splitlines()
+    assert len(kept) == len(rest)
+    assert re.findall(r'\w+="\w*here"', kept[2]) == re.findall(r'\w+="\w*here"', line)
 
 
 def test_what_a_sure_jump_passes_over_does_nothing(tree):
