@@ -174,7 +174,8 @@ def test_the_kernels_settings_come_back(fresh):
 
 def warnings(guest):
     with guest.channel() as channel:
-        return {warning["code"] for warning in channel.call("memory-get-status")["warnings"]}
+        return {warning["code"]: warning["desc"]
+                for warning in channel.call("memory-get-status")["warnings"]}
 
 
 def test_what_was_online_in_a_kernel_zone_before_the_daemon_is_moved(fresh):
@@ -188,9 +189,14 @@ def test_what_was_online_in_a_kernel_zone_before_the_daemon_is_moved(fresh):
     assert zones(fresh, "dimm") == {("online", "Normal")}
     with_daemon(fresh, rezone="no")
     assert zones(fresh, "dimm") == {("online", "Normal")}
+    assert warnings(fresh)["kernel-zone-blocks"].endswith("so it cannot be unplugged")
     log = daemon.log(fresh)
     with_daemon(fresh)
-    assert wait_moved(fresh, "dimm", log) > 0
+    moved = wait_moved(fresh, "dimm", log)
+    assert moved > 0
+    # No advice to do what the daemon has just tried.
+    told = warnings(fresh).get("kernel-zone-blocks", "")
+    assert ("could not be moved out of it" in told) == (moved < len(fresh.dimm_blocks("dimm")))
 
 
 def test_policies_at_run_time(fresh):
