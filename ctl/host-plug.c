@@ -219,6 +219,9 @@ static gboolean add_one(Host *host, guint64 bytes, const char *id, GError **erro
         return FALSE;
     plug.address = choose_address(host, memory);
     JsonObject *step = host_step(host, id, "plug", bytes);
+    if (plug.node < 0 && memory->nodes > 1)
+        host_reason(host, step, "node", "the guest has %u nodes: node 0 gets it, without --node",
+                    memory->nodes);
     client_subscribe(host->ctl->client);
     g_autofree char *made = add_aligned(host, step, &plug, &arrival.address, &wrong);
     if (!made) {

@@ -102,6 +102,22 @@ static void add_limits(Qmp *qmp, HvMemory *memory)
     memory->slots = ctl_json_int(limits, "slots", 0);
 }
 
+/* RAM of several nodes is a backend for each. */
+static void count_nodes(Qmp *qmp, HvMemory *memory, JsonArray *devices)
+{
+    g_autoptr(JsonNode) answer = peer_request(qmp->peer, "query-memdev", NULL, NULL);
+    JsonArray *backends = ctl_json_as_array(answer);
+
+    for (guint i = 0; i < ctl_json_length(backends); i++) {
+        const char *id = ctl_json_string(ctl_json_object_at(backends, i), "id");
+        gboolean is_ram = !g_str_has_prefix(id, BACKEND_PREFIX);
+        for (guint j = 0; j < ctl_json_length(devices) && is_ram; j++)
+            is_ram = strcmp(backend_of(ctl_json_object(ctl_json_object_at(devices, j), "data")),
+                            id) != 0;
+        memory->nodes += is_ram ? 1 : 0;
+    }
+}
+
 static HvMemory *qmp_memory(Hypervisor *hv, GError **error)
 {
     Qmp *qmp = (Qmp *)hv;
@@ -124,6 +140,7 @@ static HvMemory *qmp_memory(Hypervisor *hv, GError **error)
     }
     hv_memory_sort(memory);
     add_limits(qmp, memory);
+    count_nodes(qmp, memory, list);
     return memory;
 }
 

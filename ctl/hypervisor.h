@@ -43,6 +43,7 @@ typedef struct {
     guint64 base_bytes; /* there from the start, in no device */
     guint64 max_bytes;  /* base and devices together may be this much; 0: not known */
     gint64 slots;       /* for DIMMs, used ones included; -1: not known */
+    guint nodes;        /* of the guest that have memory from the start; 0: not known */
     GPtrArray *devices; /* of HvDevice, in the order of their addresses */
 } HvMemory;
 

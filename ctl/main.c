@@ -65,15 +65,27 @@ static const Verb *find_verb(const CommandLine *line, GError **error)
     return NULL;
 }
 
+/* Why the guest does not answer, where the hypervisor knows. */
+static void add_cause(Ctl *ctl, GError **error)
+{
+    g_autofree char *stopped = ctl->hv ? hypervisor_stopped_by(ctl->hv) : NULL;
+
+    if (stopped)
+        g_prefix_error(error, "the guest is %s: ", stopped);
+}
+
 static gboolean connect_to(Ctl *ctl, const Verb *verb, GError **error)
 {
     const CommandLine *line = ctl->line;
 
-    if (verb->needs_client && !ask_connect(ctl, error))
-        return FALSE;
     if (line->qmp)
         ctl->hv = hypervisor_new_qmp(line->qmp, error);
-    return !line->qmp || ctl->hv;
+    if (line->qmp && !ctl->hv)
+        return FALSE;
+    if (!verb->needs_client || ask_connect(ctl, error))
+        return TRUE;
+    add_cause(ctl, error);
+    return FALSE;
 }
 
 static CtlStatus run(const CommandLine *line, GError **error)

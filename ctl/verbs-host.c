@@ -609,9 +609,36 @@ static void name_unknown(Host *host, GError **error)
     }
 }
 
+/* Takes DIMMs back that cannot be in the guest: its blocks do not fit there, by the hypervisor's
+ * figures, and it knows of none. The guest's word alone would not do: it would make us delete what
+ * nobody named. */
+static void take_back_unusable(Host *host, GError **error)
+{
+    g_autoptr(HvMemory) memory = hypervisor_memory(host->hv, error);
+    g_autoptr(JsonNode) answer = memory ? ask(host->ctl, "memory-get-devices", error) : NULL;
+    g_autoptr(GPtrArray) dimms = answer ? candidates(memory, NULL) : g_ptr_array_new();
+    g_autoptr(GHashTable) failed = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+
+    for (guint i = dimms->len; i-- > 0;) {
+        const HvDevice *dimm = dimms->pdata[i];
+        if (host->block_bytes == 0 || host_record(ctl_json_as_array(answer), dimm) ||
+            (dimm->address % host->block_bytes == 0 && dimm->size_bytes % host->block_bytes == 0))
+            g_ptr_array_remove_index(dimms, i);
+    }
+    if (dimms->len == 0 || !host_take(host, dimms, failed, error))
+        return;
+    g_autoptr(HvMemory) after = hypervisor_memory(host->hv, error);
+    if (after)
+        host->began_bytes = host->planned_bytes = hv_memory_bytes(after);
+}
+
 /* Does it, and returns the size that counts as success. */
 static guint64 resize(Host *host, GError **error)
 {
+    if (!host->ctl->line->dry_run)
+        take_back_unusable(host, error);
+    if (is_fatal(error))
+        return 0;
     g_autoptr(HvMemory) memory = hypervisor_memory(host->hv, error);
     guint64 promised = host->began_bytes, bytes;
 

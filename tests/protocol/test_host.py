@@ -289,6 +289,15 @@ def test_a_dimm_that_the_guest_never_took(vm):
     assert host(vm, "unplug", "d1")[0] == DONE and vm.deleted == ["d1"]
 
 
+def test_a_dimm_that_the_guest_cannot_take(vm):
+    """Its blocks do not fit there: it is taken back, and what is asked for is reached otherwise."""
+    vm.dimm("odd", 64 * MIB)
+    vm.untaken.add("odd")
+    status, report, _ = host(vm, "resize", str(GIB + 64 * MIB))
+    assert status == DONE and vm.deleted == ["odd"]
+    assert report["by-hypervisor"] == report["by-guest"] == GIB + BLOCK
+
+
 def test_a_shrink_takes_the_one_that_the_guest_never_took(vm):
     dimms(vm, 256, 256)
     vm.untaken.add("d1")
@@ -316,6 +325,13 @@ def test_the_backend_as_told(vm):
     assert vm.devices["x"]["node"] == 1
     assert host(vm, "plug", "256M", "--backend=paper")[0] == USAGE
     assert host(vm, "plug", "256M", "--id=x")[0] == REFUSED
+
+
+def test_the_node_is_told(vm):
+    """Two backends of RAM are two nodes: which one grows must not be a surprise."""
+    vm.backends["ram-of-node-1"] = GIB
+    assert "--node" in json.dumps(host(vm, "plug", "256M")[1]["steps"])
+    assert "--node" not in json.dumps(host(vm, "plug", "256M", "--node=1")[1]["steps"])
 
 
 def test_slots_and_maxmem_are_told_first(tmp_path):
