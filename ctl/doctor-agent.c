@@ -77,7 +77,12 @@ static void check_daemon(Doctor *doctor)
                     "memplugd %s runs, memplugctl is " MEMPLUG_VERSION, version);
     else
         finding_add(doctor->findings, FINDING_GOOD, "daemon", NULL, "memplugd %s runs", version);
+    doctor->policy = ask_property("Policy");
     doctor->status = ask_status();
+    if (!doctor->status)
+        finding_add(doctor->findings, FINDING_NOTE, "daemon",
+                    g_strdup("memplugctl doctor, as root"),
+                    "memplugd does not tell this user which blocks it moves or keeps offline");
 }
 
 /* The daemon is the one that has to open it: what it says counts before what is there. */

@@ -28,15 +28,25 @@ static const char *subject_of(const Doctor *doctor, const char *code)
                : code;
 }
 
+/* Where the daemon does not tell: it may have any block offline. */
+static gboolean may_be_held(G_GNUC_UNUSED guint32 index, G_GNUC_UNUSED guint64 inode,
+                            G_GNUC_UNUSED gpointer user_data)
+{
+    return TRUE;
+}
+
 /* The judgement without what only a daemon knows. */
 static GPtrArray *judge(const Doctor *doctor)
 {
-    const OnlineConfig config = ONLINE_CONFIG_DEFAULT;
+    OnlineConfig config = ONLINE_CONFIG_DEFAULT;
     WarningInput input = {.snapshot = doctor->snapshot,
                           .setup = doctor->setup,
                           .config = &config,
-                          .is_daemon_up = doctor->is_daemon_up};
+                          .is_daemon_up = doctor->is_daemon_up,
+                          .is_held = doctor->is_daemon_up ? may_be_held : NULL};
 
+    if (doctor->policy)
+        online_policy_parse(doctor->policy, &config.policy);
     return warnings_find(&input);
 }
 

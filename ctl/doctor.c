@@ -31,5 +31,6 @@ CtlStatus verb_doctor(Ctl *ctl, GError **error)
     guint n_bad = findings_count(doctor.findings, FINDING_BAD);
     findings_free(doctor.findings);
     g_clear_pointer(&doctor.status, json_node_unref);
+    g_free(doctor.policy);
     return n_bad > 0 ? CTL_REFUSED : CTL_DONE;
 }

@@ -22,6 +22,7 @@ typedef struct {
     Setup *setup;
     JsonNode *status; /* memory-get-status of the daemon; NULL: none runs, or it does not say */
     gboolean is_daemon_up;
+    char *policy; /* the running daemon's; NULL: none runs */
     Findings *findings;
 } Doctor;
 

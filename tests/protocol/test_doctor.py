@@ -262,6 +262,21 @@ def test_the_daemons_own_words_count():
         [(one["code"], one["desc"]) for one in warnings]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs a second user")
+def test_another_user_is_told_what_can_be_told():
+    """The daemon's policy counts (none: nothing is wrong with a rule), its status is root's."""
+    with Daemon(bus=True, config="[online]\npolicy=none\n") as daemon:
+        on_bus(daemon)
+        done = subprocess.run([str(BUILD / "memplugctl"), "doctor", "--json"], user=65534,
+                              env=daemon.environment, stdout=subprocess.PIPE, timeout=PATIENCE_S,
+                              check=False)
+    found = json.loads(done.stdout)
+    told = [one["desc"] for one in found if one["subject"] == "daemon" and one["verdict"] == "note"]
+    assert "does not tell this user" in told[0]
+    assert not {"offline-blocks", "udev-rule", "kernel-auto-online"} & {
+        one.get("code") for one in found}
+
+
 # --- what is said of the kernel ---
 
 def of_subject(tree, subject):

@@ -56,6 +56,20 @@ def test_status_follows_a_job(notifications):
         assert notifications.next()["STATUS"] == "384 MiB of 1 GiB is online as movable"
 
 
+def test_status_tells_of_a_port_that_cannot_be_opened(notifications, tmp_path):
+    port = tmp_path / "port"
+    with Daemon(environment={"NOTIFY_SOCKET": notifications.path}, port=port):
+        memory = "512 MiB of 1 GiB is online as movable"
+        assert notifications.until("READY")["STATUS"] == "%s; there is no port %s" % (memory, port)
+        port.mkdir()
+        assert notifications.next()["STATUS"] == \
+            "%s; cannot open the port %s: Is a directory" % (memory, port)
+        port.rmdir()
+        os.mkfifo(port)
+        while notifications.next()["STATUS"] != memory:
+            pass
+
+
 def test_watchdog_is_fed(notifications):
     environment = {"NOTIFY_SOCKET": notifications.path, "WATCHDOG_USEC": "200000"}
     with Daemon(environment=environment):
