@@ -120,6 +120,8 @@ $(BUILD)/config.mk: Makefile
 		{ echo "a library is missing; 'make deps' installs what memplug is built with" >&2; exit 1; }
 	@{ echo "DEP_CFLAGS := $$($(PKG_CONFIG) --cflags $(DEPS))"; \
 	   echo "DEP_LIBS := $$($(PKG_CONFIG) --libs $(filter-out gio-unix-2.0,$(DEPS)))"; \
+	   echo "HAVE_LIBVIRT ?= $$($(PKG_CONFIG) --exists libvirt libvirt-qemu && echo yes || echo no)"; \
+	   echo "LIBVIRT_CFLAGS := $$($(PKG_CONFIG) --cflags libvirt 2>/dev/null)"; \
 	   echo "CTL_LIBS := $$($(PKG_CONFIG) --libs gio-2.0 json-glib-1.0 libsystemd)"; \
 	   echo "dbusdatadir ?= $$($(PKG_CONFIG) --variable=datadir dbus-1 2>/dev/null || echo /usr/share)"; \
 	   echo "polkitdir ?= $$($(PKG_CONFIG) --variable=actiondir polkit-gobject-1 2>/dev/null || echo /usr/share/polkit-1/actions)"; \
@@ -129,6 +131,12 @@ $(BUILD)/config.mk: Makefile
 	 } >$@.new && mv $@.new $@
 
 # --- compiling ---
+
+# libvirt is loaded at run time, and only its headers are wanted here.
+ifeq ($(HAVE_LIBVIRT),yes)
+$(BUILD)/ctl/%.o: BASE_CPPFLAGS += -DMEMPLUG_LIBVIRT $(LIBVIRT_CFLAGS)
+$(BUILD)/memplugctl: CTL_LIBS += -ldl
+endif
 
 ALL_CFLAGS = $(BASE_CPPFLAGS) $(DEP_CFLAGS) $(CPPFLAGS) $(BASE_CFLAGS) $(VARIANT_FLAGS) $(CFLAGS)
 ALL_LDFLAGS = $(BASE_LDFLAGS) $(VARIANT_FLAGS) $(LDFLAGS)

@@ -10,7 +10,10 @@ gboolean ask_connect(Ctl *ctl, GError **error)
     const char *host = ctl->line->host;
 
     client_free(ctl->client);
-    ctl->client = host ? client_new_socket(host, error) : client_new_bus(error);
+    if (ctl->libvirt)
+        ctl->client = client_new_libvirt(ctl->libvirt);
+    else
+        ctl->client = host ? client_new_socket(host, error) : client_new_bus(error);
     return ctl->client != NULL;
 }
 
@@ -151,8 +154,8 @@ static JsonObject *resolve(Ctl *ctl, const char *word, GError **error)
         json_object_set_string_member(selector, "id", word);
     } else if (!selector) {
         g_set_error(error, CTL_ERROR, CTL_USAGE, "'%s' is no slotN, no address%s", word,
-                    ctl->hv ? " and none of QEMU's memory devices"
-                            : ", and QEMU's own ids need --qmp");
+                    ctl->hv ? " and none of the hypervisor's memory devices"
+                            : ", and QEMU's own ids need --qmp or --libvirt");
     }
     return selector;
 }

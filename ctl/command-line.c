@@ -19,7 +19,7 @@ static const char summary[] =
     "  watch             status, live\n"
     "  policy [POLICY]   show or set the online policy\n"
     "  doctor            what decides whether memory here can be taken back\n"
-    "With --host and --qmp, on the host:\n"
+    "With --host and --qmp, or with --libvirt, on the host:\n"
     "  plug SIZE         add memory as DIMMs and wait until the guest has it\n"
     "  unplug DEV…       prepare, device_del, and wait until it is gone\n"
     "  resize SIZE       grow or shrink to the nearest size that is not below SIZE\n"
@@ -88,6 +88,10 @@ static gboolean is_sound(CommandLine *line, GError **error)
     else if (is_negative(line->timeout_ms) || is_negative(line->lease_ms) ||
              is_negative(line->movable_ratio))
         problem = "a number of milliseconds or percent cannot be negative";
+    else if (line->libvirt && (line->host || line->qmp))
+        problem = "--libvirt is instead of --host and --qmp";
+    else if (line->connect && !line->libvirt)
+        problem = "--connect needs --libvirt";
     else if (line->qmp && !line->host)
         problem = "--qmp needs --host: both belong to one guest";
     else if (line->rezone && strcmp(line->rezone, "yes") != 0 && strcmp(line->rezone, "no") != 0)
@@ -108,6 +112,9 @@ CommandLine *command_line_parse(int argc, char **argv, GError **error)
          "a guest's memplug socket on this host, not the local daemon", "unix:SOCKET"},
         {"qmp", 0, 0, G_OPTION_ARG_FILENAME, &line->qmp, "that guest's QEMU monitor",
          "unix:SOCKET"},
+        {"libvirt", 0, 0, G_OPTION_ARG_STRING, &line->libvirt,
+         "a guest of libvirt's, in place of --host and --qmp", "DOMAIN"},
+        {"connect", 0, 0, G_OPTION_ARG_STRING, &line->connect, "where libvirt is", "URI"},
         {"json", 0, 0, G_OPTION_ARG_NONE, &line->json,
          "print what the protocol returned, on one line", NULL},
         {"timeout-ms", 0, 0, G_OPTION_ARG_INT64, &line->timeout_ms,
@@ -158,6 +165,8 @@ void command_line_free(CommandLine *line)
         return;
     g_free(line->host);
     g_free(line->qmp);
+    g_free(line->libvirt);
+    g_free(line->connect);
     g_free(line->sysroot);
     g_free(line->key);
     g_free(line->id);

@@ -11,6 +11,8 @@
 typedef struct {
     char *host;    /* path of the agent's socket, or NULL: local */
     char *qmp;     /* path of QEMU's monitor, or NULL */
+    char *libvirt; /* a guest's name in libvirt, or NULL */
+    char *connect; /* libvirt's URI, or NULL: its default */
     char *sysroot; /* doctor: look below this directory, or NULL */
     gboolean json;
     gboolean show_version;

@@ -53,6 +53,13 @@ JsonObject *host_record(JsonArray *devices, const HvDevice *device)
 {
     for (guint i = 0; i < ctl_json_length(devices); i++) {
         JsonObject *record = ctl_json_object_at(devices, i);
+        /* libvirt before 9.4 does not tell where a virtio-mem device is; 0 is where RAM begins. */
+        gboolean is_alike = strcmp(ctl_json_string(record, "kind"), "virtio-mem") == 0 &&
+                            ctl_json_uint(record, "size") == device->size_bytes;
+        if (device->address == 0 && device->kind == HV_VIRTIO_MEM && is_alike)
+            return record;
+        if (device->address == 0)
+            continue;
         if (ctl_json_uint(record, "address") == device->address &&
             ctl_json_uint(record, "size") <= device->size_bytes)
             return record;

@@ -51,9 +51,10 @@ static const Verb *find_verb(const CommandLine *line, GError **error)
                         : verbs[i].operands_max == MANY ? "one device or more, 256 at most"
                         : verbs[i].operands_min == 1    ? "one operand"
                                                         : "one operand at most");
-        else if (verbs[i].needs_qmp && !line->qmp)
-            g_set_error(error, CTL_ERROR, CTL_USAGE, "%s needs --host and --qmp", line->verb);
-        else if (!verbs[i].needs_client && line->host)
+        else if (verbs[i].needs_qmp && !line->qmp && !line->libvirt)
+            g_set_error(error, CTL_ERROR, CTL_USAGE, "%s needs --host and --qmp, or --libvirt",
+                        line->verb);
+        else if (!verbs[i].needs_client && (line->host || line->libvirt))
             g_set_error(error, CTL_ERROR, CTL_USAGE, "%s is about this machine and takes no --host",
                         line->verb);
         else if (command_line_fits_verb(line, error))
@@ -78,9 +79,13 @@ static gboolean connect_to(Ctl *ctl, const Verb *verb, GError **error)
 {
     const CommandLine *line = ctl->line;
 
-    if (line->qmp)
+    if (line->libvirt)
+        ctl->libvirt = libvirt_open(line->libvirt, line->connect, error);
+    if (ctl->libvirt)
+        ctl->hv = hypervisor_new_libvirt(ctl->libvirt);
+    else if (line->qmp)
         ctl->hv = hypervisor_new_qmp(line->qmp, error);
-    if (line->qmp && !ctl->hv)
+    if ((line->libvirt || line->qmp) && !ctl->hv)
         return FALSE;
     if (!verb->needs_client || ask_connect(ctl, error))
         return TRUE;
@@ -98,6 +103,7 @@ static CtlStatus run(const CommandLine *line, GError **error)
         status = verb->run(&ctl, error);
     client_free(ctl.client);
     hypervisor_free(ctl.hv);
+    libvirt_close(ctl.libvirt);
     return status;
 }
 

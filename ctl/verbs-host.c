@@ -41,7 +41,8 @@ static gboolean fits(Host *host, const HvMemory *memory, guint64 *bytes, GError 
 {
     guint64 room = hv_memory_room_bytes(memory);
     gint64 slots = hv_memory_free_slots(memory);
-    g_autofree char *most = text_exact(room == G_MAXUINT64 ? 0 : hv_memory_bytes(memory) + room);
+    g_autofree char *most = text_exact(room == G_MAXUINT64 ? 0 : room);
+    g_autofree char *maxmem = text_exact(memory->max_bytes);
     g_autofree char *asked = text_exact(*bytes);
 
     if (slots != 0 && *bytes <= room)
@@ -54,7 +55,8 @@ static gboolean fits(Host *host, const HvMemory *memory, guint64 *bytes, GError 
             host_reason(host, NULL, "no-slot", "all %" G_GINT64_FORMAT " slots for DIMMs are taken",
                         memory->slots);
         else
-            host_reason(host, NULL, "maxmem", "the guest cannot have more than %s", most);
+            host_reason(host, NULL, "maxmem", "DIMMs can add %s at most: maxmem is %s", most,
+                        maxmem);
         return room > 0;
     }
     if (slots == 0)
@@ -64,7 +66,8 @@ static gboolean fits(Host *host, const HvMemory *memory, guint64 *bytes, GError 
                     asked, memory->slots);
     else
         g_set_error(error, CTL_ERROR, CTL_REFUSED,
-                    "%s more do not fit: the guest was started for %s at most", asked, most);
+                    "%s more do not fit: DIMMs can add %s at most, the guest's maxmem is %s", asked,
+                    most, maxmem);
     return FALSE;
 }
 
@@ -420,9 +423,16 @@ static void shrink_dimms(Host *host, GError **error)
 /* Whether the guest thinks that DEVICE can give BYTES back. Its reasons are told. */
 static gboolean check_virtio_mem(Host *host, const HvDevice *device, guint64 bytes, GError **error)
 {
-    JsonObject *arguments = json_object_new(), *selector = ask_selector(device);
+    JsonObject *arguments = json_object_new();
     JsonArray *devices = json_array_new();
     g_autoptr(GError) wrong = NULL;
+    g_autoptr(JsonNode) all = ask(host->ctl, "memory-get-devices", NULL);
+    JsonObject *record = host_record(ctl_json_as_array(all), device);
+    JsonObject *selector =
+        device->address == 0 && record ? json_object_new() : ask_selector(device);
+
+    if (device->address == 0 && record)
+        json_object_set_string_member(selector, "id", ctl_json_string(record, "id"));
 
     json_object_set_int_member(selector, "bytes", (gint64)bytes);
     json_array_add_object_element(devices, selector);

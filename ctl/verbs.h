@@ -8,12 +8,14 @@
 #include "ctl/command-line.h"
 #include "ctl/errors.h"
 #include "ctl/hypervisor.h"
+#include "ctl/libvirt.h"
 #include "ctl/terminal.h"
 
 typedef struct {
     const CommandLine *line;
     Terminal terminal;
     Client *client;      /* NULL for verbs that need none */
+    Libvirt *libvirt;    /* NULL: --libvirt was not given */
     Hypervisor *hv;      /* NULL: the command line names none */
     gboolean is_refused; /* this user may see the properties only: asking again would ask a person
                             again */

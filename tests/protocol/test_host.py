@@ -337,7 +337,7 @@ def test_the_node_is_told(vm):
 def test_slots_and_maxmem_are_told_first(tmp_path):
     vm = FakeVm(tmp_path, slots=1, maxmem=2 * GIB)
     status, _, error = host(vm, "plug", "1152M")
-    assert status == REFUSED and "2 GiB at most" in error and not vm.added
+    assert status == REFUSED and "1 GiB at most" in error and "maxmem is 2 GiB" in error and not vm.added
     assert host(vm, "plug", "128M")[0] == DONE
     status, _, error = host(vm, "plug", "128M")
     assert status == REFUSED and "all 1 slots" in error and len(vm.added) == 1

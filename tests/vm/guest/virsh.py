@@ -1,7 +1,8 @@
 """libvirt's own client of a guest agent: virsh, with libvirt's QEMU driver inside it.
 
-No libvirtd runs and nothing of this machine's libvirt is touched: the driver is embedded
-(qemu:///embed) below a directory of its own. As root the driver would want a user that only Debian's
+Nothing of this machine's libvirt is touched: the driver is embedded (qemu:///embed) below a
+directory of its own, or a libvirtd of a session runs there, where other programs are to see the guest
+too. As root the driver would want a user that only Debian's
 system daemon brings, so it is run as nobody.
 """
 import os
@@ -44,11 +45,14 @@ class VirshFailed(AssertionError):
 
 
 class Virsh:
-    """A guest that libvirt has started, for a `with` statement. `archives` is its initramfs."""
+    """A guest that libvirt has started, for a `with` statement. `archives` is its initramfs,
+    `domain` its XML. With `daemon` a libvirtd of its own has it, and program() can see it."""
 
-    def __init__(self, image, archives):
+    def __init__(self, image, archives, domain=DOMAIN, daemon=False):
         self.folder = Path(tempfile.mkdtemp(prefix="memplug-virsh."))
         self._process = None
+        self._daemon = None
+        self._has_daemon = daemon
         self._lines = []
         self._changed = threading.Condition()
         self._count = 0
@@ -59,8 +63,11 @@ class Virsh:
         # Else a virtlogd would be started, and stay.
         (self.folder / "root/etc").mkdir(parents=True)
         (self.folder / "root/etc/qemu.conf").write_text('stdio_handler = "file"\n')
+        (self.folder / "run").mkdir()
+        (self.folder / ".config/libvirt").mkdir(parents=True)
+        (self.folder / ".config/libvirt/qemu.conf").write_text('stdio_handler = "file"\n')
         (self.folder / "domain.xml").write_text(
-            DOMAIN.format(name=NAME, arch=image.arch, folder=self.folder, port=PORT))
+            domain.format(name=NAME, arch=image.arch, folder=self.folder, port=PORT))
 
     def __enter__(self):
         try:
@@ -122,21 +129,46 @@ class Virsh:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+        if self._daemon:
+            self._daemon.terminate()
+            self._daemon.wait()
+
+    def program(self, path, *words, timeout=PATIENCE_S):
+        """Runs a copy of a program as libvirt's user; returns (exit status, all output)."""
+        copy = self.folder / Path(path).name
+        shutil.copy(path, copy)
+        copy.chmod(0o755)
+        done = subprocess.run(self._prefix() + [str(copy), *words], env=self._environment(),
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, timeout=timeout, check=False)
+        return done.returncode, done.stdout
 
     def _is_over(self):
         return self._process.poll() is not None
 
+    @staticmethod
+    def _prefix():
+        user = ["--reuid=%d" % NOBODY, "--regid=%d" % NOBODY, "--clear-groups"]
+        return ["setpriv"] + (user if os.getuid() == 0 else []) + ["--pdeathsig", "KILL"]
+
+    def _environment(self):
+        return {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "TERM": "dumb",
+                "HOME": str(self.folder), "XDG_RUNTIME_DIR": str(self.folder / "run")}
+
     def _start(self):
-        command = ["virsh", "-c", "qemu:///embed?root=%s/root" % self.folder]
         if os.getuid() == 0:
             for path in [self.folder, *self.folder.rglob("*")]:
                 os.chown(path, NOBODY, NOBODY)
-            command = ["setpriv", "--reuid=%d" % NOBODY, "--regid=%d" % NOBODY, "--clear-groups",
-                       "--pdeathsig", "KILL"] + command
-        environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "TERM": "dumb",
-                       "HOME": str(self.folder), "XDG_RUNTIME_DIR": str(self.folder / "run")}
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                         stderr=subprocess.STDOUT, text=True, env=environment)
+        uri = "qemu:///embed?root=%s/root" % self.folder
+        if self._has_daemon:
+            uri = "qemu:///session"
+            self._daemon = subprocess.Popen(self._prefix() + ["/usr/sbin/libvirtd"],
+                                            env=self._environment(), stdin=subprocess.DEVNULL,
+                                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            wait_until((self.folder / "run/libvirt/libvirt-sock").exists, "libvirtd to listen")
+        self._process = subprocess.Popen(self._prefix() + ["virsh", "-c", uri],
+                                         env=self._environment(), stdin=subprocess.PIPE,
+                                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self):
