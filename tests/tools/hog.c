@@ -2,8 +2,9 @@
  * hog: occupies memory in a test guest, so that a test can decide how much is
  * left before it asks for an unplug.
  *
- * usage: hog [-l] [-r] [-u] MIB
+ * usage: hog [-l] [-o] [-r] [-u] MIB
  *   -l  mlock the memory (such pages still migrate; they only cannot be swapped)
+ *   -o  write it out to swap, as far as swap has room
  *   -r  keep rewriting it, so that a migration always meets a busy page
  *   -u  make this process unkillable for the OOM killer
  *
@@ -41,12 +42,14 @@ static void touch(char *memory, size_t size_bytes, unsigned long round)
 
 int main(int argc, char **argv)
 {
-    bool lock = false, rewrite = false;
+    bool lock = false, swap_out = false, rewrite = false;
     int option;
 
-    while ((option = getopt(argc, argv, "lru")) != -1) {
+    while ((option = getopt(argc, argv, "loru")) != -1) {
         if (option == 'l')
             lock = true;
+        else if (option == 'o')
+            swap_out = true;
         else if (option == 'r')
             rewrite = true;
         else if (option == 'u')
@@ -55,7 +58,7 @@ int main(int argc, char **argv)
             return 2;
     }
     if (optind != argc - 1) {
-        fprintf(stderr, "usage: hog [-l] [-r] [-u] MIB\n");
+        fprintf(stderr, "usage: hog [-l] [-o] [-r] [-u] MIB\n");
         return 2;
     }
 
@@ -71,6 +74,8 @@ int main(int argc, char **argv)
     printf("ready %zu\n", mib);
     fflush(stdout);
 
+    if (swap_out && madvise(memory, size_bytes, MADV_PAGEOUT))
+        die("MADV_PAGEOUT");
     for (unsigned long round = 2; rewrite; round++)
         touch(memory, size_bytes, round);
     for (;;)

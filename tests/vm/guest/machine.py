@@ -1,8 +1,11 @@
 """One QEMU guest: booted, talked to, and ended by its own pid whatever happens."""
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
+import threading
+from contextlib import contextmanager
 from pathlib import Path
 
 from .channel import Channel
@@ -87,6 +90,26 @@ class Guest(Memory):
             self.process.wait()
             self._alive()  # says how it ended
             raise
+
+    @contextmanager
+    def slowed(self, share, period_s=0.2):
+        """QEMU runs only this share of the time, as on a host that is overcommitted. The guest's
+        clock goes on, unlike after QMP's `stop`."""
+        is_over = threading.Event()
+
+        def alternate():
+            while not is_over.wait(share * period_s):
+                self.process.send_signal(signal.SIGSTOP)
+                is_over.wait((1 - share) * period_s)
+                self.process.send_signal(signal.SIGCONT)
+
+        thread = threading.Thread(target=alternate, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            is_over.set()
+            thread.join()
 
     def close(self):
         """Lets go of the guest's sockets, so that somebody else may take them."""
