@@ -159,16 +159,31 @@ static void find_balloon(const WarningInput *input, GPtrArray *warnings)
     const Balloon *balloon = &input->setup->balloon;
     char held[UNITS_BYTES_MAX];
 
-    if (!balloon->driver)
+    if (!balloon->driver || (balloon->is_counted && balloon->held_bytes == 0))
         return;
+    g_autofree char *figure =
+        balloon->is_counted
+            ? g_strdup_printf("it holds %s now", units_format_bytes(balloon->held_bytes, held))
+            : g_strdup("how much it holds cannot be told");
     Warning *warning =
         add(warnings, "balloon-driver",
-            g_strdup_printf("the balloon driver %s is in use (it holds %s now): what it takes is "
-                            "missing when blocks have to be emptied; use it or memory hot-unplug, "
-                            "not both",
-                            balloon->driver, units_format_bytes(balloon->held_bytes, held)),
+            g_strdup_printf("the balloon driver %s is in use (%s): what it takes is missing when "
+                            "blocks have to be emptied; use it or memory hot-unplug, not both",
+                            balloon->driver, figure),
             NULL);
     warning->is_note = TRUE;
+}
+
+static void find_no_hotplug(const WarningInput *input, GPtrArray *warnings)
+{
+    const Snapshot *snapshot = input->snapshot;
+
+    if (snapshot->fault)
+        add(warnings, "no-memory-hotplug",
+            g_strdup_printf("the kernel shows no memory blocks (/%s: %s), so no memory can be "
+                            "added or taken back",
+                            snapshot->fault_path, g_strerror(snapshot->fault)),
+            g_strdup("boot a kernel with CONFIG_MEMORY_HOTPLUG"));
 }
 
 /* --- udev's rules --- */
@@ -283,7 +298,9 @@ static void find_blockless(const WarningInput *input, GPtrArray *warnings)
     char size[UNITS_BYTES_MAX];
 
     units_format_bytes(input->snapshot->block_size_bytes, size);
-    for (guint i = 0; i < blockless->len && !is_being_added(input->snapshot); i++) {
+    for (guint i = 0; i < blockless->len && !is_being_added(input->snapshot) &&
+                      !input->snapshot->fault;
+         i++) {
         const AcpiMemory *memory = &g_array_index(blockless, AcpiMemory, i);
         if (has_blocks(input->snapshot, memory->name))
             continue;
@@ -302,6 +319,7 @@ GPtrArray *warnings_find(const WarningInput *input)
 {
     GPtrArray *warnings = g_ptr_array_new_with_free_func(warning_free);
 
+    find_no_hotplug(input, warnings);
     find_kernel_zone(input, warnings);
     find_offline(input, warnings);
     find_auto_online(input, warnings);

@@ -35,7 +35,8 @@ typedef struct {
  *   offline-blocks      blocks are offline that the policy would bring online
  *   kernel-auto-online  auto_online_blocks is at odds with the policy
  *   movable-ratio       too much movable memory for the kernel's own zones
- *   balloon-driver      a balloon driver is in use
+ *   balloon-driver      a balloon holds memory, or may
+ *   no-memory-hotplug   the kernel shows no memory blocks
  *   udev-rule           a udev rule onlines memory otherwise (one for each rule), or cannot be read
  *   unusable-dimm       a DIMM has no blocks: its place or size does not fit them (one for each)
  *

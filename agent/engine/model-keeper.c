@@ -13,7 +13,7 @@ struct ModelKeeper {
     const AttrIo *io;
     Monitor *monitor; /* NULL below a sysroot */
     Snapshot *snapshot;
-    gboolean is_stale; /* events were lost, and the scan that had to follow failed */
+    gboolean is_stale; /* the last scan failed: the next look scans again */
     /* News that is not told yet: all that came since `told`, which is NULL while there is none. */
     Snapshot *told;
     GArray *touched;
@@ -100,10 +100,12 @@ static void rescan(ModelKeeper *keeper)
     g_autoptr(GArray) added = g_array_new(FALSE, FALSE, sizeof(guint32));
     g_autoptr(GError) error = NULL;
 
-    /* Below a sysroot there is no "before" that an event could have announced. */
-    Snapshot *now = keeper->monitor ? snapshot_rescan(keeper->snapshot, keeper->io, &error)
-                                    : snapshot_scan(keeper->io, &error);
-    keeper->is_stale = !now;
+    /* Below a sysroot there is no "before" that an event could have announced; nor where the kernel
+     * showed no blocks. */
+    Snapshot *now = keeper->monitor && !keeper->snapshot->fault
+                        ? snapshot_rescan(keeper->snapshot, keeper->io, &error)
+                        : snapshot_scan_or_fault(keeper->io);
+    keeper->is_stale = !now || now->fault;
     if (!now) {
         g_warning("cannot scan the memory blocks: %s", error->message);
         return;
@@ -141,11 +143,15 @@ ModelKeeper *model_keeper_new(const AttrIo *io, guint event_buffer_bytes, ModelC
     if (event_buffer_bytes > 0)
         keeper->monitor = monitor_new(event_buffer_bytes, on_batch, keeper, error);
     if (event_buffer_bytes == 0 || keeper->monitor)
-        keeper->snapshot = snapshot_scan(io, error);
+        keeper->snapshot = snapshot_scan_or_fault(io);
     if (!keeper->snapshot) {
         model_keeper_free(keeper);
         return NULL;
     }
+    keeper->is_stale = keeper->snapshot->fault != 0;
+    if (keeper->snapshot->fault)
+        g_warning("there are no memory blocks to look after: /%s: %s", keeper->snapshot->fault_path,
+                  g_strerror(keeper->snapshot->fault));
     return keeper;
 }
 

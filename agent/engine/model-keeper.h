@@ -29,7 +29,8 @@ typedef struct ModelKeeper ModelKeeper;
 
 /* IO is borrowed. EVENT_BUFFER_BYTES: of the socket through which the kernel's events are watched
  * (monitor.h); 0: none, and every model_keeper_sync() scans. FUNC is called for each change from
- * then on. NULL and ERROR if the first scan or the monitor fails. */
+ * then on. NULL and ERROR if the monitor fails; a first scan that fails
+ * gives a snapshot with a `fault`, and each look scans again. */
 ModelKeeper *model_keeper_new(const AttrIo *io, guint event_buffer_bytes, ModelChangeFunc func,
                               gpointer user_data, GError **error);
 void model_keeper_free(ModelKeeper *keeper); /* accepts NULL */

@@ -20,7 +20,7 @@ static void on_model_change(const ModelChange *change, gpointer user_data)
     Agent *agent = user_data;
 
     events_send_change(&agent->listeners, change);
-    events_update_target(&agent->listeners, &agent->target, change->now);
+    events_update_target(&agent->listeners, &agent->target, agent->io, change->now);
     /* The jobs first: they know which of the blocks are theirs. */
     unplugger_on_change(agent->unplugger, change);
     onliner_on_change(agent->onliner, change);

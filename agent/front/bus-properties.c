@@ -35,7 +35,7 @@ static void read_jobs(Agent *agent, BusFigures *figures)
 static void read_figures(BusService *service, const Snapshot *snapshot, BusFigures *bus)
 {
     Agent *agent = service->agent;
-    Figures figures = figures_of(snapshot);
+    Figures figures = figures_read(agent->io, snapshot);
 
     *bus = (BusFigures){
         .block_size_bytes = snapshot->block_size_bytes,

@@ -26,7 +26,7 @@ static void set_target(QgaCall *call, JsonObject *arguments, gpointer user_data)
     target_set(&agent->target, (guint64)bytes);
     bus_service_queue_update(agent->bus_service);
     qga_call_return_empty(call);
-    events_update_target(&agent->listeners, &agent->target, snapshot);
+    events_update_target(&agent->listeners, &agent->target, agent->io, snapshot);
 }
 
 void commands_events_register(QgaDispatch *dispatch, Agent *agent)

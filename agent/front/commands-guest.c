@@ -2,6 +2,8 @@
  * guest-get-memory-blocks, guest-set-memory-blocks, guest-get-memory-block-info: QGA's own,
  * answered from the model (qga/commands-posix.c in QEMU is what clients know).
  */
+#include <errno.h>
+
 #include "front/agent-private.h"
 
 /* One request's blocks: sysfs has no more than this many on any machine. */
@@ -20,6 +22,13 @@ static gboolean can_offline(const Snapshot *snapshot, const Block *block)
 static void get_blocks(QgaCall *call, G_GNUC_UNUSED JsonObject *arguments, gpointer user_data)
 {
     const Snapshot *snapshot = model_keeper_sync_for_answer(((Agent *)user_data)->keeper);
+
+    /* qga/commands-linux.c: no such directory is an empty list. */
+    if (snapshot->fault && snapshot->fault != ENOENT) {
+        qga_call_fail(call, QGA_CLASS_GENERIC, "Can't open directory \"/" BLOCK_DIR "/\": %s",
+                      g_strerror(snapshot->fault));
+        return;
+    }
     QgaWriter *writer = qga_call_begin_return(call);
 
     qga_writer_begin_array(writer);
@@ -91,10 +100,17 @@ static void set_blocks(QgaCall *call, JsonObject *arguments, gpointer user_data)
 static void get_block_info(QgaCall *call, G_GNUC_UNUSED JsonObject *arguments, gpointer user_data)
 {
     const Agent *agent = user_data;
-    QgaWriter *writer = qga_call_begin_return(call);
+    const Snapshot *snapshot = model_keeper_snapshot(agent->keeper);
 
+    if (snapshot->fault) {
+        gboolean is_directory = g_str_equal(snapshot->fault_path, BLOCK_DIR);
+        qga_call_fail(call, QGA_CLASS_GENERIC, "open(\"/%s%s\"): %s", snapshot->fault_path,
+                      is_directory ? "/" : "", g_strerror(snapshot->fault));
+        return;
+    }
+    QgaWriter *writer = qga_call_begin_return(call);
     qga_writer_begin_object(writer);
-    qga_writer_member_uint(writer, "size", model_keeper_snapshot(agent->keeper)->block_size_bytes);
+    qga_writer_member_uint(writer, "size", snapshot->block_size_bytes);
     qga_writer_end_object(writer);
     qga_call_end_return(call);
 }

@@ -4,6 +4,7 @@
 #include "front/agent-private.h"
 #include "front/reply.h"
 #include "front/warnings-gather.h"
+#include "system/capabilities.h"
 #include "system/figures.h"
 
 #define PROTOCOL_VERSION 1
@@ -36,7 +37,7 @@ static guint64 ready_bytes(const UnplugMachine *machine)
 
 static void reply_figures(QgaWriter *writer, const Agent *agent, const Snapshot *snapshot)
 {
-    Figures figures = figures_of(snapshot);
+    Figures figures = figures_read(agent->io, snapshot);
 
     qga_writer_member_uint(writer, "guest-at-boot", figures.at_boot_bytes);
     qga_writer_member_uint(writer, "guest-current", figures_current_bytes(&figures));
@@ -46,6 +47,24 @@ static void reply_figures(QgaWriter *writer, const Agent *agent, const Snapshot 
     qga_writer_member_uint(writer, "online-kernel", figures.online_kernel_bytes);
     qga_writer_member_uint(writer, "offline", figures.offline_bytes);
     qga_writer_member_uint(writer, "present", figures.present_bytes);
+    qga_writer_member_uint(writer, "balloon", figures.balloon_bytes);
+}
+
+static void reply_capabilities(QgaWriter *writer, const Agent *agent, const Snapshot *snapshot)
+{
+    g_autoptr(Capability) all =
+        capabilities_read(agent->io, snapshot, agent->options->settings->unplug_gate);
+
+    qga_writer_member_array(writer, "capabilities");
+    for (guint i = 0; i < CAPABILITY_COUNT; i++) {
+        qga_writer_begin_object(writer);
+        qga_writer_member_string(writer, "name", all[i].name);
+        qga_writer_member_bool(writer, "available", all[i].is_available);
+        if (all[i].desc)
+            qga_writer_member_string(writer, "desc", all[i].desc);
+        qga_writer_end_object(writer);
+    }
+    qga_writer_end_array(writer);
 }
 
 static void reply_warnings(QgaWriter *writer, const Agent *agent, const char *auto_online)
@@ -83,6 +102,7 @@ static void get_status(QgaCall *call, G_GNUC_UNUSED JsonObject *arguments, gpoin
     qga_writer_member_string(writer, "kernel-release", release);
     qga_writer_member_string(writer, "boot-id", agent->boot_id);
     qga_writer_member_int(writer, "agent-start-usec", agent->start_usec);
+    reply_capabilities(writer, agent, snapshot);
     reply_warnings(writer, agent, auto_online);
     qga_writer_end_object(writer);
     qga_call_end_return(call);

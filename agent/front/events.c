@@ -102,11 +102,12 @@ static void write_target(QgaWriter *writer, gconstpointer data)
     qga_writer_member_uint(writer, "bytes", *bytes);
 }
 
-void events_update_target(const EventListeners *listeners, Target *target, const Snapshot *snapshot)
+void events_update_target(const EventListeners *listeners, Target *target, const AttrIo *io,
+                          const Snapshot *snapshot)
 {
     if (!target->is_set || target->is_reached)
         return;
-    Figures figures = figures_of(snapshot);
+    Figures figures = figures_read(io, snapshot);
     if (target_update(target, figures_current_bytes(&figures), snapshot->block_size_bytes))
         send_event(listeners, "MEMORY_TARGET_REACHED", write_target, &target->bytes);
 }

@@ -13,10 +13,11 @@ static const struct {
     const char *driver;
     const char *directory;
     const char *device_prefix;
+    gboolean is_counted; /* balloon_page_enqueue() and _dequeue() (mm/balloon_compaction.c) count */
 } drivers[] = {
-    {"virtio_balloon", "sys/bus/virtio/drivers/virtio_balloon", "virtio"},
-    {"hv_balloon", "sys/bus/vmbus/drivers/hv_balloon", "vmbus"},
-    {"xen-balloon", "sys/devices/system/xen_memory", "xen_memory"},
+    {"virtio_balloon", "sys/bus/virtio/drivers/virtio_balloon", "virtio", TRUE},
+    {"hv_balloon", "sys/bus/vmbus/drivers/hv_balloon", "vmbus", FALSE},
+    {"xen-balloon", "sys/devices/system/xen_memory", "xen_memory", FALSE},
 };
 
 typedef struct {
@@ -32,27 +33,42 @@ static gboolean see_entry(const char *name, gpointer user_data)
     return !search->is_found;
 }
 
-/* The number behind KEY and a space at the start of a line; 0 if there is none. */
-static guint64 counter(const char *text, const char *key)
+/* The number behind KEY and a space at the start of a line; FALSE if there is none. */
+static gboolean counter(const char *text, const char *key, guint64 *value)
 {
     gsize length = strlen(key);
 
     for (const char *line = text; line != NULL; line = strchr(line, '\n')) {
         line += *line == '\n';
-        if (strncmp(line, key, length) == 0 && line[length] == ' ')
-            return g_ascii_strtoull(line + length, NULL, 10);
+        if (strncmp(line, key, length) != 0 || line[length] != ' ')
+            continue;
+        const char *start = line + length + 1;
+        g_autofree char *number = g_strndup(start, strcspn(start, "\n"));
+        return g_ascii_string_to_unsigned(number, 10, 0, G_MAXUINT64, value, NULL);
     }
-    return 0;
+    return FALSE;
+}
+
+static gboolean read_held(const AttrIo *io, guint64 page_size_bytes, guint64 *held_bytes)
+{
+    g_autofree char *text = NULL;
+    guint64 in, out;
+
+    *held_bytes = 0;
+    if (attr_read_all(io, "proc/vmstat", VMSTAT_MAX_BYTES, &text) < 0 ||
+        !counter(text, "balloon_inflate", &in) || !counter(text, "balloon_deflate", &out))
+        return FALSE;
+    if (in > out && in - out <= G_MAXUINT64 / page_size_bytes)
+        *held_bytes = (in - out) * page_size_bytes;
+    return TRUE;
 }
 
 guint64 balloon_held_bytes(const AttrIo *io, guint64 page_size_bytes)
 {
-    g_autofree char *text = NULL;
+    guint64 held_bytes;
 
-    if (attr_read_all(io, "proc/vmstat", VMSTAT_MAX_BYTES, &text) < 0)
-        return 0;
-    guint64 in = counter(text, "balloon_inflate"), out = counter(text, "balloon_deflate");
-    return in > out ? (in - out) * page_size_bytes : 0;
+    read_held(io, page_size_bytes, &held_bytes);
+    return held_bytes;
 }
 
 Balloon balloon_read(const AttrIo *io, guint64 page_size_bytes)
@@ -60,9 +76,12 @@ Balloon balloon_read(const AttrIo *io, guint64 page_size_bytes)
     for (guint i = 0; i < G_N_ELEMENTS(drivers); i++) {
         Search search = {.prefix = drivers[i].device_prefix};
 
-        if (attr_list(io, drivers[i].directory, see_entry, &search) == 0 && search.is_found)
-            return (Balloon){.driver = drivers[i].driver,
-                             .held_bytes = balloon_held_bytes(io, page_size_bytes)};
+        if (attr_list(io, drivers[i].directory, see_entry, &search) != 0 || !search.is_found)
+            continue;
+        Balloon balloon = {.driver = drivers[i].driver};
+        balloon.is_counted =
+            read_held(io, page_size_bytes, &balloon.held_bytes) && drivers[i].is_counted;
+        return balloon;
     }
     return (Balloon){0};
 }

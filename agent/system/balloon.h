@@ -9,8 +9,10 @@
 #include "system/attr.h"
 
 typedef struct {
-    const char *driver; /* static: "virtio_balloon", …; NULL: none is bound to a device */
-    guint64 held_bytes; /* what the balloon holds now, as far as /proc/vmstat counts it */
+    const char *driver;  /* static: "virtio_balloon", …; NULL: none is bound to a device */
+    gboolean is_counted; /* whether held_bytes is known: not of hv_balloon and xen-balloon, whose
+                          * drivers do not count in /proc/vmstat */
+    guint64 held_bytes;  /* what the balloon holds now */
 } Balloon;
 
 Balloon balloon_read(const AttrIo *io, guint64 page_size_bytes);

@@ -3,6 +3,11 @@
  */
 #include "system/figures.h"
 
+#include <unistd.h>
+
+#include "system/balloon.h"
+#include "system/meminfo.h"
+
 Figures figures_of(const Snapshot *snapshot)
 {
     Figures figures = {.present_bytes = snapshot->block_count * snapshot->block_size_bytes};
@@ -23,7 +28,23 @@ Figures figures_of(const Snapshot *snapshot)
     return figures;
 }
 
+Figures figures_read(const AttrIo *io, const Snapshot *snapshot)
+{
+    Figures figures = figures_of(snapshot);
+    Meminfo meminfo;
+
+    figures.balloon_bytes = balloon_held_bytes(io, (guint64)sysconf(_SC_PAGESIZE));
+    /* A balloon takes its pages off MemTotal (adjust_managed_page_count(),
+     * drivers/virtio/virtio_balloon.c; not with VIRTIO_BALLOON_F_DEFLATE_ON_OOM). */
+    if (snapshot->fault && meminfo_read(io, &meminfo) == 0)
+        figures.at_boot_bytes = figures.online_kernel_bytes = figures.present_bytes =
+            meminfo.total_bytes + figures.balloon_bytes;
+    return figures;
+}
+
 guint64 figures_current_bytes(const Figures *figures)
 {
-    return figures->online_movable_bytes + figures->online_kernel_bytes;
+    guint64 online_bytes = figures->online_movable_bytes + figures->online_kernel_bytes;
+
+    return online_bytes - MIN(online_bytes, figures->balloon_bytes);
 }

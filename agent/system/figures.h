@@ -1,5 +1,5 @@
 /*
- * How much memory there is, by what became of it: sums over a snapshot. Pure.
+ * How much memory there is, by what became of it: sums over a snapshot, and what balloons hold.
  */
 #pragma once
 
@@ -13,9 +13,13 @@ typedef struct {
     guint64 online_kernel_bytes;  /* online in any other zone, in several, or in one not known */
     guint64 offline_bytes;        /* everything that is not online */
     guint64 present_bytes;        /* all blocks */
+    guint64 balloon_bytes;        /* what balloons hold */
 } Figures;
 
+/* Of SNAPSHOT alone: no balloon. */
 Figures figures_of(const Snapshot *snapshot);
+/* With what balloons hold. Where the kernel shows no blocks, all that it has is boot memory. */
+Figures figures_read(const AttrIo *io, const Snapshot *snapshot);
 
-/* What the guest can use: online blocks only, unlike a host's own "current". */
+/* What the guest can use: online blocks less what a balloon holds. */
 guint64 figures_current_bytes(const Figures *figures);

@@ -62,10 +62,20 @@ static gboolean is_gone(int error)
     return error == -ENOENT || error == -ENODEV || error == -ENOTDIR;
 }
 
-static void set_error(GError **error, const char *path, int result)
+static const char block_size_path[] = BLOCK_DIR "/block_size_bytes";
+
+/* Return 0 or a negative errno. */
+static int read_block_size(const AttrIo *io, guint64 *block_size_bytes)
 {
-    g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(-result), "cannot read /%s: %s", path,
-                g_strerror(-result));
+    guint64 size;
+    int result = attr_read_uint64(io, block_size_path, 16, &size);
+
+    /* A power of two (memory_dev_init(), drivers/base/memory.c); any index times 2 GiB fits. */
+    if (result == 0 && (size == 0 || (size & (size - 1)) != 0 || size >> 32 != 0))
+        result = -EINVAL;
+    if (result == 0)
+        *block_size_bytes = size;
+    return result;
 }
 
 /* Whether BLOCK's directory has to be read whole. HAS_NODES: the kernel knows NUMA, so a block
@@ -136,23 +146,6 @@ static Snapshot *make(const AttrIo *io, const Snapshot *old, guint64 block_size_
     return &data->public;
 }
 
-static gboolean read_block_size(const AttrIo *io, guint64 *block_size_bytes, GError **error)
-{
-    static const char path[] = BLOCK_DIR "/block_size_bytes";
-    guint64 size;
-    int result = attr_read_uint64(io, path, 16, &size);
-
-    /* A power of two (memory_dev_init(), drivers/base/memory.c); any index times 2 GiB fits. */
-    if (result == 0 && (size == 0 || (size & (size - 1)) != 0 || size >> 32 != 0))
-        result = -EINVAL;
-    if (result < 0) {
-        set_error(error, path, result);
-        return FALSE;
-    }
-    *block_size_bytes = size;
-    return TRUE;
-}
-
 /* What PROC/IOMEM tells, or KEEP's copy, or nothing. */
 static GArray *ranges_read_or(const AttrIo *io, const GArray *keep)
 {
@@ -211,23 +204,20 @@ static gboolean read_or_doubt(const AttrIo *io, guint32 index, Block *block)
     return !is_gone(result) && attr_identify(io, block_path(index, "", path), &block->inode) == 0;
 }
 
-Snapshot *snapshot_scan(const AttrIo *io, GError **error)
-{
-    return snapshot_rescan(NULL, io, error);
-}
-
-Snapshot *snapshot_rescan(const Snapshot *old, const AttrIo *io, GError **error)
+/* NULL with *RESULT, a negative errno, of *PATH. */
+static Snapshot *scan(const Snapshot *old, const AttrIo *io, int *result, const char **path)
 {
     g_autoptr(GArray) indices = new_indices();
-    guint64 block_size_bytes;
+    guint64 block_size_bytes = 0;
 
-    if (!read_block_size(io, &block_size_bytes, error))
-        return NULL;
-    int result = attr_list(io, BLOCK_DIR, see_name, indices);
-    if (result < 0) {
-        set_error(error, BLOCK_DIR, result);
-        return NULL;
+    *path = BLOCK_DIR;
+    *result = attr_list(io, BLOCK_DIR, see_name, indices);
+    if (*result == 0) {
+        *path = block_size_path;
+        *result = read_block_size(io, &block_size_bytes);
     }
+    if (*result < 0)
+        return NULL;
     sort_indices(indices);
 
     gboolean is_coming = old == NULL && devices_is_dimm_coming(io);
@@ -245,6 +235,37 @@ Snapshot *snapshot_rescan(const Snapshot *old, const AttrIo *io, GError **error)
     /* After the blocks: a driver's resource is there before its blocks are. */
     GArray *ranges = ranges_read_or(io, old != NULL ? snapshot_data(old)->ranges : NULL);
     return make(io, old, block_size_bytes, blocks, ranges);
+}
+
+Snapshot *snapshot_scan_or_fault(const AttrIo *io)
+{
+    const char *path;
+    int result;
+    Snapshot *snapshot = scan(NULL, io, &result, &path);
+
+    if (snapshot != NULL)
+        return snapshot;
+    snapshot = make(io, NULL, 0, new_blocks(0), g_array_new(FALSE, TRUE, sizeof(IomemRange)));
+    snapshot->fault = -result;
+    snapshot->fault_path = path;
+    return snapshot;
+}
+
+Snapshot *snapshot_rescan(const Snapshot *old, const AttrIo *io, GError **error)
+{
+    const char *path;
+    int result;
+    Snapshot *snapshot = scan(old, io, &result, &path);
+
+    if (snapshot == NULL)
+        g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(-result), "cannot read /%s: %s",
+                    path, g_strerror(-result));
+    return snapshot;
+}
+
+Snapshot *snapshot_scan(const AttrIo *io, GError **error)
+{
+    return snapshot_rescan(NULL, io, error);
 }
 
 Snapshot *snapshot_build(const AttrIo *io, guint64 block_size_bytes, const Block *blocks, guint n)

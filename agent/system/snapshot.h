@@ -19,6 +19,10 @@ typedef struct {
     guint32 device_count;
     const Block *blocks;   /* ascending by index, no index twice */
     const Device *devices; /* ascending by address */
+    /* Why the kernel shows no blocks: the errno of FAULT_PATH (static; the memory directory, or its
+     * block_size_bytes). 0: it shows them. Else the block size is 0, and there is no device. */
+    int fault;
+    const char *fault_path;
 } Snapshot;
 
 /* snapshot_scan: reads everything. A block that vanishes during the scan is left out, one that is
@@ -26,6 +30,10 @@ typedef struct {
  * and ERROR (G_FILE_ERROR, naming the path) if the memory directory or block size cannot be read.
  */
 Snapshot *snapshot_scan(const AttrIo *io, GError **error);
+
+/* snapshot_scan_or_fault: like snapshot_scan(), but a snapshot without blocks that has a `fault`
+ * instead of NULL: for kernels that have no memory blocks (CONFIG_MEMORY_HOTPLUG). */
+Snapshot *snapshot_scan_or_fault(const AttrIo *io);
 
 /* snapshot_rescan: like snapshot_scan, for when events were lost (ENOBUFS). Blocks that OLD does
  * not know are new ones, as in snapshot_refresh(): a scan alone would take a DIMM that is being

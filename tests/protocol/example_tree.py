@@ -62,4 +62,8 @@ def make_example_tree(root):
                                         enumerate(HOT_ADDED) if slot == number])
     (root / "proc/iomem").write_text(_iomem())
     (root / "proc/zoneinfo").write_text(_zoneinfo())
+    hotplug = root / "sys/firmware/acpi/hotplug/memory"
+    hotplug.mkdir(parents=True)
+    (hotplug / "enabled").write_text("1\n")
+    (root / "sys/bus/virtio/drivers/virtio_mem").mkdir(parents=True)
     return root

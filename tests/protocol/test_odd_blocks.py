@@ -1,4 +1,5 @@
 """Trees that no healthy kernel shows: what is odd is told as it is, and hides nothing else."""
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -7,7 +8,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from sysroot import add_block, make_tree, memplugd
+from sysroot import MEMORY, add_block, make_tree, memplugd
 
 from guest import GIB, Channel
 from guest.truth import check_listed, expand
@@ -79,3 +80,99 @@ def test_block_sizes(odd, size):
     status = channel.call("memory-get-status")
     assert (status["block-size"], status["present"]) == (size, 4 * size)
     assert channel.call("guest-get-memory-block-info") == {"size": size}
+
+
+# --- kernels that show no blocks ---
+
+def no_directory(root):
+    shutil.rmtree(root / "sys/devices/system/memory")
+
+
+def no_size(root):
+    (root / "sys/devices/system/memory/block_size_bytes").unlink()
+
+
+def size_of_0(root):
+    (root / "sys/devices/system/memory/block_size_bytes").write_text("0\n")
+
+
+@pytest.mark.parametrize("spoil, path, cause", [
+    (no_directory, "/sys/devices/system/memory", "No such file or directory"),
+    (no_size, "/sys/devices/system/memory/block_size_bytes", "No such file or directory"),
+    (size_of_0, "/sys/devices/system/memory/block_size_bytes", "Invalid argument"),
+])
+def test_a_kernel_without_blocks(tmp_path, spoil, path, cause):
+    """The daemon stays, answers, and says what is the matter; and sees it when it is mended."""
+    make_tree(tmp_path / "tree", 4)
+    (tmp_path / "tree/proc").mkdir(exist_ok=True)
+    (tmp_path / "tree/proc/meminfo").write_text("MemTotal: 2097152 kB\nMemAvailable: 1048576 kB\n")
+    (tmp_path / "tree/proc/iomem").write_text(
+        "140000000-17fffffff : virtio0\n  140000000-147ffffff : System RAM (virtio_mem)\n")
+    spoil(tmp_path / "tree")
+    with memplugd(tmp_path / "run", "--sysroot=%s" % (tmp_path / "tree")) as (sock, process), \
+            Channel(sock) as channel:
+        status = channel.call("memory-get-status")
+        assert status["guest-at-boot"] == status["guest-current"] == 2 << 30
+        warning, = [found for found in status["warnings"] if found["code"] == "no-memory-hotplug"]
+        assert "%s: %s" % (path, cause) in warning["desc"]
+        capabilities = {each["name"]: each for each in status["capabilities"]}
+        assert set(capabilities) == {"dimm-plug", "dimm-unplug", "virtio-mem", "confidential"}
+        for name in ("dimm-plug", "dimm-unplug", "virtio-mem"):
+            assert not capabilities[name]["available"]
+            assert "%s: %s" % (path, cause) in capabilities[name]["desc"]
+        assert channel.call("memory-get-devices") == channel.call("memory-get-map") == []
+        assert channel.call("memory-plan-unplug", bytes=1 << 30)["devices"] == []
+        assert not channel.call("memory-check-unplug", devices=[{"slot": 0}])["ready-to-prepare"]
+        assert channel.call("guest-set-memory-blocks", **{"mem-blks": [
+            {"phys-index": 0, "online": True}]}) == [
+                {"phys-index": 0, "response": "not-found", "error-code": 2}]
+        if spoil is no_size:
+            (tmp_path / "tree/sys/devices/system/memory/block_size_bytes").write_text("8000000\n")
+            assert len(channel.call("memory-get-map")) > 0
+            assert "no-memory-hotplug" not in json.dumps(channel.call("memory-get-status"))
+        assert process.poll() is None
+
+
+def test_qemu_gas_answers_without_blocks(tmp_path):
+    """An empty list, and an error: as qga/commands-linux.c has it."""
+    make_tree(tmp_path / "tree", 4)
+    no_directory(tmp_path / "tree")
+    with memplugd(tmp_path / "run", "--sysroot=%s" % (tmp_path / "tree")) as (sock, _), \
+            Channel(sock) as channel:
+        assert channel.call("guest-get-memory-blocks") == []
+        with pytest.raises(Exception, match=r'open\("/sys/devices/system/memory/"\): No such file'):
+            channel.call("guest-get-memory-block-info")
+
+
+HOTPLUG = "sys/firmware/acpi/hotplug/memory/enabled"
+
+
+@pytest.mark.parametrize("files, name, available, word", [
+    ({}, "dimm-plug", False, "CONFIG_ACPI_HOTPLUG_MEMORY"),
+    ({HOTPLUG: "1\n"}, "dimm-plug", True, None),
+    ({HOTPLUG: "1\n"}, "dimm-unplug", True, None),
+    ({HOTPLUG: "0\n"}, "dimm-plug", True, None),
+    ({HOTPLUG: "0\n"}, "dimm-unplug", False, "enabled is 0"),
+    ({HOTPLUG: "1\n", **{MEMORY + "/memory%d/removable" % i: "0\n" for i in range(4)}},
+     "dimm-unplug", False, "CONFIG_MEMORY_HOTREMOVE"),
+    ({}, "virtio-mem", False, "not loaded"),
+    ({"sys/bus/virtio/drivers/virtio_mem/bind": ""}, "virtio-mem", True, None),
+    ({}, "confidential", False, None),
+    ({"proc/cpuinfo": "processor\t: 0\nflags\t\t: fpu tdx_guest_x sev\n"}, "confidential", False, None),
+    ({"proc/cpuinfo": "processor\t: 0\nflags\t\t: fpu tdx_guest\n"}, "confidential", True, "TDX"),
+    ({"sys/devices/virtual/misc/sev-guest/dev": ""}, "confidential", True, "SEV-SNP"),
+    ({"sys/firmware/uv/prot_virt_guest": "0\n"}, "confidential", False, None),
+    ({"sys/firmware/uv/prot_virt_guest": "1\n"}, "confidential", True, "IBM"),
+])
+def test_capabilities(tmp_path, files, name, available, word):
+    make_tree(tmp_path / "tree", 4)
+    for path, text in files.items():
+        (tmp_path / "tree" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "tree" / path).write_text(text)
+    with memplugd(tmp_path / "run", "--sysroot=%s" % (tmp_path / "tree")) as (sock, _), \
+            Channel(sock) as channel:
+        status = channel.call("memory-get-status")
+        found, = [each for each in status["capabilities"] if each["name"] == name]
+        assert found["available"] == available
+        assert word in found["desc"] if word else "desc" not in found
+        assert "no-memory-hotplug" not in json.dumps(status)

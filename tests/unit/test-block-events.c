@@ -172,6 +172,10 @@ static void test_figures(void)
     g_assert_cmpuint(figures.offline_bytes, ==, 2 * BLOCK_SIZE);
     g_assert_cmpuint(figures.present_bytes, ==, 6 * BLOCK_SIZE);
     g_assert_cmpuint(figures_current_bytes(&figures), ==, 4 * BLOCK_SIZE);
+    figures.balloon_bytes = 3 * BLOCK_SIZE;
+    g_assert_cmpuint(figures_current_bytes(&figures), ==, BLOCK_SIZE);
+    figures.balloon_bytes = 5 * BLOCK_SIZE;
+    g_assert_cmpuint(figures_current_bytes(&figures), ==, 0);
 }
 
 static void test_target(void)

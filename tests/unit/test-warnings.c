@@ -307,7 +307,18 @@ static void test_balloon(Fixture *f, G_GNUC_UNUSED gconstpointer data)
     check(f, NULL, NULL); /* a driver without a device */
     temp_tree_link(f->tree, "sys/bus/virtio/drivers/virtio_balloon/virtio3", "../../virtio3");
     look(f);
-    check(f, "balloon-driver", "virtio_balloon is in use (it holds 0 B");
+    check(f, "balloon-driver", "virtio_balloon is in use (how much it holds cannot be told)");
+    temp_tree_write(f->tree, "proc/vmstat", "balloon_inflate 8192\nballoon_deflate 8192\n");
+    look(f);
+    check(f, NULL, NULL); /* one that holds nothing */
+    /* A number with something behind it is none, nor one that is too large. */
+    temp_tree_write(f->tree, "proc/vmstat", "balloon_inflate 8192x\nballoon_deflate 0\n");
+    look(f);
+    g_assert_false(f->input.balloon.is_counted);
+    temp_tree_write(f->tree, "proc/vmstat",
+                    "balloon_inflate 99999999999999999999\nballoon_deflate 0\n");
+    look(f);
+    g_assert_false(f->input.balloon.is_counted);
     temp_tree_write(f->tree, "proc/vmstat",
                     "nr_free_pages 1\nballoon_inflate 40960\n"
                     "balloon_deflate 8192\nballoon_migrate 0\n");
