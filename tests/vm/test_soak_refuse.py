@@ -111,9 +111,16 @@ def test_a_balloon_is_a_warning(guest, agent, dimm):
     wait_until(lambda: guest.qmp.command("query-balloon")["actual"] == total - 200 * MIB,
                "the balloon to inflate")
     verdict = agent.call("memory-check-unplug", devices=[slot(guest, dimm)])
+    held = agent.call("memory-get-status")
     guest.qmp.command("balloon", value=total)
     wait_until(lambda: guest.qmp.command("query-balloon")["actual"] == total,
                "the balloon to deflate")
+    # QEMU's "actual" is what the guest has by QEMU's count: RAM and DIMMs less the balloon.
+    assert (held["balloon"], held["guest-current"]) == (200 * MIB, total - 200 * MIB)
+    assert "balloon-driver" in [warning["code"] for warning in held["warnings"]]
+    free = agent.call("memory-get-status")
+    assert (free["balloon"], free["guest-current"]) == (0, total)
+    assert "balloon-driver" not in [warning["code"] for warning in free["warnings"]]
     reason, = verdict["reasons"]
     assert (reason["code"], reason["bytes"]) == ("balloon-active", 200 * MIB)
     assert verdict["ready-to-prepare"] is True
