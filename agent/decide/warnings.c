@@ -298,9 +298,8 @@ static void find_blockless(const WarningInput *input, GPtrArray *warnings)
     char size[UNITS_BYTES_MAX];
 
     units_format_bytes(input->snapshot->block_size_bytes, size);
-    for (guint i = 0; i < blockless->len && !is_being_added(input->snapshot) &&
-                      !input->snapshot->fault;
-         i++) {
+    for (guint i = 0;
+         i < blockless->len && !is_being_added(input->snapshot) && !input->snapshot->fault; i++) {
         const AcpiMemory *memory = &g_array_index(blockless, AcpiMemory, i);
         if (has_blocks(input->snapshot, memory->name))
             continue;

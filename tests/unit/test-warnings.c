@@ -314,11 +314,11 @@ static void test_balloon(Fixture *f, G_GNUC_UNUSED gconstpointer data)
     /* A number with something behind it is none, nor one that is too large. */
     temp_tree_write(f->tree, "proc/vmstat", "balloon_inflate 8192x\nballoon_deflate 0\n");
     look(f);
-    g_assert_false(f->input.balloon.is_counted);
+    g_assert_false(f->input.setup->balloon.is_counted);
     temp_tree_write(f->tree, "proc/vmstat",
                     "balloon_inflate 99999999999999999999\nballoon_deflate 0\n");
     look(f);
-    g_assert_false(f->input.balloon.is_counted);
+    g_assert_false(f->input.setup->balloon.is_counted);
     temp_tree_write(f->tree, "proc/vmstat",
                     "nr_free_pages 1\nballoon_inflate 40960\n"
                     "balloon_deflate 8192\nballoon_migrate 0\n");
