@@ -134,6 +134,12 @@ class Guest(Memory):
         """The host's socket of a port: "qmp", "shell.N" or "agent"."""
         return self.folder / (name + ".sock")
 
+    def add_socket(self, name):
+        """A character device of QEMU's for path(name), while the guest runs."""
+        address = {"type": "unix", "data": {"path": str(self.path(name))}}
+        self.qmp.command("chardev-add", id=name, backend={"type": "socket", "data": {
+            "addr": address, "server": True, "wait": False}})
+
     def channel(self, timeout=PATIENCE_S):
         """A new connection to the agent's port, which takes one at a time: the last is closed."""
         if self._channel:
@@ -212,18 +218,25 @@ class Guest(Memory):
             "-display", "none", "-machine", "q35",
             "-accel", "kvm" if kvm else "tcg,thread=multi", "-smp", str(cpus),
             "-m", "%s,slots=%d,maxmem=%s" % (memory, slots, maxmem),
-            "-kernel", str(self.image.kernel), "-initrd", str(self.folder / "initramfs"),
+            "-kernel", str(self._kernel()), "-initrd", str(self.folder / "initramfs"),
             "-append", words,
             # To a file: a console that nobody reads would stop the guest.
             "-serial", "file:%s" % (self.folder / "console.log"),
             "-chardev", self._server("qmp"), "-mon", "chardev=qmp,mode=control",
             "-device", "virtio-serial-pci,id=ports",
         ]
-        ports = [("agent", AGENT_PORT)] + [("shell.%d" % n,) * 2 for n in range(N_SHELLS)]
-        for name, port in ports:
-            arguments += ["-chardev", self._server(name),
-                          "-device", "virtserialport,bus=ports.0,chardev=%s,name=%s" % (name, port)]
-        return arguments + list(devices)
+        return (arguments + self._port("agent", AGENT_PORT) + self._shell_devices()
+                + list(devices))
+
+    def _kernel(self):
+        return self.image.kernel
+
+    def _shell_devices(self):
+        return sum((self._port("shell.%d" % n, "shell.%d" % n) for n in range(N_SHELLS)), [])
+
+    def _port(self, name, port):
+        return ["-chardev", self._server(name),
+                "-device", "virtserialport,bus=ports.0,chardev=%s,name=%s" % (name, port)]
 
     def _server(self, name):
         return "socket,id=%s,path=%s,server=on,wait=off" % (name, self.path(name))

@@ -36,6 +36,19 @@ class Shell:
         self.busy = False
         return status, output
 
+    def wait_greeting(self, words, timeout):
+        """Reads up to the line with these words, and drops that."""
+        deadline, received = time.monotonic() + timeout, b""
+        while words not in received or not received.endswith(b"\n"):
+            self._socket.settimeout(max(deadline - time.monotonic(), 0.01))
+            try:
+                data = self._socket.recv(1 << 16)
+            except socket.timeout:
+                raise WaitedInVain("the guest's shell did not greet in %d s" % timeout) from None
+            if not data:
+                raise ConnectionError("the guest's shell went away before it was there")
+            received += data
+
     def close(self):
         self._socket.close()
 
@@ -65,6 +78,11 @@ class Shells:
         self._shells = [Shell(path) for path in paths]
         self._lock = threading.Lock()
         self._next_job = 0
+
+    def wait_greeting(self, words, timeout):
+        """Waits until each shell has said that it is there."""
+        for shell in self._shells:
+            shell.wait_greeting(words, timeout)
 
     def run(self, command, timeout=PATIENCE_S):
         """Runs a command and returns (exit status, output)."""

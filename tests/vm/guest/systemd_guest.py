@@ -1,42 +1,36 @@
-"""A Debian guest with systemd as PID 1: the package is installed into it, as by an administrator.
+"""A Debian guest as people have it, for the package's tests.
 
-    systemd.ext4      a small Debian (mmdebstrap), made once
-    systemd.initramfs modules, and an init that goes on to the disk
+Its root is made by mmdebstrap, its kernel and initrd are those that Debian's packages put into that
+root, its modules are loaded by udev, and systemd is PID 1. Nothing of the harness is in the boot but
+the shells, which come over a serial card that the kernel drives without a module.
+
+    systemd.tar, .ext4   the Debian, and vmlinuz and initrd out of it; made again with another recipe
+    package.ext4         the same with the package installed in it; made again with another package
 """
+import hashlib
 import os
 import shutil
 import subprocess
+import tarfile
 from pathlib import Path
 
-from .image import ROOT, Image
-from .initramfs import Archive
-from .machine import N_SHELLS, Guest
+from .image import KERNEL_PACKAGES, ROOT, Image
+from .machine import BOOT_S, N_SHELLS, Guest
 from .packages import PackageError
-from .programs import add_modules, add_program
 
+HERE = Path(__file__).resolve().parent
 SUITE = "bookworm"
-PACKAGES = ("systemd", "systemd-sysv", "udev", "dbus", "polkitd", "libjson-glib-1.0-0",
-            "qemu-guest-agent", "bash-completion", "procps")
-MODULES = ("virtio_pci", "virtio_blk", "virtio_console", "virtio_mem",
-           "virtio_balloon")
-DISK_MIB = 1024
+PACKAGES = ("systemd", "systemd-sysv", "udev", "kmod", "initramfs-tools", "dbus", "polkitd",
+            "libjson-glib-1.0-0", "qemu-guest-agent", "bash-completion", "procps")
+TOOLS = ("pin",)
+DISK_MIB = 1536
 USER = "ordinary"
-INIT = """#!/bin/sh
-mount -t proc proc /proc
-mount -t devtmpfs dev /dev
-while read -r module; do insmod "$module"; done </etc/modules.order
-mkdir /root.disk
-mount -t ext4 /dev/vda /root.disk
-umount /proc
-mount --move /dev /root.disk/dev
-exec switch_root /root.disk /sbin/init
-"""
-# Shells come up as soon as there is a port, and do not end with anything.
+READY = b"serial-shell is ready"
+# Shells come up early, and do not end with anything.
 SHELL_UNIT = """[Unit]
 DefaultDependencies=no
-After=systemd-udevd.service
 [Service]
-ExecStart=/usr/bin/port-shell shell.%i
+ExecStart=/usr/bin/serial-shell %i
 Restart=always
 RestartSec=1
 StartLimitIntervalSec=0
@@ -44,92 +38,130 @@ OOMScoreAdjust=-999
 [Install]
 WantedBy=sysinit.target
 """
+# How a root becomes a disk, without being root oneself where need be; a {command} may change it.
+# Device nodes are left out: a name space cannot make them, and the kernel does.
+TO_DISK = """
+rm -rf '{disk}.root'; mkdir '{disk}.root'
+tar -C '{disk}.root' --exclude='./dev/*' -xf '{tar}'
+{command}
+rm -f '{disk}.root'/dev/null
+mkfs.ext4 -q -F -d '{disk}.root' '{disk}.partial' {size}M
+rm -rf '{disk}.root'
+mv '{disk}.partial' '{disk}'
+"""
+INSTALL = """
+cp '{deb}' '{disk}.root/root/memplug.deb'
+DEBIAN_FRONTEND=noninteractive chroot '{disk}.root' dpkg -i /root/memplug.deb
+"""
 
 
 class SystemdImage(Image):
-    """The disk and initramfs of such a guest, beside those of the others."""
+    """The disks of such a guest, its kernel and its initrd."""
 
     def __init__(self, build=None):
         super().__init__(build)
-        self.disk = self.build / "systemd.ext4"
-        self.initramfs = self.build / "systemd.initramfs"
+        self.folder = self.build / "systemd"
+        self.debian_kernel = self.folder / "vmlinuz"
+        self.initrd = self.folder / "initrd"
+        self.disk = self.folder / "systemd.ext4"
+        self.installed_disk = self.folder / "package.ext4"
         self.package = ROOT / "build" / "deb"
+        self._tar = self.folder / "systemd.tar"
 
     def make(self):
-        """Everything, as far as it is not there."""
-        self.make_base()
+        """The bare Debian and the package, as far as they are not there."""
+        self.make_base()  # the tools
         with self._locked():
-            if not self.disk.exists():
-                self._make_disk()
-            self._make_initramfs()
-            subprocess.run(["make", "-s", "-C", str(ROOT), "deb"], check=True,
-                           stdout=subprocess.DEVNULL, env=_clean_environment())
+            self.folder.mkdir(exist_ok=True)
+            recipe = _digest([HERE / "systemd_guest.py", HERE / "serial-shell",
+                              *(self.build / "tools" / name for name in TOOLS)])
+            if _needs(self.disk, recipe):
+                self._make_tar()
+                self._to_disk(self.disk, "")
+                _made(self.disk, recipe)
+            self._make_package()
+
+    def make_installed(self):
+        """The Debian with the package installed in it."""
+        self.make()
+        with self._locked():
+            key = _digest([self.deb()], _key_of(self.disk))
+            if _needs(self.installed_disk, key):
+                self._to_disk(self.installed_disk,
+                              INSTALL.format(deb=self.deb(), disk=self.installed_disk))
+                _made(self.installed_disk, key)
 
     def deb(self):
         """The package's file."""
         found, = (path for path in self.package.glob("memplug_*.deb"))
         return found
 
-    def _make_disk(self):
-        partial = self.disk.with_suffix(".partial")
-        extra = self.build / "systemd.extra"
+    def _make_package(self):
+        listed = subprocess.run(["git", "-C", str(ROOT), "ls-files", "-co", "--exclude-standard",
+                                 "--", ".", ":!tests"], text=True, stdout=subprocess.PIPE,
+                                check=True)
+        sources = [ROOT / name for name in listed.stdout.splitlines()]
+        key = _digest([path for path in sources if path.is_file()])
+        found = list(self.package.glob("memplug_*.deb"))
+        if len(found) == 1 and not _needs(found[0], key):
+            return
+        subprocess.run(["make", "-s", "-C", str(ROOT), "deb"], check=True,
+                       stdout=subprocess.DEVNULL, env=_clean_environment())
+        _made(self.deb(), key)
+
+    def _make_tar(self):
+        extra = self.folder / "extra"
         shutil.rmtree(extra, ignore_errors=True)
         (extra / "etc/systemd/system").mkdir(parents=True)
         (extra / "usr/bin").mkdir(parents=True)
-        (extra / "etc/systemd/system/port-shell@.service").write_text(SHELL_UNIT)
+        (extra / "etc/systemd/system/serial-shell@.service").write_text(SHELL_UNIT)
         (extra / "etc/fstab").write_text("/dev/vda / ext4 rw 0 0\n")
         (extra / "etc/hostname").write_text("guest\n")
-        shell = extra / "usr/bin/port-shell"
-        shutil.copyfile(Path(__file__).with_name("port-shell"), shell)
-        shell.chmod(0o755)
-        enable = " ".join("port-shell@%d.service" % n for n in range(N_SHELLS))
-        tree = self.build / "systemd.tar"
+        programs = [HERE / "serial-shell", *(self.build / "tools" / name for name in TOOLS)]
+        for program in programs:
+            shutil.copyfile(program, extra / "usr/bin" / program.name)
+            (extra / "usr/bin" / program.name).chmod(0o755)
+        enable = " ".join("serial-shell@%d.service" % n for n in range(1, N_SHELLS + 1))
         _run_quietly(
-            "mmdebstrap", "--variant=minbase", "--include=" + ",".join(PACKAGES),
+            "mmdebstrap", "--variant=minbase",
+            "--include=" + ",".join(PACKAGES + (KERNEL_PACKAGES[self.arch],)),
             "--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*",
             "--dpkgopt=path-exclude=/usr/share/locale/*",
             "--customize-hook=cp -r %s/. \"$1\"/" % extra,
             "--customize-hook=chroot \"$1\" systemctl enable " + enable,
             "--customize-hook=chroot \"$1\" useradd -m " + USER,
             "--customize-hook=rm -rf \"$1\"/var/cache/apt/*.bin \"$1\"/var/lib/apt/lists/*",
-            SUITE, str(tree))
+            SUITE, str(self._tar))
+        with tarfile.open(self._tar) as tar:
+            for member in tar:
+                for name, target in (("boot/vmlinu", self.debian_kernel), ("boot/initrd", self.initrd)):
+                    if member.isfile() and member.name.lstrip("./").startswith(name):
+                        target.write_bytes(tar.extractfile(member).read())
+
+    def _to_disk(self, disk, command):
         # Whoever is not root unpacks it in a user namespace, so that files belong to whom they should.
         helper = [] if os.geteuid() == 0 else ["mmdebstrap", "--unshare-helper"]
-        _run_quietly(*helper, "sh", "-euc",
-                     "mkdir '{0}.root'; tar -C '{0}.root' -xf '{1}'; "
-                     "mkfs.ext4 -q -F -d '{0}.root' '{0}' {2}M; rm -rf '{0}.root'"
-                     .format(partial, tree, DISK_MIB))
-        tree.unlink()
-        partial.rename(self.disk)
-
-    def _make_initramfs(self):
-        archive = Archive()
-        for name in ("bin", "sbin", "lib", "lib64"):
-            archive.symlink(name, "usr/" + name)
-        for name in ("dev", "proc", "etc", "usr/bin", "usr/sbin", "usr/lib", "usr/lib64"):
-            archive.directory(name)
-        busybox = shutil.which("busybox")
-        add_program(archive, busybox, "usr/bin/busybox", self._unpacked)
-        for applet in ("sh", "mount", "umount", "insmod", "mkdir", "switch_root"):
-            archive.symlink("usr/bin/" + applet, "busybox")
-        add_modules(archive, self._unpacked, MODULES)
-        archive.file("init", INIT, 0o755)
-        self.initramfs.write_bytes(archive.pack())
+        _run_quietly(*helper, "sh", "-euc", TO_DISK.format(disk=disk, tar=self._tar,
+                                                          command=command, size=DISK_MIB))
 
 
 class SystemdGuest(Guest):
-    """A booted Debian; the package is at /dev/vdb until install() puts it where it belongs."""
+    """A booted Debian.
 
-    def __init__(self, image, **arguments):
+    installed  the package is in its disk; else it is at /dev/vdb until install() installs it
+    disk       a disk of one's own, which keeps what is written; else it is forgotten
+    """
+
+    def __init__(self, image, installed=False, disk=None, devices=(), append="", **arguments):
         deb = image.deb()
         self.deb_bytes = deb.stat().st_size
-        devices = ["-drive", "file=%s,if=virtio,format=raw,snapshot=on" % image.disk,
-                   "-drive", "file=%s,if=virtio,format=raw,readonly=on" % self._padded(image, deb)]
-        super().__init__(image=image, daemon=False,
-                         devices=devices,
-                         append="systemd.show_status=no " + arguments.pop("append", ""),
-                         **arguments)
-        shutil.copyfile(image.initramfs, self.folder / "initramfs")
+        source = image.installed_disk if installed else image.disk
+        drives = ["-drive", "file=%s,if=virtio,format=raw,snapshot=%s"
+                  % (disk or source, "off" if disk else "on"),
+                  "-drive", "file=%s,if=virtio,format=raw,readonly=on" % self._padded(image, deb)]
+        super().__init__(image=image, daemon=False, devices=drives + list(devices),
+                         append="root=/dev/vda rw systemd.show_status=no " + append, **arguments)
+        shutil.copyfile(image.initrd, self.folder / "initramfs")
 
     def start(self):
         # A second monitor, for memplugctl: the first is the harness's own.
@@ -137,6 +169,8 @@ class SystemdGuest(Guest):
         super().start()
 
     def wait_booted(self):
+        # What is sent to a serial port that nobody has opened is lost.
+        self.shells.wait_greeting(READY, BOOT_S)
         super().wait_booted()
         self.shells.output("mkdir -p /run/jobs; systemctl is-system-running --wait || true")
 
@@ -149,10 +183,24 @@ class SystemdGuest(Guest):
     def start_daemon(self):
         self.shells.output("systemctl start memplugd")
 
+    def power_off(self):
+        """As a person does it, so that the disk is whole."""
+        self.shells.run("systemctl --no-block poweroff")
+        self.process.wait(BOOT_S)
+
+    def _kernel(self):
+        return self.image.debian_kernel
+
+    def _shell_devices(self):
+        ports = ["chardev%d=shell.%d" % (n + 1, n) for n in range(N_SHELLS)]
+        chardevs = sum((["-chardev", self._server("shell.%d" % n)] for n in range(N_SHELLS)), [])
+        return chardevs + ["-chardev", "null,id=nobody", "-device",
+                           "pci-serial-4x,%s,chardev4=nobody" % ",".join(ports)]
+
     @staticmethod
     def _padded(image, deb):
         """QEMU wants whole sectors."""
-        padded = image.build / "memplug.deb.disk"
+        padded = image.folder / "memplug.deb.disk"
         content = deb.read_bytes()
         padded.write_bytes(content + b"\0" * (-len(content) % 512))
         return padded
@@ -161,6 +209,27 @@ class SystemdGuest(Guest):
         text = super().describe()
         return text + "\n--- journal\n" + self._try(
             "journalctl -b -u memplugd --no-pager | tail -n 60")
+
+
+def _digest(paths, start=""):
+    """A key for the content of some files."""
+    total = hashlib.sha256(start.encode())
+    for path in paths:
+        total.update(str(path.name).encode() + path.read_bytes())
+    return total.hexdigest()
+
+
+def _key_of(target):
+    key = target.with_suffix(target.suffix + ".key")
+    return key.read_text() if target.exists() and key.exists() else ""
+
+
+def _needs(target, key):
+    return _key_of(target) != key
+
+
+def _made(target, key):
+    target.with_suffix(target.suffix + ".key").write_text(key)
 
 
 def _run_quietly(*command):

@@ -1,0 +1,66 @@
+"""The package in a Debian guest as people have it: it answers after each boot, on each controller.
+
+The driver of the port is a module that udev loads, perhaps before and perhaps after the daemon starts.
+"""
+import os
+import subprocess
+
+import pytest
+
+from guest.channel import Channel
+from guest.machine import AGENT_PORT
+from guest.systemd_guest import SystemdGuest, SystemdImage
+
+BOOTS = 20 if os.environ.get("SOAK") == "1" else 2
+HOT_SLOT = ["-device", "pcie-root-port,id=hot"]
+
+
+@pytest.fixture(scope="module")
+def installed():
+    image = SystemdImage()
+    image.make_installed()
+    return image
+
+
+def assert_answers(guest):
+    """By the daemon that the boot started, not by one that a failure has started again."""
+    with guest.channel() as channel:
+        assert channel.call("guest-ping") == {}
+    assert guest.shells.output("systemctl show -P NRestarts memplugd").strip() == "0"
+
+
+def test_answers_after_each_boot(installed, tmp_path):
+    """Half of the boots are the first of their disk, half the second."""
+    disk = tmp_path / "disk"
+    for number in range(BOOTS):
+        if number % 2 == 0:
+            subprocess.run(["cp", "--sparse=always", installed.installed_disk, disk], check=True)
+        with SystemdGuest(installed, installed=True, disk=disk) as guest:
+            # As in an ordinary guest: a module that the initrd does not have, and udev loads.
+            assert guest.shell("test -e /sys/module/virtio_console/initstate")[0] == 0
+            assert_answers(guest)
+            guest.power_off()
+
+
+@pytest.fixture(scope="module")
+def guest(installed):
+    with SystemdGuest(installed, installed=True, devices=HOT_SLOT) as booted:
+        yield booted
+
+
+def test_answers_on_a_second_controller(guest):
+    """Its major number is one that did not exist when the daemon started."""
+    assert_answers(guest)
+    before = guest.shells.output("systemctl show -P MainPID memplugd")
+    port = [device for device in guest.qmp.command("qom-list", path="/machine/peripheral-anon")
+            if device["type"] == "child<virtserialport>"]
+    guest.qmp.command("device_del", id="/machine/peripheral-anon/" + port[0]["name"])
+    guest.qmp.command("device_add", driver="virtio-serial-pci", id="ports2", bus="hot")
+    guest.add_socket("agent2")
+    guest.qmp.command("device_add", driver="virtserialport", bus="ports2.0", chardev="agent2",
+                      name=AGENT_PORT)
+    with Channel(guest.path("agent2")) as channel:
+        assert channel.call("guest-ping") == {}
+    majors = guest.shells.output("grep -c virtio-portsdev /proc/devices").strip()
+    assert majors == "2"
+    assert guest.shells.output("systemctl show -P MainPID memplugd") == before
