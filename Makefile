@@ -58,7 +58,7 @@ CTL_SOURCES := $(sort $(wildcard ctl/*.c))
 CTL_OBJECTS := $(CTL_SOURCES:%.c=$(BUILD)/%.o)
 MAN_PAGES := $(sort $(wildcard docs/man/*.[1-8]))
 # For users; installed side by side, so their links are shortened.
-DOC_PAGES := README.md NEWS.md SECURITY.md docs/operating.md docs/protocol.md docs/udev.md
+DOC_PAGES := README.md NEWS.md SECURITY.md docs/hosts.md docs/operating.md docs/protocol.md docs/udev.md
 
 LIB_OBJECTS := $(LIB_SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/memplug-schema.o
 SUPPORT_OBJECTS := $(UNIT_SUPPORT:%.c=$(BUILD)/%.o)
@@ -268,6 +268,7 @@ install: $(BUILD)/memplugd $(BUILD)/memplugctl
 		chmod 0644 $(DESTDIR)$(docdir)/$${page##*/} || exit 1; done
 	install -D -m 0644 qga-protocol/memplug-schema.json $(DESTDIR)$(docdir)/memplug-schema.json
 	install -D -m 0644 docs/memhp-movable.cfg $(DESTDIR)$(docdir)/memhp-movable.cfg
+	install -D -m 0644 docs/examples/unplug.py $(DESTDIR)$(docdir)/examples/unplug.py
 
 uninstall:
 	rm -f $(DESTDIR)$(sbindir)/memplugd \
@@ -282,7 +283,7 @@ uninstall:
 		$(foreach page,$(MAN_PAGES),$(DESTDIR)$(mandir)/man$(subst .,,$(suffix $(page)))/$(notdir $(page))) \
 		$(addprefix $(DESTDIR)$(docdir)/,$(notdir $(DOC_PAGES))) \
 		$(DESTDIR)$(docdir)/memplug-schema.json \
-		$(DESTDIR)$(docdir)/memhp-movable.cfg
+		$(DESTDIR)$(docdir)/memhp-movable.cfg $(DESTDIR)$(docdir)/examples/unplug.py
 	@echo "left in place: $(DESTDIR)$(sysconfdir)/memplug"
 
 # --- the Debian package, in build/deb/ ---

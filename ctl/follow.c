@@ -13,6 +13,8 @@
 
 #define LOOK_MS 500
 #define MISSES_MAX 3
+#define EVENTS_MAX 1000
+#define COMPARE_USEC (2 * G_GINT64_CONSTANT(1000000))
 #define TIMEOUT_MAX_MS 600000 /* a job's, docs/protocol.md */
 #define ROLLBACK_MS 30000
 
@@ -87,16 +89,42 @@ static void show(Ctl *ctl, JsonObject *job, char **last)
     *last = line;
 }
 
+typedef struct {
+    guint misses;         /* questions without an answer, one after the other */
+    gint64 compared_usec; /* when the boot was compared last */
+} Looks;
+
+/* Whether the hypervisor has told of a reset. Where there is none to ask it may have been. */
+static gboolean may_be_reset(Ctl *ctl)
+{
+    gboolean is_reset = ctl->hv == NULL;
+    HvEvent event;
+
+    for (guint i = 0; ctl->hv && i < EVENTS_MAX; i++) {
+        if (hypervisor_wait(ctl->hv, -1, 0, &event) != WAKE_NEWS)
+            break;
+        is_reset = is_reset || event.kind == HV_EVENT_RESET;
+        g_free(event.device);
+    }
+    return is_reset;
+}
+
 /* The job as it is now. A guest that says nothing for a while may be paused, booting, or on its way
- * to another host: it is asked again, *MISSES times in all. NULL without an error: ask again. */
-static JsonNode *look(Ctl *ctl, guint64 job, const Follow *how, guint *misses, GError **error)
+ * to another host: it is asked again, a few times. NULL without an error: ask again. The boot is
+ * compared whenever it may be another one; an answer to that costs the guest more than one about
+ * the job. */
+static JsonNode *look(Ctl *ctl, guint64 job, const Follow *how, Looks *looks, GError **error)
 {
     g_autoptr(GError) wrong = NULL;
-    JsonNode *answer =
-        follow_same_boot(ctl, how->boot_id, &wrong) ? ask_job(ctl, job, &wrong) : NULL;
+    gint64 now_usec = g_get_monotonic_time();
+    gboolean is_due =
+        looks->misses > 0 || now_usec - looks->compared_usec > COMPARE_USEC || may_be_reset(ctl);
+    gboolean is_same = !is_due || follow_same_boot(ctl, how->boot_id, &wrong);
+    JsonNode *answer = is_same ? ask_job(ctl, job, &wrong) : NULL;
 
-    *misses = answer ? 0 : *misses + 1;
-    if (answer || (wrong->code == CTL_NO_CONNECTION && *misses < MISSES_MAX))
+    looks->compared_usec = is_due && is_same ? now_usec : looks->compared_usec;
+    looks->misses = answer ? 0 : looks->misses + 1;
+    if (answer || (wrong->code == CTL_NO_CONNECTION && looks->misses < MISSES_MAX))
         return answer;
     g_propagate_error(error, g_steal_pointer(&wrong));
     return NULL;
@@ -133,11 +161,11 @@ static JsonNode *follow(Ctl *ctl, guint64 job, Follow *how, gboolean *was_left,
                         gboolean *was_interrupted, GError **error)
 {
     g_autofree char *last = NULL;
-    guint misses = 0;
+    Looks looks = {.compared_usec = g_get_monotonic_time()};
 
     for (;;) {
         g_autoptr(GError) wrong = NULL;
-        g_autoptr(JsonNode) answer = look(ctl, job, how, &misses, &wrong);
+        g_autoptr(JsonNode) answer = look(ctl, job, how, &looks, &wrong);
         JsonObject *record = ctl_json_as_object(answer);
         if (answer)
             show(ctl, record, &last);

@@ -102,20 +102,26 @@ static void add_limits(Qmp *qmp, HvMemory *memory)
     memory->slots = ctl_json_int(limits, "slots", 0);
 }
 
-/* RAM of several nodes is a backend for each. */
+/* RAM of several nodes is a backend for each; of others that are no device's nothing is known, so
+ * it counts only where it comes to all RAM. */
 static void count_nodes(Qmp *qmp, HvMemory *memory, JsonArray *devices)
 {
     g_autoptr(JsonNode) answer = peer_request(qmp->peer, "query-memdev", NULL, NULL);
     JsonArray *backends = ctl_json_as_array(answer);
+    guint64 ram_bytes = 0;
+    guint nodes = 0;
 
     for (guint i = 0; i < ctl_json_length(backends); i++) {
-        const char *id = ctl_json_string(ctl_json_object_at(backends, i), "id");
-        gboolean is_ram = !g_str_has_prefix(id, BACKEND_PREFIX);
+        JsonObject *backend = ctl_json_object_at(backends, i);
+        const char *id = ctl_json_string(backend, "id");
+        gboolean is_ram = TRUE;
         for (guint j = 0; j < ctl_json_length(devices) && is_ram; j++)
             is_ram = strcmp(backend_of(ctl_json_object(ctl_json_object_at(devices, j), "data")),
                             id) != 0;
-        memory->nodes += is_ram ? 1 : 0;
+        nodes += is_ram ? 1 : 0;
+        ram_bytes += is_ram ? ctl_json_uint(backend, "size") : 0;
     }
+    memory->nodes = ram_bytes == memory->base_bytes ? nodes : 0;
 }
 
 static HvMemory *qmp_memory(Hypervisor *hv, GError **error)

@@ -157,6 +157,17 @@ static gboolean same_nodes(JsonObject *a, JsonObject *b)
            strcmp(ctl_json_string(a, "policy"), ctl_json_string(b, "policy")) == 0;
 }
 
+/* The id of the one backend that all RAM is of, to free. NULL: QEMU names none, as with nodes that
+ * have one each. */
+static char *the_rams(Peer *qmp)
+{
+    g_autoptr(JsonNode) node = get_property(qmp, "/machine", "memory-backend");
+    const char *path =
+        node && json_node_get_value_type(node) == G_TYPE_STRING ? json_node_get_string(node) : "";
+
+    return g_str_has_prefix(path, "/objects/") ? g_strdup(path + strlen("/objects/")) : NULL;
+}
+
 static JsonObject *like_ram(Peer *qmp, GHashTable *in_use, GError **error)
 {
     static const char *const copied[] = {"share", "prealloc", "merge", "dump", "reserve"};
@@ -168,9 +179,11 @@ static JsonObject *like_ram(Peer *qmp, GHashTable *in_use, GError **error)
 
     if (!answer)
         return NULL;
+    g_autofree char *only = the_rams(qmp);
     for (guint i = 0; i < ctl_json_length(list); i++) {
         JsonObject *backend = ctl_json_object_at(list, i);
-        if (g_hash_table_contains(in_use, ctl_json_string(backend, "id")))
+        const char *id = ctl_json_string(backend, "id");
+        if (g_hash_table_contains(in_use, id) || (only && strcmp(only, id) != 0))
             continue;
         if (ram && !is_alike(ram, backend)) {
             refuse("the guest's RAM is of several kinds", error);

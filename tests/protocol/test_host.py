@@ -3,8 +3,11 @@ import json
 import os
 import random
 import signal
+import socket
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -318,6 +321,16 @@ def test_the_backend_is_like_the_ram(vm):
     assert added["hugetlbsize"] == 2 * MIB
 
 
+def test_a_backend_that_is_nobodys_is_no_ram(vm):
+    """Left by somebody else: it is neither imitated nor a node."""
+    vm.backends["stray"] = 3 * GIB
+    vm.ram = {"share": True}
+    vm.ram_properties = {"memory-backend": "/objects/pc.ram"}
+    status, report, _ = host(vm, "plug", "256M")
+    assert status == DONE and vm.added[0]["share"] is True
+    assert "--node" not in json.dumps(report)
+
+
 def test_the_backend_as_told(vm):
     assert host(vm, "plug", "256M", "--backend=memfd,share=on,hugetlbsize=2M", "--id=x",
                 "--node=1")[0] == DONE
@@ -329,7 +342,7 @@ def test_the_backend_as_told(vm):
 
 def test_the_node_is_told(vm):
     """Two backends of RAM are two nodes: which one grows must not be a surprise."""
-    vm.backends["ram-of-node-1"] = GIB
+    vm.ram, vm.backends["ram-of-node-1"] = {"size": 512 * MIB}, 512 * MIB
     assert "--node" in json.dumps(host(vm, "plug", "256M")[1]["steps"])
     assert "--node" not in json.dumps(host(vm, "plug", "256M", "--node=1")[1]["steps"])
 
@@ -502,6 +515,84 @@ def says_nothing(vm, command):
     status, _, error = host(vm, "unplug", "d0")
     assert status == NO_CONNECTION and "does not answer" in error and not vm.deleted
     assert time.monotonic() - began < 60
+
+# --- peers that never come to an end ---
+
+class Hostile:
+    """A socket that says GREETING and then whatever TALK, a function of the connection, does."""
+
+    def __init__(self, path, greeting, talk):
+        self.path = str(path)
+        self._greeting, self._talk = greeting, talk
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(self.path)
+        self._listener.listen()
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        client, _ = self._listener.accept()
+        try:
+            client.sendall(self._greeting)
+            while True:
+                request = json.loads(client.recv(65536).lstrip(b"\xff"))
+                if request["execute"] != "guest-sync-delimited":
+                    break
+                client.sendall(b"\xff" + json.dumps(
+                    {"return": request["arguments"]["id"]}).encode() + b"\n")
+            while True:
+                self._talk(client)
+        except (OSError, ValueError):
+            pass  # it has seen enough of us
+
+
+def trickle(client):
+    client.sendall(b" ")
+    time.sleep(0.2)
+
+
+def flood(client):
+    client.sendall(b'{"event": "DEVICE_DELETED", "data": {}}\n' * 1000)
+
+
+def huge(client):
+    client.sendall(b"1" * (1 << 20))
+
+
+def late(client):
+    client.sendall(b'{"return": {}, "id": 99999}\n')
+    time.sleep(0.05)
+
+
+TALKS = {"trickle": trickle, "flood": flood, "huge": huge, "late": late}
+
+
+@slow
+def a_hostile_guest(vm):
+    """It trickles, floods, sends a line without an end, or answers to something else."""
+    each_talk(vm, lambda folder, talk: [
+        "--host", "unix:" + Hostile(folder / ("agent." + talk.__name__), b"", talk).path,
+        "--qmp", "unix:" + vm.qmp])
+
+
+@slow
+def a_hostile_monitor(vm):
+    each_talk(vm, lambda folder, talk: [
+        "--host", "unix:" + vm.agent, "--qmp",
+        "unix:" + Hostile(folder / ("qmp." + talk.__name__), b'{"QMP": {}}\n', talk).path])
+
+
+def each_talk(vm, target):
+    """All of TALKS at once: each ends, without a connection."""
+    folder = Path(vm.qmp).parent
+
+    def one(talk):
+        began = time.monotonic()
+        status, _, error = run(*target(folder, talk), "resize", "2G")
+        return talk.__name__, status, error, time.monotonic() - began
+    with ThreadPoolExecutor(len(TALKS)) as pool:
+        for name, status, error, took_s in pool.map(one, TALKS.values()):
+            assert status == NO_CONNECTION and took_s < 60, (name, status, error, took_s)
+    assert not vm.added and not vm.deleted
 
 
 @pytest.mark.parametrize("name", sorted(SLOW))
