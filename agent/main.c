@@ -14,18 +14,42 @@
 #include "os/log.h"
 #include "os/options.h"
 #include "os/signals.h"
+#include "os/state-dir.h"
+
+#define UNDO_S 60 /* then the kernel is not going to give a block back */
 
 typedef struct {
     GMainLoop *loop;
     Agent *agent;
     gboolean is_stopping;
+    gboolean is_undone;
 } Daemon;
 
 static void on_stopped(gpointer user_data)
 {
     Daemon *daemon = user_data;
 
+    daemon->is_undone = TRUE;
     g_main_loop_quit(daemon->loop);
+}
+
+/* --undo is a daemon that takes over what the last one left, and stops at once. */
+static gboolean on_undo(gpointer user_data)
+{
+    Daemon *daemon = user_data;
+
+    daemon->is_stopping = TRUE;
+    agent_stop(daemon->agent, on_stopped, daemon);
+    return G_SOURCE_REMOVE;
+}
+
+static gboolean on_undo_timeout(gpointer user_data)
+{
+    Daemon *daemon = user_data;
+
+    g_printerr("memplugd: not everything could be given back in %d s\n", UNDO_S);
+    g_main_loop_quit(daemon->loop);
+    return G_SOURCE_REMOVE;
 }
 
 static void on_signal(int signal, gpointer user_data)
@@ -53,15 +77,34 @@ static int run(Options *options)
         signal_source_new(signals, G_N_ELEMENTS(signals), on_signal, &daemon, &error);
     if (source)
         daemon.agent = agent_new(options, &error);
+    if (daemon.agent && options->undo) {
+        g_idle_add(on_undo, &daemon);
+        g_timeout_add_seconds(UNDO_S, on_undo_timeout, &daemon);
+    }
     if (daemon.agent)
         g_main_loop_run(daemon.loop);
     else
         g_printerr("memplugd: %s\n", error->message);
-    int status = daemon.agent ? EXIT_SUCCESS : EXIT_FAILURE;
+    gboolean is_good = daemon.agent && (daemon.is_undone || !options->undo);
+    int status = is_good ? EXIT_SUCCESS : EXIT_FAILURE;
     agent_free(daemon.agent);
     signal_source_free(source);
     g_main_loop_unref(daemon.loop);
     return status;
+}
+
+/* --rule: the answer is printed, and kept for the blocks that follow. */
+static int decide_rule(const Options *options)
+{
+    g_autoptr(GError) error = NULL;
+    OnlinePolicy policy = options->settings->online.policy;
+    gboolean online = (policy == ONLINE_POLICY_MOVABLE || policy == ONLINE_POLICY_AUTO) &&
+                      options->settings->adopt_existing;
+
+    if (!state_dir_decide_rule(options->state_dir, online, &error))
+        g_printerr("memplugd: %s\n", error->message);
+    puts(online ? "online" : "leave");
+    return error ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 /* The options that only print something. */
@@ -93,6 +136,8 @@ int main(int argc, char **argv)
         g_printerr("memplugd: %s\n", error->message);
         return EXIT_FAILURE;
     }
+    if (options->decide_rule)
+        return decide_rule(options);
     if (options->show_version || options->dump_config || options->list_rpcs)
         return print(options);
     if (!log_open(options->log_path, options->verbose, &error)) {

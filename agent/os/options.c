@@ -83,6 +83,10 @@ static gboolean parse_argv(Options *options, int argc, char **argv, GError **err
         {"version", 'V', 0, G_OPTION_ARG_NONE, &options->show_version, "print the version", NULL},
         {"sysroot", 0, 0, G_OPTION_ARG_FILENAME, &options->sysroot,
          "look at the /sys and /proc below DIR, and change nothing", "DIR"},
+        {"undo", 0, 0, G_OPTION_ARG_NONE, &options->undo,
+         "give back what a daemon that was killed has left, and exit", NULL},
+        {"rule", 0, 0, G_OPTION_ARG_NONE, &options->decide_rule,
+         "decide whether udev's rule brings memory online, and exit", NULL},
         {"uevent-buffer-bytes", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_INT,
          &options->uevent_buffer_bytes, "size of the event socket's buffer (for tests)", "N"},
         {NULL, 0, 0, 0, NULL, NULL, NULL}};
@@ -99,6 +103,37 @@ static gboolean parse_argv(Options *options, int argc, char **argv, GError **err
         return FALSE;
     }
     return TRUE;
+}
+
+/* What --undo works with: nothing is begun, and nobody can ask for anything. */
+static void settings_for_undo(Settings *settings, const char *state_dir)
+{
+    settings->online.policy = ONLINE_POLICY_NONE;
+    settings->online.rezone = FALSE;
+    settings->adopt_existing = FALSE;
+    settings->unplug_gate = FALSE;
+    settings->method = METHOD_UNIX_LISTEN;
+    g_free(settings->path);
+    settings->path = g_build_filename(state_dir, "undo.sock", NULL);
+}
+
+/* The settings; for --undo and --rule a mistake in the files is no reason to do nothing. */
+static Settings *settings_for(Options *options, GError **error)
+{
+    g_autoptr(GError) problem = NULL;
+    Settings *settings = options_load_settings(options, &problem);
+
+    if (!settings && (options->undo || options->decide_rule)) {
+        g_printerr("memplugd: %s\n", problem->message);
+        settings = settings_new();
+        settings->online.policy = ONLINE_POLICY_NONE;
+    } else if (!settings) {
+        g_propagate_error(error, g_steal_pointer(&problem));
+        return NULL;
+    }
+    if (options->undo)
+        settings_for_undo(settings, options->state_dir);
+    return settings;
 }
 
 static gboolean parse(Options *options, int argc, char **argv, GError **error)
@@ -119,7 +154,7 @@ static gboolean parse(Options *options, int argc, char **argv, GError **error)
         options->list_rpcs = TRUE;
         g_clear_pointer(&options->arguments.block_rpcs, g_free);
     }
-    options->settings = options_load_settings(options, error);
+    options->settings = settings_for(options, error);
     return options->settings != NULL;
 }
 

@@ -19,7 +19,9 @@ typedef struct {
     gboolean verbose;
     gboolean dump_config; /* -D: print the settings, exit */
     gboolean show_version;
-    gboolean list_rpcs; /* -b help */
+    gboolean list_rpcs;   /* -b help */
+    gboolean decide_rule; /* --rule: decide for udev's rule, exit */
+    gboolean undo;        /* --undo: take over what an earlier daemon left, give it back, exit */
     /* What the command line says of settings (each may be NULL): it wins again after a reload. */
     struct {
         char *method, *path, *allow_rpcs, *block_rpcs;

@@ -7,7 +7,9 @@ import subprocess
 
 import pytest
 
+from guest import GIB
 from guest.channel import Channel
+from guest.jobs import prepare, wait_job
 from guest.machine import AGENT_PORT
 from guest.systemd_guest import SystemdGuest, SystemdImage
 
@@ -64,3 +66,46 @@ def test_answers_on_a_second_controller(guest):
     majors = guest.shells.output("grep -c virtio-portsdev /proc/devices").strip()
     assert majors == "2"
     assert guest.shells.output("systemctl show -P MainPID memplugd") == before
+
+
+ASKED = "wc -l </run/asked 2>/dev/null || echo 0"
+# Counts who asks the daemon's program.
+WRAP = ("mv /usr/sbin/memplugd /usr/sbin/memplugd.real; printf '#!/bin/sh\\n"
+        "echo $1 >>/run/asked\\nexec memplugd.real \"$@\"\\n' >/usr/sbin/memplugd; "
+        "chmod +x /usr/sbin/memplugd")
+
+
+def test_the_rule_asks_once_where_no_daemon_runs(guest):
+    """Once for the blocks that come while the first is asked about, and never again."""
+    guest.shells.output("systemctl stop memplugd; systemctl mask --runtime memplugd; " + WRAP)
+    guest.plug_dimm("many", 4 * GIB)
+    guest.wait_states("many", "online", "Movable")
+    asked = int(guest.shells.output(ASKED))
+    assert 1 <= asked < len(guest.dimm_blocks("many"))
+    guest.plug_dimm("more", GIB)
+    guest.wait_states("more", "online", "Movable")
+    assert int(guest.shells.output(ASKED)) == asked
+    guest.shells.output("mkdir -p /etc/memplug/memplugd.conf.d; printf '[online]\\npolicy=none\\n' "
+                        ">/etc/memplug/memplugd.conf.d/t.conf; memplugd --rule")
+    guest.plug_dimm("left", GIB)
+    guest.shells.output("udevadm settle")
+    guest.wait_states("left", "offline")
+    guest.shells.output("rm /etc/memplug/memplugd.conf.d/t.conf; "
+                        "mv /usr/sbin/memplugd.real /usr/sbin/memplugd; "
+                        "systemctl unmask --runtime memplugd; systemctl start memplugd")
+    guest.wait_states("left", "online", "Movable")
+
+
+def test_removal_undoes_what_a_killed_daemon_left(guest):
+    guest.shells.output("mkdir -p /run/systemd/system/memplugd.service.d; printf "
+                        "'[Service]\\nTimeoutStopSec=2\\n' "
+                        ">/run/systemd/system/memplugd.service.d/t.conf; systemctl daemon-reload")
+    with Channel(guest.path("agent2")) as channel:
+        job = prepare(channel, {"slot": guest.dimm("left")["slot"]}, lease_ms=3600000)
+        wait_job(channel, job, "ready")
+    guest.wait_states("left", "offline")
+    guest.shells.output("systemctl kill -s STOP memplugd; DEBIAN_FRONTEND=noninteractive "
+                        "dpkg -r memplug")
+    guest.wait_states("left", "online", "Movable")
+    assert guest.shells.output("cat /sys/devices/system/memory/auto_online_blocks") == "offline\n"
+    assert guest.shell("test -e /run/memplug/active")[0] != 0
