@@ -140,7 +140,8 @@ int main(int argc, char **argv)
         return decide_rule(options);
     if (options->show_version || options->dump_config || options->list_rpcs)
         return print(options);
-    if (!log_open(options->log_path, options->verbose, &error)) {
+    Log *log = log_open(options->log_path, options->verbose, &error);
+    if (!log) {
         g_printerr("memplugd: %s\n", error->message);
         return EXIT_FAILURE;
     }
@@ -149,5 +150,7 @@ int main(int argc, char **argv)
      * so that what the libraries bring along and never use costs nothing. */
     if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0)
         g_info("memory is not locked: %s", g_strerror(errno));
-    return run(options);
+    int status = run(options);
+    log_close(log);
+    return status;
 }

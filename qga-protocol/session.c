@@ -20,8 +20,11 @@ struct QgaSession {
 
     QgaFramer *framer;
     gboolean feeding;
+    QgaSessionPauseFunc should_pause;
+    gpointer pause_data;
     guint64 n_syncs;
-    gsize n_stale; /* unsent bytes that were queued before the bytes now being fed */
+    gboolean in_burst; /* a part of the bytes that were fed last is still to be taken */
+    gsize n_stale;     /* unsent bytes that were queued before the burst now being fed */
 
     /* The call that is being carried out, or NULL. */
     QgaCall *call;
@@ -66,6 +69,8 @@ void qga_session_reset(QgaSession *session)
     forget_call(session);
     qga_framer_reset(session->framer);
     qga_out_queue_clear(session->queue);
+    session->in_burst = FALSE;
+    session->n_stale = 0;
     session->mid_line = FALSE;
     session->events_enabled = FALSE;
 }
@@ -127,6 +132,7 @@ void qga_session_consume(QgaSession *session, gsize n_bytes)
     g_assert(n_bytes <= qga_out_queue_peek(session->queue, &bytes));
     session->mid_line = bytes[n_bytes - 1] != '\n';
     qga_out_queue_consume(session->queue, n_bytes);
+    session->n_stale -= MIN(session->n_stale, n_bytes);
 }
 
 static void wake_owner(QgaSession *session)
@@ -275,14 +281,22 @@ gboolean qga_session_wants_input(const QgaSession *session)
            qga_out_queue_size(session->queue) <= QGA_SESSION_OUTPUT_LIMIT_BYTES;
 }
 
+void qga_session_set_pause(QgaSession *session, QgaSessionPauseFunc func, gpointer user_data)
+{
+    session->should_pause = func;
+    session->pause_data = user_data;
+}
+
 gsize qga_session_feed(QgaSession *session, const guint8 *bytes, gsize n_bytes)
 {
+    gboolean is_paused = FALSE;
     gsize done = 0;
 
     g_assert(!session->feeding);
     session->feeding = TRUE;
-    session->n_stale = qga_out_queue_size(session->queue);
-    while (done < n_bytes && qga_session_wants_input(session)) {
+    if (!session->in_burst)
+        session->n_stale = qga_out_queue_size(session->queue);
+    while (done < n_bytes && !is_paused && qga_session_wants_input(session)) {
         QgaFrame frame;
 
         done += qga_framer_feed(session->framer, bytes + done, n_bytes - done, &frame);
@@ -290,7 +304,9 @@ gsize qga_session_feed(QgaSession *session, const guint8 *bytes, gsize n_bytes)
             answer_bad_frame(session, &frame);
         else if (frame.kind == QGA_FRAME_MESSAGE)
             take_message(session, &frame);
+        is_paused = session->should_pause != NULL && session->should_pause(session->pause_data);
     }
+    session->in_burst = done < n_bytes;
     session->feeding = FALSE;
     return done;
 }

@@ -35,8 +35,13 @@ void qga_session_set_single_host(QgaSession *session, gboolean single_host);
 
 /* Takes bytes and carries out the requests in them. Returns how many it took: fewer than N when a
  * call is pending or too much output is unsent; offer the rest again after the wakeup or after
- * consume, once qga_session_wants_input() is TRUE. */
+ * consume, once qga_session_wants_input() is TRUE. Fewer also when a pause was asked for; then
+ * offer the rest again soon. What is offered again belongs to the same burst as before. */
 gsize qga_session_feed(QgaSession *session, const guint8 *bytes, gsize n_bytes);
+/* FUNC (NULL: none) is asked after each request and each bad line whether the feed shall pause, so
+ * that the owner bounds the time of a feed. It must not call back into the session. */
+typedef gboolean (*QgaSessionPauseFunc)(gpointer user_data);
+void qga_session_set_pause(QgaSession *session, QgaSessionPauseFunc func, gpointer user_data);
 /* Would feed take anything now? While FALSE do not even read. */
 gboolean qga_session_wants_input(const QgaSession *session);
 /* The host went away: forget a half request, unsent replies and the event subscription, orphan the

@@ -9,6 +9,7 @@
 
 #include "decide/online-policy.h"
 #include "engine/truth.h"
+#include "os/loop.h"
 #include "system/meminfo.h"
 #include "system/units.h"
 
@@ -206,7 +207,7 @@ static void start(Request *request, GArray *steps, AttemptLimits *limits)
     limits->deadline_usec = g_get_monotonic_time() + ANSWER_MS * USEC_PER_MSEC;
     executor_submit(setter->executor, EXECUTOR_SOON, (const WorkStep *)steps->data, steps->len,
                     limits, on_done, request, on_forgotten);
-    request->timer = g_timeout_add(ANSWER_MS, on_late, request);
+    request->timer = loop_add_due(ANSWER_MS * USEC_PER_MSEC, on_late, request);
 }
 
 /* Finds what can be told at once. What the others need goes to STEPS, with the verb of those that

@@ -4,10 +4,8 @@
  */
 #include "engine/model-keeper.h"
 
+#include "os/loop.h"
 #include "os/monitor.h"
-
-/* Above timers and channels: whoever acts next should know what has changed. */
-#define NEWS_PRIORITY G_PRIORITY_HIGH
 
 struct ModelKeeper {
     const AttrIo *io;
@@ -64,7 +62,7 @@ static void replace(ModelKeeper *keeper, Snapshot *now, const GArray *touched, c
     g_array_append_vals(keeper->touched, touched->data, touched->len);
     g_array_append_vals(keeper->added, added->data, added->len);
     if (!keeper->news)
-        keeper->news = g_idle_add_full(NEWS_PRIORITY, on_news, keeper, NULL);
+        keeper->news = g_idle_add_full(LOOP_PRIORITY_DUE, on_news, keeper, NULL);
 }
 
 /* What a scan found to differ, as a batch would have told it. */

@@ -7,6 +7,7 @@
 
 #include "decide/rezone.h"
 #include "engine/truth.h"
+#include "os/loop.h"
 #include "system/meminfo.h"
 #include "system/units.h"
 
@@ -101,9 +102,7 @@ static void set_timer(Rezoner *rezoner, gint64 at_usec)
     g_clear_handle_id(&rezoner->timer, g_source_remove);
     if (at_usec == 0)
         return;
-    gint64 wait_usec = MAX(0, at_usec - g_get_monotonic_time());
-    rezoner->timer =
-        g_timeout_add((guint)((wait_usec + USEC_PER_MSEC - 1) / USEC_PER_MSEC), on_timer, rezoner);
+    rezoner->timer = loop_add_due(at_usec - g_get_monotonic_time(), on_timer, rezoner);
 }
 
 /* What the last attempt came to. */

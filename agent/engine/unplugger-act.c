@@ -10,6 +10,7 @@
 #include "engine/truth.h"
 #include "engine/unplugger-private.h"
 #include "os/journal.h"
+#include "os/loop.h"
 #include "system/meminfo.h"
 #include "system/units.h"
 
@@ -308,9 +309,7 @@ static void act_timer(Unplugger *unplugger, gint64 at_usec)
     g_clear_handle_id(&unplugger->timer, g_source_remove);
     if (at_usec == 0)
         return;
-    gint64 wait_usec = MAX(0, at_usec - g_get_monotonic_time());
-    unplugger->timer = g_timeout_add((guint)((wait_usec + USEC_PER_MSEC - 1) / USEC_PER_MSEC),
-                                     on_timer, unplugger);
+    unplugger->timer = loop_add_due(at_usec - g_get_monotonic_time(), on_timer, unplugger);
 }
 
 static void act_changed(Unplugger *unplugger, const UnplugAction *action)

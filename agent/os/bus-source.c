@@ -10,10 +10,8 @@
 #include <errno.h>
 #include <poll.h>
 
+#include "os/loop.h"
 #include "system/units.h"
-
-/* Messages handled in one turn of the loop, so that a flood does not keep others from theirs. */
-#define MESSAGES_A_TURN_MAX 32
 
 typedef struct {
     GSource source;
@@ -83,9 +81,10 @@ static gboolean dispatch(GSource *source, G_GNUC_UNUSED GSourceFunc callback,
                          G_GNUC_UNUSED gpointer user_data)
 {
     BusSource *self = (BusSource *)source;
+    gint64 start_usec = g_get_monotonic_time();
     int r = self->error < 0 ? self->error : 1;
 
-    for (guint n = 0; r > 0 && n < MESSAGES_A_TURN_MAX; n++)
+    while (r > 0 && !loop_turn_is_over(start_usec))
         r = sd_bus_process(self->bus, NULL);
     if (r >= 0)
         return G_SOURCE_CONTINUE;

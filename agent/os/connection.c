@@ -15,6 +15,7 @@
  * begins with a sync. So a hang-up soon after a sync is believed only when it lasts.
  */
 #include "os/connection.h"
+#include "os/loop.h"
 
 #include <errno.h>
 #include <gio/gio.h>
@@ -25,7 +26,6 @@
 #include <unistd.h>
 
 #define INPUT_BYTES 16384
-#define TURNS_MAX 64 /* reads in one go, so that a flood does not keep others from their turn */
 /* How long bytes may be there before their host is: many times what the kernel needs. One that is
  * not seen by then was gone before it could be. */
 #define COMING_MS 2000
@@ -46,7 +46,8 @@ struct Connection {
     ConnectionEndFunc on_end;
     gpointer user_data;
     guint watch;
-    guint idle; /* pump again, from the loop */
+    guint idle;       /* pump again, from the loop */
+    gint64 pump_usec; /* when the pump that is under way, or the last one, began; monotonic */
     gboolean input_ended;
     Host host;
     guint coming; /* in HOST_COMING: has it come? */
@@ -72,6 +73,14 @@ static void pump_later(Connection *connection)
 {
     if (!connection->idle)
         connection->idle = g_idle_add_full(G_PRIORITY_DEFAULT, on_idle, connection, NULL);
+}
+
+/* A QgaSessionPauseFunc: whatever a host sends, others get their turn. */
+static gboolean is_turn_over(gpointer user_data)
+{
+    const Connection *connection = user_data;
+
+    return loop_turn_is_over(connection->pump_usec);
 }
 
 static void on_session_wakeup(G_GNUC_UNUSED QgaSession *session, gpointer user_data)
@@ -236,7 +245,8 @@ static gboolean is_over(const Connection *connection)
 
 static void connection_pump(Connection *connection)
 {
-    for (guint turn = 0; turn < TURNS_MAX; turn++) {
+    connection->pump_usec = g_get_monotonic_time();
+    do {
         Moved out = move_output(connection);
         Moved in = out == MOVED_TO_END ? MOVED_TO_END : move_input(connection);
         if (in == MOVED_TO_END || is_over(connection)) {
@@ -245,7 +255,7 @@ static void connection_pump(Connection *connection)
         }
         if (out == MOVED_NOTHING && in == MOVED_NOTHING)
             return;
-    }
+    } while (!is_turn_over(connection));
     pump_later(connection);
 }
 
@@ -285,7 +295,8 @@ static gboolean on_edge(gint fd, G_GNUC_UNUSED GIOCondition condition, gpointer 
         return G_SOURCE_CONTINUE;
     }
     note_edge(connection, (event.events & EPOLLHUP) != 0);
-    connection_pump(connection);
+    if (!connection->idle) /* else its turn comes, and more bytes are no reason for another */
+        connection_pump(connection);
     return G_SOURCE_CONTINUE;
 }
 
@@ -310,6 +321,7 @@ Connection *connection_new(int fd, ConnectionKind kind, QgaDispatch *dispatch,
     connection->on_end = on_end;
     connection->user_data = user_data;
     connection->session = qga_session_new(dispatch, on_session_wakeup, connection);
+    qga_session_set_pause(connection->session, is_turn_over, connection);
     /* A socket's replies are its client's and nobody else's; a port's may be an earlier host's. */
     qga_session_set_single_host(connection->session, kind == CONNECTION_SOCKET);
     connection->watch = g_unix_fd_add(epoll_fd, G_IO_IN, on_edge, connection);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "os/fds.h"
+#include "os/loop.h"
 #include "os/signals.h"
 #include "system/block.h"
 #include "system/meminfo.h"
@@ -227,7 +228,7 @@ static void worker_end(Executor *executor, const AttemptOutcome *why)
     executor->running->is_ending = TRUE;
     executor->running->outcome = *why;
     kill(executor->worker, SIGTERM);
-    executor->kill_timer = g_timeout_add(KILL_AFTER_MS, on_kill_timer, executor);
+    executor->kill_timer = loop_add_due(KILL_AFTER_MS * USEC_PER_MSEC, on_kill_timer, executor);
     g_clear_handle_id(&executor->look_timer, g_source_remove);
 }
 
@@ -323,7 +324,7 @@ static int worker_start(Executor *executor, Task *task)
     executor->pipe_watch = g_unix_fd_add(fds[0], G_IO_IN | G_IO_HUP, on_pipe, executor);
     guard_step(task);
     if (task->has_limits)
-        executor->look_timer = g_timeout_add(ATTEMPT_LOOK_USEC / USEC_PER_MSEC, on_look, executor);
+        executor->look_timer = loop_add_due(ATTEMPT_LOOK_USEC, on_look, executor);
     return 0;
 }
 

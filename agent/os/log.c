@@ -1,27 +1,30 @@
 /*
- * A GLib log writer. The file descriptor lives as long as the process, so it travels as user_data.
- * Where standard error is the journal, messages go there with their fields; one that the journal
- * does not take goes to standard error as a line.
+ * A GLib log writer, which travels as its user_data. Where standard error is the journal, messages
+ * go there with their fields; elsewhere they are lines.
+ *
+ * What peers do makes lines, so there is a limit to how many a second: what is above it is dropped
+ * and counted, like what the sink does not take.
  */
 #include "os/log.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <gio/gio.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/uio.h>
-#include <systemd/sd-journal.h>
-#include <unistd.h>
+
+#include "os/log-sink.h"
+#include "system/units.h"
 
 /* What GLib gives a message of its own accord, and what is added below. */
 #define FIELDS_MAX 16
+/* A burst that a busy hour may have, and what may come for ever. */
+#define LINES_BURST 1000
+#define LINES_PER_SECOND 20
 
-typedef struct {
-    int fd;
-    gboolean is_journal;
+struct Log {
+    LogSink *sink; /* NULL: closed */
     gboolean is_verbose;
-} Log;
+    double credit; /* lines that may be written at credit_usec */
+    gint64 credit_usec;
+    guint64 dropped;
+};
 
 /* Made once, by chance; never changed, since people search for them. */
 static const char *const message_ids[] = {
@@ -59,64 +62,106 @@ static const char *message_of(const GLogField *fields, gsize n_fields)
     return "";
 }
 
-/* All fields to the journal. FALSE if it does not take them. */
-static gboolean write_journal(const GLogField *fields, gsize n_fields, int priority)
+static void write_fields(Log *log, const GLogField *given, gsize n_given, int priority,
+                         const char *line)
 {
-    struct iovec parts[FIELDS_MAX];
-    char *texts[FIELDS_MAX];
-    int n = 0;
+    LogField fields[FIELDS_MAX];
+    char number[2] = {(char)('0' + priority), '\0'};
+    guint n = 0;
 
-    for (gsize i = 0; i < n_fields && n < FIELDS_MAX - 2; i++) {
+    for (gsize i = 0; i < n_given && n < FIELDS_MAX - 2; i++) {
         /* Binary fields are none of ours; the priority is added below. */
-        if (fields[i].length >= 0 || g_str_equal(fields[i].key, "PRIORITY"))
-            continue;
-        texts[n++] = g_strdup_printf("%s=%s", fields[i].key, (const char *)fields[i].value);
+        if (given[i].length < 0 && !g_str_equal(given[i].key, "PRIORITY"))
+            fields[n++] = (LogField){given[i].key, given[i].value};
     }
-    texts[n++] = g_strdup_printf("PRIORITY=%d", priority);
-    texts[n++] = g_strdup("SYSLOG_IDENTIFIER=memplugd");
-    for (int i = 0; i < n; i++)
-        parts[i] = (struct iovec){.iov_base = texts[i], .iov_len = strlen(texts[i])};
-    int r = sd_journal_sendv(parts, n);
-    for (int i = 0; i < n; i++)
-        g_free(texts[i]);
-    return r >= 0;
+    fields[n++] = (LogField){"PRIORITY", number};
+    fields[n++] = (LogField){"SYSLOG_IDENTIFIER", "memplugd"};
+    if (log_sink_write_fields(log->sink, fields, n))
+        return;
+    g_autofree char *prefixed = g_strdup_printf("<%d>%s\n", priority, line);
+    log_sink_write_line(log->sink, prefixed);
 }
 
-static GLogWriterOutput write_line(GLogLevelFlags level, const GLogField *fields, gsize n_fields,
-                                   gpointer user_data)
+static void write_entry(Log *log, const GLogField *fields, gsize n_fields, int priority)
 {
-    const Log *log = user_data;
+    const char *message = message_of(fields, n_fields);
+
+    if (log_sink_is_journal(log->sink)) {
+        write_fields(log, fields, n_fields, priority, message);
+        return;
+    }
+    g_autofree char *line =
+        g_strdup_printf("memplugd: %s%s\n", priority <= 4 ? "warning: " : "", message);
+    log_sink_write_line(log->sink, line);
+}
+
+/* Tells of what was dropped, with the next line that there is room for. */
+static void tell_dropped(Log *log)
+{
+    guint64 dropped = log->dropped + log_sink_take_dropped(log->sink);
+
+    log->dropped = 0;
+    if (dropped == 0)
+        return;
+    g_autofree char *message = g_strdup_printf(
+        "%" G_GUINT64_FORMAT " lines of the log were dropped: too many at once, or the log was not "
+        "read",
+        dropped);
+    const GLogField field = {"MESSAGE", message, -1};
+    write_entry(log, &field, 1, 4);
+    if (log_sink_take_dropped(log->sink) > 0)
+        log->dropped = dropped; /* still no room */
+}
+
+static gboolean has_credit(Log *log)
+{
+    gint64 now_usec = g_get_monotonic_time();
+    double earned = (double)(now_usec - log->credit_usec) * LINES_PER_SECOND / USEC_PER_SEC;
+
+    log->credit = MIN(log->credit + earned, LINES_BURST);
+    log->credit_usec = now_usec;
+    if (log->credit < 1)
+        return FALSE;
+    log->credit -= 1;
+    return TRUE;
+}
+
+static GLogWriterOutput write_log(GLogLevelFlags level, const GLogField *fields, gsize n_fields,
+                                  gpointer user_data)
+{
+    Log *log = user_data;
     int priority = priority_of(level);
 
-    if (priority > (log->is_verbose ? 7 : 5))
+    if (!log->sink || priority > (log->is_verbose ? 7 : 5))
         return G_LOG_WRITER_HANDLED;
-    if (log->is_journal && write_journal(fields, n_fields, priority))
+    if (!has_credit(log)) {
+        log->dropped++;
         return G_LOG_WRITER_HANDLED;
-    g_autofree char *line =
-        log->is_journal ? g_strdup_printf("<%d>%s\n", priority, message_of(fields, n_fields))
-                        : g_strdup_printf("memplugd: %s%s\n", priority <= 4 ? "warning: " : "",
-                                          message_of(fields, n_fields));
-    gssize written = write(log->fd, line, strlen(line));
-    return written < 0 ? G_LOG_WRITER_UNHANDLED : G_LOG_WRITER_HANDLED;
+    }
+    tell_dropped(log);
+    write_entry(log, fields, n_fields, priority);
+    return G_LOG_WRITER_HANDLED;
 }
 
-gboolean log_open(const char *path, gboolean verbose, GError **error)
+Log *log_open(const char *path, gboolean verbose, GError **error)
 {
-    int fd = STDERR_FILENO;
+    LogSink *sink = log_sink_new(path, error);
 
-    if (path)
-        fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0) {
-        g_set_error(error, G_IO_ERROR, g_io_error_from_errno(errno), "cannot open %s: %s", path,
-                    g_strerror(errno));
-        return FALSE;
-    }
+    if (!sink)
+        return NULL;
     Log *log = g_new0(Log, 1);
-    log->fd = fd;
+    log->sink = sink;
     log->is_verbose = verbose;
-    log->is_journal = !path && g_log_writer_is_journald(STDERR_FILENO);
-    g_log_set_writer_func(write_line, log, g_free);
-    return TRUE;
+    log->credit = LINES_BURST;
+    log->credit_usec = g_get_monotonic_time();
+    g_log_set_writer_func(write_log, log, g_free);
+    return log;
+}
+
+void log_close(Log *log)
+{
+    if (log)
+        log_sink_free(g_steal_pointer(&log->sink));
 }
 
 void log_event(LogKind kind, GLogLevelFlags level, const LogSubject *subject, const char *format,

@@ -1,16 +1,24 @@
 /*
  * Where the log goes: systemd's journal with fields, standard error, or a file.
  *
- * Every kind of event has a MESSAGE_ID of its own, so that `journalctl MESSAGE_ID=…` finds all of
- * that kind, and what it is about is in MEMPLUG_JOB=, MEMPLUG_DEVICE= and MEMPLUG_BLOCK=.
+ * Each kind of event below has a MESSAGE_ID of its own, so that `journalctl MESSAGE_ID=…` finds all
+ * of that kind, and what it is about is in MEMPLUG_JOB=, MEMPLUG_DEVICE= and MEMPLUG_BLOCK=.
+ *
+ * Nothing that is logged waits: see log-sink.h.
  */
 #pragma once
 
 #include <glib.h>
 
+typedef struct Log Log;
+
 /* PATH NULL: standard error (the journal's fields, where that is the journal). VERBOSE: debug
- * messages too. FALSE and ERROR if PATH cannot be opened. */
-gboolean log_open(const char *path, gboolean verbose, GError **error);
+ * messages too. NULL and ERROR if PATH cannot be opened. Once, before anything is logged; GLib
+ * keeps the log as long as the process lives. */
+Log *log_open(const char *path, gboolean verbose, GError **error);
+/* Gives what is still under way half a second to be written. Nothing is logged afterwards. Accepts
+ * NULL. */
+void log_close(Log *log);
 
 typedef enum {
     LOG_STARTED,

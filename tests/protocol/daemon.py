@@ -107,6 +107,12 @@ class Daemon:
     def log(self):
         return (self.folder / "log").read_text()
 
+    def wait_logged(self, text, since=0):
+        """Waits until `text` stands behind the first `since` characters of the log, which a process
+        of its own writes. Returns what stands there."""
+        wait_until(lambda: text in self.log()[since:], "%r in the log" % text)
+        return self.log()[since:]
+
     def ask(self, command, **arguments):
         """One command over the channel; returns the reply as it came."""
         with socket.socket(socket.AF_UNIX) as client:
@@ -118,7 +124,14 @@ class Daemon:
 
     def _listens(self):
         assert self.process.poll() is None, self.log()
-        return self.port or self.socket.exists()
+        if self.port:
+            return True
+        try:
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(str(self.socket))
+            return True
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False  # not bound yet, or not listening yet
 
     def _start_bus(self):
         address = "unix:path=%s" % (self.folder / "bus")

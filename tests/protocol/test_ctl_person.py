@@ -172,6 +172,6 @@ def test_watch_asks_polkit_once(daemon):
     for step in range(3):
         assert next_line(watch)
         daemon.ask("memory-set-target", bytes=(1 + step) << 30)
-    assert daemon.log().count("is refused GetStatus") == 1
+    assert daemon.wait_logged("is refused GetStatus").count("is refused GetStatus") == 1
     watch.kill()
     watch.wait()

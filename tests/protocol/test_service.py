@@ -110,7 +110,7 @@ def test_sighup_with_a_mistake_keeps_the_old(notifications, mistake, word):
         message = notifications.next()
         assert message["READY"] == "1"
         assert word in message["STATUS"]
-        assert word in daemon.log()
+        daemon.wait_logged(word)
         assert daemon.ask("guest-ping")["error"]["class"] == "CommandNotFound"
         assert "return" in daemon.ask("memory-get-status")
 
@@ -145,7 +145,7 @@ def reload_and_log(daemon, notifications, text):
     daemon.signal("SIGHUP")
     notifications.until("RELOADING")
     notifications.until("READY")
-    return daemon.log()[before:]
+    return daemon.wait_logged("settings loaded anew", before)
 
 
 def test_every_setting_is_in_the_list():
