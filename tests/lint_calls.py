@@ -19,8 +19,8 @@ LINES_MAX = 60
 PURE = re.compile(
     r"(g_(array|ptr_array|hash_table|queue|list|string|str|strv|ascii|new0?|malloc|free|clear|steal|"
     r"assert|auto|set_error|error|propagate|abs|return|snprintf|memdup2?|bytes|byte_array|slist|"
-    r"utf8|uint64_checked|int_hash|int64|direct)\w*"
-    r"|mem(cpy|cmp|set|move)|str(n?len|cmp|ncmp|chr)|qsort|bsearch|snprintf"
+    r"utf8|shell_quote|uint64_checked|int_hash|int64|direct)\w*"
+    r"|mem(cpy|cmp|set|move)|str(n?len|cmp|ncmp|chr|spn|cspn|str)|qsort|bsearch|snprintf"
     r"|if|while|for|switch|return|sizeof|typeof|offsetof|defined|va_(start|end|arg)"
     r"|__builtin_\w+)$")
 
@@ -44,7 +44,8 @@ class Tree:
         found = defaultdict(set)
         own = self.home[program_of(path)]
         shared = self.home["agent"] if program_of(path) == "ctl" else {}
-        for name in set(WORD.findall(self.code[path])):
+        private = {function["name"] for function in self.functions[path]}
+        for name in set(WORD.findall(self.code[path])) - private:
             home = own.get(name) or shared.get(name)
             if home and home != path:
                 found[home].add(name)
@@ -81,7 +82,7 @@ class Tree:
                 continue
             for function in functions:
                 for name in set(CALL.findall(function["body"])):
-                    if name not in pure and not PURE.match(name):
+                    if name not in pure and not PURE.match(name) and not _is_given(function, name):
                         yield path, name
 
     def long_functions(self):
@@ -91,6 +92,12 @@ class Tree:
                 lines = function["body"].count("\n") + 2
                 if lines > LINES_MAX:
                     yield path, function["name"], lines
+
+
+def _is_given(function, name):
+    """Whether NAME is a pointer to a function that FUNCTION was given or has in a variable."""
+    return re.search(r"\b%s\b" % name, function["parameters"]) or re.search(
+        r"\w \*?%s( =|;|,)" % name, function["body"])
 
 
 def program_of(path):
