@@ -17,22 +17,35 @@
 
 /* ---- what the guest can take ---- */
 
-/* How much the guest has page descriptors for, rounded down to its blocks; G_MAXUINT64: it does not
- * say. FALSE and an error where it does not answer. */
+/* The same by the hypervisor's figures, for a guest that tells none: descriptors cannot lie in what
+ * is plugged as movable, and the kernel needs the other half of its RAM for itself. */
+static guint64 limit_by_ram(const HvMemory *memory)
+{
+    guint64 most = memory->base_bytes / 2 * PAGES_PER_DESCRIPTORS;
+    guint64 has = hv_memory_bytes(memory) - memory->base_bytes;
+
+    return most > has ? most - has : 0;
+}
+
+/* How much the guest has page descriptors for, rounded down to its blocks. FALSE and an error where
+ * one of both does not answer. */
 static gboolean plug_limit(Host *host, guint64 *bytes, GError **error)
 {
     g_autoptr(JsonNode) answer = ask(host->ctl, "memory-get-status", error);
+    g_autoptr(HvMemory) memory = answer ? hypervisor_memory(host->hv, error) : NULL;
     JsonObject *status = ctl_json_as_object(answer);
 
-    *bytes = G_MAXUINT64;
+    if (!memory)
+        return FALSE;
     if (status && json_object_has_member(status, "plug-limit"))
         *bytes = ctl_json_uint(status, "plug-limit");
     else if (status && json_object_has_member(status, "available"))
         *bytes = MIN(ctl_json_uint(status, "available"), G_MAXINT64 / PAGES_PER_DESCRIPTORS) *
                  PAGES_PER_DESCRIPTORS;
-    if (*bytes != G_MAXUINT64)
-        *bytes = *bytes / host->block_bytes * host->block_bytes;
-    return answer != NULL;
+    else
+        *bytes = limit_by_ram(memory);
+    *bytes = *bytes / host->block_bytes * host->block_bytes;
+    return TRUE;
 }
 
 static guint64 align_up(guint64 address, guint64 unit)

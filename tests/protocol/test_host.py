@@ -382,6 +382,14 @@ def test_steps_within_the_plug_limit(vm):
     assert [added["size"] for added in vm.added] == [512 * MIB, 512 * MIB]
 
 
+def test_the_limit_of_a_guest_that_tells_none(tmp_path):
+    """48 GiB into 384 MiB would kill it: 768 MiB of descriptors. 12 GiB are fine."""
+    vm = FakeVm(tmp_path, base=384 * MIB, maxmem=200 * GIB)
+    status, report, _ = host(vm, "plug", "48G")
+    assert status == REFUSED and sum(added["size"] for added in vm.added) == 12 * GIB
+    assert "36 GiB more" in json.dumps(report["reasons"])
+
+
 def test_no_memory_for_descriptors(vm):
     vm.plug_limit = 64 * MIB
     status, report, _ = host(vm, "plug", "4G")

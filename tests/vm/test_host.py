@@ -1,5 +1,6 @@
 """memplugctl on the host: one command that resizes a running guest, and what both sides say after."""
 import json
+import random
 import shutil
 import signal
 import subprocess
@@ -108,6 +109,17 @@ def test_the_documented_example_of_virtio_mem(guest):
     status, report = host(guest, "resize", "1G")
     assert status == DONE and figures(report) == (1024, 1024, 1024)
     nothing_left(guest)
+
+
+def test_up_and_down(guest, rounds):
+    """Between 1 and 6 GiB, by virtio-mem and DIMMs together: each time what it says is so."""
+    generator = random.Random(7)
+    for _ in range(rounds):
+        wanted = generator.randrange(1024, 6 * 1024 + 1, 2)
+        status, report = host(guest, "resize", "%dM" % wanted)
+        assert status == DONE and 0 <= report["by-hypervisor"] - wanted * MIB < guest.block_size()
+        nothing_left(guest)
+    assert figures(host(guest, "resize", "1G")[1]) == (1024, 1024, 1024)
 
 
 def test_one_that_the_guest_never_took(guest):
