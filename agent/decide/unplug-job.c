@@ -240,6 +240,8 @@ void job_reset(Job *job)
     g_array_set_size(pub->blocks, 0);
     job_index_blocks(job);
     g_ptr_array_set_size(pub->reasons, 0);
+    job->rest = NULL;
+    job->n_left_out = 0;
     pub->state = JOB_QUEUED;
     pub->started_usec = 0;
     pub->deadline_usec = 0;
@@ -249,11 +251,38 @@ void job_reset(Job *job)
     pub->attempt_running = FALSE;
 }
 
+/* Takes REASON over, which has no room in the list: it only counts. The reason that counts has the
+ * code of the first one that refuses, as a job with a refusal must not be taken for one without. */
+static void count_reason(Job *job, Reason *reason)
+{
+    GPtrArray *reasons = job->pub.reasons;
+
+    job->n_left_out++;
+    if (!job->rest) {
+        if (reasons->len >= UNPLUG_REASONS_MAX) { /* full since a restart of the daemon */
+            reason_free(reason);
+            return;
+        }
+        job->rest = reason_new(reason->code, NULL, -1, 0, "%s", "");
+        job->rest->is_warning = reason->is_warning;
+        g_ptr_array_add(reasons, job->rest);
+    } else if (job->rest->is_warning && !reason->is_warning) {
+        job->rest->code = reason->code;
+        job->rest->is_warning = FALSE;
+    }
+    reason_free(reason);
+    g_free(job->rest->desc);
+    job->rest->desc = g_strdup_printf("and %u more reasons, which are not listed", job->n_left_out);
+}
+
 /* Takes REASON over. A copy goes to the device that it names, if the job has that. */
 void job_add_reason(Job *job, Reason *reason)
 {
-    if (job->pub.reasons->len >= UNPLUG_REASONS_MAX) {
-        reason_free(reason);
+    gboolean is_named = reason->device != NULL || reason->block >= 0;
+    guint max = is_named ? UNPLUG_REASONS_NAMED_MAX : UNPLUG_REASONS_MAX - 1;
+
+    if (job->pub.reasons->len >= max) {
+        count_reason(job, reason);
         return;
     }
     for (guint i = 0; reason->device != NULL && i < job->pub.devices->len; i++) {

@@ -33,6 +33,8 @@ typedef struct {
     guint next_block;     /* where the search for the next block to try begins */
     gint64 pause_usec;    /* the last pause; 0: none yet */
     gint64 retry_usec;    /* nothing is tried before this time */
+    Reason *rest;         /* in pub.reasons: counts those that had no room; NULL: all had */
+    guint n_left_out;     /* how many */
 } Job;
 
 typedef enum { WORKER_IDLE, WORKER_OFFLINE, WORKER_ROLLBACK } WorkerKind;

@@ -264,9 +264,10 @@ void reasons_add_stopped(Job *job)
                                    "memplugd was stopped; try again when it runs"));
 }
 
-static gboolean is_held_reason(const Reason *reason)
+static gboolean is_held_reason(const Job *job, const Reason *reason)
 {
-    return reason->code == REASON_KERNEL_BUSY && reason->device == NULL && reason->block == -1;
+    return reason != job->rest && reason->code == REASON_KERNEL_BUSY && reason->device == NULL &&
+           reason->block == -1;
 }
 
 static int compare_indices(gconstpointer a, gconstpointer b)
@@ -314,7 +315,7 @@ void reasons_set_held(Job *job, const AttemptOutcome *attempt, int error)
     guint n_left = job_count(job, JOB_BLOCK_OFFLINED);
 
     for (guint i = job->pub.reasons->len; i > 0; i--) {
-        if (is_held_reason(g_ptr_array_index(job->pub.reasons, i - 1)))
+        if (is_held_reason(job, g_ptr_array_index(job->pub.reasons, i - 1)))
             g_ptr_array_remove_index(job->pub.reasons, i - 1);
     }
     if (n_left > 0) {

@@ -50,7 +50,10 @@
 /* A rollback that takes longer than this says what it waits for. */
 #define UNPLUG_ROLLBACK_TELL_USEC (2 * G_GINT64_CONSTANT(1000000))
 #define UNPLUG_REOFFLINE_USEC (5 * G_GINT64_CONSTANT(1000000)) /* ready -> offlining, once */
-#define UNPLUG_REASONS_MAX 1024 /* a job's; what comes after is dropped */
+/* A job's reasons. Those that name a device or a block take two thirds at most, so that there is
+ * room for those of the job as a whole; the others are counted in one last reason. */
+#define UNPLUG_REASONS_MAX 24
+#define UNPLUG_REASONS_NAMED_MAX 16
 
 typedef enum {
     JOB_QUEUED,

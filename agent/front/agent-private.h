@@ -41,7 +41,9 @@ struct Agent {
     gboolean is_up;    /* made, and not stopping */
     AgentStoppedFunc on_stopped;
     gpointer on_stopped_data;
-    Target target; /* guest-requested */
+    Target target;          /* guest-requested */
+    gint64 log_window_usec; /* when the lines about jobs began to be counted; monotonic */
+    guint log_lines;        /* since then */
 };
 
 /* Each registers the commands of its file. */

@@ -13,6 +13,10 @@
 
 extern const char memplug_schema_json[]; /* qga-protocol/memplug-schema.json, by the Makefile */
 
+/* Lines about jobs that are logged within a window of this length. */
+#define JOB_LINES_MAX 200
+#define JOB_LINES_WINDOW_USEC (30 * G_TIME_SPAN_SECOND)
+
 #define BOOT_ID_PATH "proc/sys/kernel/random/boot_id"
 
 static void on_model_change(const ModelChange *change, gpointer user_data)
@@ -30,6 +34,34 @@ static void on_model_change(const ModelChange *change, gpointer user_data)
     }
 }
 
+/* What a peer's requests can write to the log is bounded by time. The next line after that says how
+ * many were left out. */
+static gboolean may_log_job(Agent *agent)
+{
+    gint64 now_usec = g_get_monotonic_time();
+
+    if (now_usec - agent->log_window_usec >= JOB_LINES_WINDOW_USEC) {
+        if (agent->log_lines > JOB_LINES_MAX)
+            g_message("%u more lines about jobs were left out", agent->log_lines - JOB_LINES_MAX);
+        agent->log_window_usec = now_usec;
+        agent->log_lines = 0;
+    }
+    return ++agent->log_lines <= JOB_LINES_MAX;
+}
+
+static void log_reasons(Agent *agent, const UnplugJob *job)
+{
+    for (guint i = 0; i < job->reasons->len; i++) {
+        const Reason *reason = job->reasons->pdata[i];
+        LogSubject subject = {.job = job->id, .device = reason->device, .block = reason->block};
+
+        if (may_log_job(agent))
+            log_event(LOG_JOB_REASON, G_LOG_LEVEL_MESSAGE, &subject,
+                      "job %" G_GUINT64_FORMAT ": %s: %s", job->id, reason_code_name(reason->code),
+                      reason->desc);
+    }
+}
+
 static void on_job_changed(const UnplugJob *job, JobState state, gpointer user_data)
 {
     Agent *agent = user_data;
@@ -37,18 +69,13 @@ static void on_job_changed(const UnplugJob *job, JobState state, gpointer user_d
     events_send_job(&agent->listeners, job, state);
     bus_service_queue_update(agent->bus_service);
     status_line_queue_update(agent);
-    log_event(LOG_JOB_STATE, G_LOG_LEVEL_MESSAGE, &(LogSubject){.job = job->id, .block = -1},
-              "job %" G_GUINT64_FORMAT ": %s", job->id, job_state_name(state));
+    if (may_log_job(agent))
+        log_event(LOG_JOB_STATE, G_LOG_LEVEL_MESSAGE, &(LogSubject){.job = job->id, .block = -1},
+                  "job %" G_GUINT64_FORMAT ": %s", job->id, job_state_name(state));
     if (!job_state_is_ended(state))
         return;
     onliner_review(agent->onliner);
-    for (guint i = 0; i < job->reasons->len; i++) {
-        const Reason *reason = job->reasons->pdata[i];
-        LogSubject subject = {.job = job->id, .device = reason->device, .block = reason->block};
-        log_event(LOG_JOB_REASON, G_LOG_LEVEL_MESSAGE, &subject,
-                  "job %" G_GUINT64_FORMAT ": %s: %s", job->id, reason_code_name(reason->code),
-                  reason->desc);
-    }
+    log_reasons(agent, job);
 }
 
 static GArray *plan_blocks(const guint32 *indices, guint n, gpointer user_data)

@@ -161,6 +161,54 @@ static void test_progress(void)
     g_assert_cmpint(progress.lease_left_usec, ==, -1);
 }
 
+/* A reason that names block AT. */
+static Reason *named_reason(guint at, gboolean is_warning)
+{
+    Reason *reason = reason_new(REASON_NOT_MOVABLE, "slot7", at, 0, "reason %u", at);
+
+    reason->is_warning = is_warning;
+    return reason;
+}
+
+/* A request of 256 devices that are not there makes no list of 256 reasons, but a true count. */
+static void test_many_reasons(void)
+{
+    g_autoptr(Bench) bench = bench_new();
+    g_autoptr(GPtrArray) reasons = reason_list_new();
+
+    for (guint i = 0; i < 256; i++)
+        g_ptr_array_add(reasons, named_reason(i, FALSE));
+    g_ptr_array_add(reasons, reason_new(REASON_LOW_MEMORY, NULL, -1, 0, "of the whole"));
+    submit(bench, 1);
+    checked(bench, 1, 8, "", reasons);
+    const UnplugJob *job = unplug_machine_find(bench->machine, 1);
+    g_assert_cmpstr(job_state_name(job->state), ==, "failed");
+    g_assert_cmpuint(job->reasons->len, ==, UNPLUG_REASONS_NAMED_MAX + 2);
+    const Reason *rest = job->reasons->pdata[UNPLUG_REASONS_NAMED_MAX];
+    const Reason *whole = job->reasons->pdata[UNPLUG_REASONS_NAMED_MAX + 1];
+    g_assert_cmpstr(rest->desc, ==, "and 240 more reasons, which are not listed");
+    g_assert_cmpint(rest->code, ==, REASON_NOT_MOVABLE);
+    g_assert_cmpstr(whole->desc, ==, "of the whole");
+    const JobDevice *device = &g_array_index(job->devices, JobDevice, 0);
+    g_assert_cmpuint(device->reasons->len, <=, UNPLUG_REASONS_NAMED_MAX);
+}
+
+/* A refusal behind so many warnings that it is not listed refuses all the same. */
+static void test_refusal_behind_warnings(void)
+{
+    g_autoptr(Bench) bench = bench_new();
+    g_autoptr(GPtrArray) reasons = reason_list_new();
+
+    for (guint i = 0; i < 100; i++)
+        g_ptr_array_add(reasons, named_reason(i, TRUE));
+    g_ptr_array_add(reasons, named_reason(100, FALSE));
+    submit(bench, 1);
+    checked(bench, 1, 8, "m", reasons);
+    const UnplugJob *job = unplug_machine_find(bench->machine, 1);
+    g_assert_cmpstr(job_state_name(job->state), ==, "failed");
+    g_assert_true(reason_list_refuses(job->reasons));
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -171,5 +219,7 @@ int main(int argc, char **argv)
     g_test_add_func("/unplug-jobs/keys", test_keys);
     g_test_add_func("/unplug-jobs/ended-are-dropped", test_ended_are_dropped);
     g_test_add_func("/unplug-jobs/progress", test_progress);
+    g_test_add_func("/unplug-jobs/many-reasons", test_many_reasons);
+    g_test_add_func("/unplug-jobs/refusal-behind-warnings", test_refusal_behind_warnings);
     return g_test_run();
 }
