@@ -1,4 +1,5 @@
 """The log may stand still, or its reader; the daemon may not."""
+import fcntl
 import os
 import re
 import select
@@ -40,8 +41,10 @@ def channel(request):
     """A log that the test reads only when it likes: (the test's end, the daemon's)."""
     if request.param == "pipe":
         ours, theirs = os.pipe()
+        fcntl.fcntl(theirs, fcntl.F_SETPIPE_SZ, 16384)
     else:
         pair = socket.socketpair()
+        pair[1].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         ours, theirs = pair[0].detach(), pair[1].detach()
     yield ours, theirs
     os.close(ours)
@@ -63,11 +66,14 @@ def test_a_log_that_is_not_read_stops_nothing(channel):
     ours, theirs = channel
     os.set_blocking(theirs, True)
     with LoggingDaemon(stderr=theirs) as daemon:
-        refuse_many(daemon, 8)  # more than a pipe or a socket holds
+        refuse_many(daemon, 8)  # more than so small a pipe or socket holds
         assert daemon.ask("guest-ping") == {"return": {}}
         assert "dropped" not in read_all(ours)
-        refuse_many(daemon, 1)
-        assert int(DROPPED.search(read_all(ours))[1]) > 0
+        daemon.signal("SIGHUP")
+        told = []
+        wait_until(lambda: told.append(read_all(ours)) or "settings loaded anew" in "".join(told),
+                   "the daemon to say that it has loaded its settings")
+        assert int(DROPPED.search("".join(told))[1]) > 0
         refuse_many(daemon, 12)
         daemon.process.terminate()
         assert daemon.process.wait(PATIENCE_S) == 0

@@ -3,9 +3,10 @@ import json
 import socket
 import threading
 
-from daemon import PATIENCE_S, Daemon
+from daemon import PATIENCE_S, Daemon, wait_until
 
 FLOOD = 300
+LONG_FLOOD = 8000  # seconds, where five pings take a fraction of one
 
 
 class Client:
@@ -31,20 +32,23 @@ class Client:
         self._socket.close()
 
 
-def plan_flood():
-    return [{"execute": "memory-plan-unplug", "arguments": {"bytes": 1 << 30}}] * FLOOD
+def plan_flood(count=FLOOD):
+    return [{"execute": "memory-plan-unplug", "arguments": {"bytes": 1 << 30}}] * count
 
 
 def test_another_client_is_answered_in_the_middle_of_a_flood():
     with Daemon() as daemon:
         flooder = Client(daemon)
-        reader = threading.Thread(target=flooder.read, args=(FLOOD,))
-        flooder.send(*plan_flood())
-        reader.start()
+        threads = [threading.Thread(target=flooder.read, args=(LONG_FLOOD,)),
+                   threading.Thread(target=flooder.send, args=plan_flood(LONG_FLOOD))]
+        for thread in threads:
+            thread.start()
+        wait_until(lambda: flooder.replies > 0, "the flood to begin")
         for _ in range(5):
             assert daemon.ask("guest-ping") == {"return": {}}
-        assert flooder.replies < FLOOD
-        reader.join()
+        assert flooder.replies < LONG_FLOOD
+        for thread in threads:
+            thread.join()
         flooder.close()
 
 
