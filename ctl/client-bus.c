@@ -53,11 +53,11 @@ static void fail(GError **error, const sd_bus_error *bus_error, int r)
 static int append_arguments(sd_bus_message *message, JsonObject *arguments)
 {
     JsonNode *node = json_node_init_object(json_node_alloc(), arguments);
-    g_autofree char *text = json_to_string(node, FALSE);
-    QgaJsonCursor cursor = {.at = text, .end = text + strlen(text)};
+    QgaBusWriter bus_writer;
 
+    qga_writer_node(qga_bus_writer_init(&bus_writer, message, TRUE), node);
     json_node_unref(node);
-    return qga_bus_append_dictionary(message, &cursor);
+    return qga_bus_writer_result(&bus_writer);
 }
 
 static JsonNode *read_reply(sd_bus_message *reply, GError **error)

@@ -3,80 +3,18 @@
 #include <stdio.h>
 
 #include "ctl/errors.h"
-#include "qga-protocol/json-grammar.h"
-#include "qga-protocol/json-lexer.h"
-#include "qga-protocol/json-text.h"
+#include "qga-protocol/json-reader.h"
 #include "qga-protocol/json-writer.h"
-
-/* ---- strictly, and within limits ---- */
-
-typedef struct {
-    GString *text; /* the tokens without what is between them */
-    gsize token_start;
-    QgaGrammar grammar;
-    guint n_tokens;
-} Checker;
-
-/* Whether the token that TEXT ends with fits. FALSE with PROBLEM to free. */
-static gboolean accept(Checker *checker, QgaToken token, char **problem)
-{
-    gboolean opens = token == QGA_TOKEN_OPEN_BRACE || token == QGA_TOKEN_OPEN_BRACKET;
-
-    if (++checker->n_tokens > CTL_JSON_MAX_TOKENS)
-        *problem = g_strdup("too many values");
-    else if (opens && checker->grammar.depth >= QGA_GRAMMAR_MAX_NESTING)
-        *problem = g_strdup("nested too deeply");
-    else if (checker->n_tokens > 1 && checker->grammar.depth == 0)
-        *problem = g_strdup("more than one value");
-    else
-        *problem =
-            qga_grammar_accept(&checker->grammar, token, checker->text->str + checker->token_start,
-                               checker->text->len - checker->token_start);
-    checker->token_start = checker->text->len;
-    return *problem == NULL;
-}
-
-/* Fills checker->text. A newline at the end ends a number. */
-static char *check(Checker *checker, const char *text, gsize n_bytes)
-{
-    QgaLexState lex = QGA_LEX_START;
-    char *problem = NULL;
-
-    for (gsize i = 0; i <= n_bytes;) {
-        QgaLexState before = lex;
-        gboolean taken;
-        char byte = i < n_bytes ? text[i] : '\n';
-        QgaToken token = qga_lexer_step(&lex, (guint8)byte, &taken);
-
-        if (taken && !(before == QGA_LEX_START && lex == QGA_LEX_START && token == QGA_TOKEN_NONE))
-            g_string_append_c(checker->text, byte);
-        i += taken ? 1 : 0;
-        if (token == QGA_TOKEN_BAD)
-            return g_strdup("a byte that fits nowhere");
-        if (token != QGA_TOKEN_NONE && !accept(checker, token, &problem))
-            return problem;
-    }
-    if (lex != QGA_LEX_START || checker->n_tokens == 0 || checker->grammar.depth != 0)
-        return g_strdup("it is not whole");
-    return NULL;
-}
 
 JsonNode *ctl_json_parse(const char *text, gsize n_bytes, GError **error)
 {
-    Checker checker = {.text = g_string_sized_new(n_bytes + 1)};
+    static const QgaJsonLimits limits = {G_MAXSIZE, CTL_JSON_MAX_TOKENS, 64, G_MAXSIZE};
     g_autoptr(GError) wrong = NULL;
-    g_autofree char *problem = check(&checker, text, n_bytes);
-    JsonNode *node = NULL;
+    JsonNode *node = qga_json_parse(text, n_bytes, &limits, NULL, &wrong);
 
-    if (!problem) {
-        QgaJsonCursor cursor = {.at = checker.text->str,
-                                .end = checker.text->str + checker.text->len};
-        node = qga_json_read_value(&cursor, &wrong);
-    }
     if (!node)
         g_set_error(error, CTL_ERROR, CTL_NO_CONNECTION, "the answer is not JSON: %s",
-                    problem ? problem : wrong->message);
-    g_string_free(checker.text, TRUE);
+                    wrong->message);
     return node;
 }
 

@@ -5,129 +5,130 @@
 
 #include "qga-protocol/errors.h"
 
-/* ---- JSON text to D-Bus ---- */
+/* ---- the writer's sink ---- */
 
-/* The writer's spaces between tokens. */
-static char next_token(QgaJsonCursor *cursor)
+/* Remembers the first error; nothing is done after it. */
+#define TRY(self, call)                                                                            \
+    do {                                                                                           \
+        int result_ = (self)->result < 0 ? 0 : (call);                                             \
+        if (result_ < 0)                                                                           \
+            (self)->result = result_;                                                              \
+    } while (0)
+
+static gboolean is_in_object(const QgaBusWriter *self)
 {
-    while (cursor->at < cursor->end && (*cursor->at == ' ' || *cursor->at == ','))
-        cursor->at++;
-    return cursor->at < cursor->end ? *cursor->at : '\0';
+    return self->depth > 0 && (self->is_object >> (self->depth - 1) & 1);
 }
 
-static int append_basic(sd_bus_message *message, char type, const void *value)
+static gboolean is_bare(const QgaBusWriter *self)
+{
+    return self->bare && self->depth == 0;
+}
+
+/* A value is whole: a dictionary's entry ends with it. */
+static void end_value(QgaBusWriter *self)
+{
+    if (is_in_object(self))
+        TRY(self, sd_bus_message_close_container(self->message));
+}
+
+static void sink_basic(QgaBusWriter *self, char type, const void *value)
 {
     char signature[2] = {type, '\0'};
-    int r = sd_bus_message_open_container(message, SD_BUS_TYPE_VARIANT, signature);
 
-    if (r >= 0)
-        r = sd_bus_message_append_basic(message, type, value);
-    return r >= 0 ? sd_bus_message_close_container(message) : r;
+    TRY(self, is_bare(self) ? -EINVAL : 0);
+    TRY(self, sd_bus_message_open_container(self->message, SD_BUS_TYPE_VARIANT, signature));
+    TRY(self, sd_bus_message_append_basic(self->message, type, value));
+    TRY(self, sd_bus_message_close_container(self->message));
+    end_value(self);
 }
 
-static int append_string(sd_bus_message *message, QgaJsonCursor *cursor)
+static void sink_begin(gpointer target, gboolean is_object)
 {
-    char *text = qga_json_read_string(cursor);
-    int r = append_basic(message, SD_BUS_TYPE_STRING, text);
+    QgaBusWriter *self = target;
+    guint64 bit;
 
-    g_free(text);
-    return r;
+    TRY(self, self->depth >= QGA_BUS_MAX_NESTING || (is_bare(self) && !is_object) ? -EINVAL : 0);
+    if (!is_bare(self))
+        TRY(self, sd_bus_message_open_container(self->message, SD_BUS_TYPE_VARIANT,
+                                                is_object ? "a{sv}" : "av"));
+    TRY(self,
+        sd_bus_message_open_container(self->message, SD_BUS_TYPE_ARRAY, is_object ? "{sv}" : "v"));
+    if (self->result < 0)
+        return;
+    bit = G_GUINT64_CONSTANT(1) << self->depth++;
+    self->is_object = is_object ? self->is_object | bit : self->is_object & ~bit;
 }
 
-static int append_number(sd_bus_message *message, QgaJsonCursor *cursor)
+static void sink_end(gpointer target)
 {
-    const char *begin = cursor->at;
-    gint64 signed_value;
-    guint64 unsigned_value;
-    double real;
-    int r;
+    QgaBusWriter *self = target;
 
-    while (cursor->at < cursor->end && strchr("+-.eE0123456789", *cursor->at) != NULL)
-        cursor->at++;
-    if (cursor->at == begin)
-        return -EINVAL;
-    char *digits = g_strndup(begin, (gsize)(cursor->at - begin));
-    if (g_ascii_string_to_signed(digits, 10, G_MININT64, G_MAXINT64, &signed_value, NULL)) {
-        r = append_basic(message, SD_BUS_TYPE_INT64, &signed_value);
-    } else if (g_ascii_string_to_unsigned(digits, 10, 0, G_MAXUINT64, &unsigned_value, NULL)) {
-        r = append_basic(message, SD_BUS_TYPE_UINT64, &unsigned_value);
-    } else {
-        real = g_ascii_strtod(digits, NULL);
-        r = append_basic(message, SD_BUS_TYPE_DOUBLE, &real);
-    }
-    g_free(digits);
-    return r;
+    if (self->result < 0)
+        return;
+    self->depth--;
+    TRY(self, sd_bus_message_close_container(self->message));
+    if (!is_bare(self))
+        TRY(self, sd_bus_message_close_container(self->message));
+    end_value(self);
 }
 
-static int append_array(sd_bus_message *message, QgaJsonCursor *cursor)
+static void sink_key(gpointer target, const char *key)
 {
-    int r = sd_bus_message_open_container(message, SD_BUS_TYPE_VARIANT, "av");
+    QgaBusWriter *self = target;
 
-    if (r >= 0)
-        r = sd_bus_message_open_container(message, SD_BUS_TYPE_ARRAY, "v");
-    cursor->at++;
-    while (r >= 0 && next_token(cursor) != ']')
-        r = qga_bus_append_variant(message, cursor);
-    cursor->at++;
-    if (r >= 0)
-        r = sd_bus_message_close_container(message);
-    return r >= 0 ? sd_bus_message_close_container(message) : r;
+    TRY(self, sd_bus_message_open_container(self->message, SD_BUS_TYPE_DICT_ENTRY, "sv"));
+    TRY(self, sd_bus_message_append_basic(self->message, SD_BUS_TYPE_STRING, key));
 }
 
-static int append_member(sd_bus_message *message, QgaJsonCursor *cursor)
+static void sink_string(gpointer target, const char *value)
 {
-    int r = sd_bus_message_open_container(message, SD_BUS_TYPE_DICT_ENTRY, "sv");
-    char *key = qga_json_read_string(cursor);
-
-    if (r >= 0)
-        r = sd_bus_message_append_basic(message, SD_BUS_TYPE_STRING, key);
-    g_free(key);
-    cursor->at++; /* the colon */
-    if (r >= 0)
-        r = qga_bus_append_variant(message, cursor);
-    return r >= 0 ? sd_bus_message_close_container(message) : r;
+    sink_basic(target, SD_BUS_TYPE_STRING, value);
 }
 
-int qga_bus_append_dictionary(sd_bus_message *message, QgaJsonCursor *cursor)
+static void sink_int64(gpointer target, gint64 value)
 {
-    if (next_token(cursor) != '{')
-        return -EINVAL;
-    int r = sd_bus_message_open_container(message, SD_BUS_TYPE_ARRAY, "{sv}");
-    cursor->at++;
-    while (r >= 0 && next_token(cursor) != '}')
-        r = append_member(message, cursor);
-    cursor->at++;
-    return r >= 0 ? sd_bus_message_close_container(message) : r;
+    sink_basic(target, SD_BUS_TYPE_INT64, &value);
 }
 
-static int append_object(sd_bus_message *message, QgaJsonCursor *cursor)
+static void sink_uint64(gpointer target, guint64 value)
 {
-    int r = sd_bus_message_open_container(message, SD_BUS_TYPE_VARIANT, "a{sv}");
-
-    if (r >= 0)
-        r = qga_bus_append_dictionary(message, cursor);
-    return r >= 0 ? sd_bus_message_close_container(message) : r;
+    sink_basic(target, SD_BUS_TYPE_UINT64, &value);
 }
 
-int qga_bus_append_variant(sd_bus_message *message, QgaJsonCursor *cursor)
+static void sink_real(gpointer target, double value)
 {
-    int truth;
+    sink_basic(target, SD_BUS_TYPE_DOUBLE, &value);
+}
 
-    switch (next_token(cursor)) {
-    case '{':
-        return append_object(message, cursor);
-    case '[':
-        return append_array(message, cursor);
-    case '"':
-        return append_string(message, cursor);
-    case 't':
-    case 'f':
-        truth = *cursor->at == 't';
-        cursor->at += strlen(truth ? "true" : "false");
-        return append_basic(message, SD_BUS_TYPE_BOOLEAN, &truth);
-    default:
-        return append_number(message, cursor); /* null too, which is no number */
-    }
+static void sink_boolean(gpointer target, gboolean value)
+{
+    int truth = value != FALSE;
+
+    sink_basic(target, SD_BUS_TYPE_BOOLEAN, &truth);
+}
+
+static void sink_null(gpointer target)
+{
+    QgaBusWriter *self = target;
+
+    TRY(self, -EINVAL);
+}
+
+static const QgaWriterSink message_sink = {sink_begin,  sink_end,     sink_key,
+                                           sink_string, sink_int64,   sink_uint64,
+                                           sink_real,   sink_boolean, sink_null};
+
+QgaWriter *qga_bus_writer_init(QgaBusWriter *self, sd_bus_message *message, gboolean bare)
+{
+    *self = (QgaBusWriter){.message = message, .bare = bare};
+    qga_writer_init_sink(&self->writer, &message_sink, self);
+    return &self->writer;
+}
+
+int qga_bus_writer_result(const QgaBusWriter *self)
+{
+    return self->result;
 }
 
 /* ---- D-Bus to a JSON tree ---- */

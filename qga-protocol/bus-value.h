@@ -21,18 +21,30 @@
 #include <json-glib/json-glib.h>
 #include <systemd/sd-bus.h>
 
-#include "qga-protocol/json-text.h"
+#include "qga-protocol/json-writer.h"
 
 /* What a peer's message may hold: values (keys too), open containers, bytes of strings. */
 #define QGA_BUS_MAX_VALUES (32 * 1024)
 #define QGA_BUS_MAX_NESTING 64
 #define QGA_BUS_MAX_BYTES (1024 * 1024)
 
-/* Append the value at CURSOR, JSON text of this program's own (of the writer, or compact), and step
- * over it: as one v; or, of an object, as one a{sv}. Return 0, or a negative errno of sd-bus,
- * -EINVAL for null (or no object). */
-int qga_bus_append_variant(sd_bus_message *message, QgaJsonCursor *cursor);
-int qga_bus_append_dictionary(sd_bus_message *message, QgaJsonCursor *cursor);
+/* A writer whose value goes into a message. A plain struct, so that it can live inside others. */
+typedef struct {
+    QgaWriter writer;
+    sd_bus_message *message; /* borrowed */
+    int result;              /* 0, or the first negative errno; nothing is appended after it */
+    gboolean bare;           /* the outermost object is a{sv} itself, in no variant */
+    guint depth;
+    guint64 is_object; /* bit D-1: what is open at depth D is an object */
+} QgaBusWriter;
+
+/* Starts a value that is appended to MESSAGE: as one v; or, with BARE, an object as one a{sv}.
+ * Returns the writer to write it with. */
+QgaWriter *qga_bus_writer_init(QgaBusWriter *self, sd_bus_message *message, gboolean bare);
+
+/* After the value: 0, or a negative errno of sd-bus; -EINVAL for null, for what is no object where
+ * it must be, and for more than QGA_BUS_MAX_NESTING objects and arrays. */
+int qga_bus_writer_result(const QgaBusWriter *self);
 
 /* The complete D-Bus value at MESSAGE's position; free with json_node_unref(). MAX_VALUES and
  * MAX_BYTES are limits as above, for a reader that trusts its peer with more. NULL with QGA_ERROR

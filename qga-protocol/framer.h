@@ -1,7 +1,7 @@
 /*
  * Finds the messages in a stream of bytes: one JSON value after the other, newlines or not. While
  * it reads it bounds a message's bytes, tokens and nesting, and checks grammar, escapes and UTF-8,
- * so that the reader behind it (json-text.h) may trust every message. It resynchronises where
+ * so that a peer is told of a mistake when qemu-ga tells of it. It resynchronises where
  * qemu-ga does (qobject/json-lexer.c, json-streamer.c in QEMU). It must never keep more than 1.25
  * times the message (and 4 KiB), and never build a tree.
  *

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#include "qga-protocol/json-text.h"
+#include "qga-protocol/json-string.h"
 
 /* Bytes of a keyword that a message shows; the framer cuts messages too, but must not get one of a
  * megabyte. */
@@ -15,6 +15,17 @@
 static char *key_fault(void)
 {
     return g_strdup("key is not a string in object");
+}
+
+static char *keyword_fault(const char *text, gsize n_bytes)
+{
+    static const char *const keywords[] = {"true", "false", "null"};
+
+    for (guint i = 0; i < G_N_ELEMENTS(keywords); i++) {
+        if (n_bytes == strlen(keywords[i]) && memcmp(text, keywords[i], n_bytes) == 0)
+            return NULL;
+    }
+    return g_strdup_printf("invalid keyword '%.*s'", (int)MIN(n_bytes, SHOWN_MAX), text);
 }
 
 static char *open_container(QgaGrammar *grammar, gboolean is_object, gboolean is_key)
@@ -46,9 +57,7 @@ static char *accept_value(QgaGrammar *grammar, QgaToken token, const char *text,
     case QGA_TOKEN_STRING:
         return qga_json_string_fault(text, n_bytes);
     case QGA_TOKEN_KEYWORD:
-        if (strcmp(text, "true") != 0 && strcmp(text, "false") != 0 && strcmp(text, "null") != 0)
-            return g_strdup_printf("invalid keyword '%.*s'", SHOWN_MAX, text);
-        return NULL;
+        return keyword_fault(text, n_bytes);
     case QGA_TOKEN_NUMBER:
         return NULL;
     default:

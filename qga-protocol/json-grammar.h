@@ -28,6 +28,5 @@ typedef struct {
     guint64 is_key;    /* bit D-1: it stands where a key must: wrong, but not before its end */
 } QgaGrammar;
 
-/* Takes TOKEN, whose text is TEXT (N bytes, and NUL behind them). NULL: fine; else what is wrong,
- * to free. */
+/* Takes TOKEN, whose text is TEXT (N bytes). NULL: fine; else what is wrong, to free. */
 char *qga_grammar_accept(QgaGrammar *grammar, QgaToken token, const char *text, gsize n_bytes);

@@ -161,3 +161,22 @@ QgaToken qga_lexer_step(QgaLexState *state, guint8 byte, gboolean *out_taken)
     }
     return bad(state);
 }
+
+QgaToken qga_lexer_next(const char **at, const char *end, const char **out_begin)
+{
+    QgaLexState state = QGA_LEX_START;
+    QgaToken token = QGA_TOKEN_NONE;
+    gboolean taken;
+
+    *out_begin = *at;
+    while (*at < end && token == QGA_TOKEN_NONE) {
+        token = qga_lexer_step(&state, (guint8) * *at, &taken);
+        *at += taken ? 1 : 0;
+        if (state == QGA_LEX_START && token == QGA_TOKEN_NONE)
+            *out_begin = *at; /* white space */
+    }
+    /* A number or a keyword may be ended by the end, as by a space. */
+    if (token == QGA_TOKEN_NONE && state != QGA_LEX_START)
+        token = qga_lexer_step(&state, ' ', &taken);
+    return token == QGA_TOKEN_NONE && state != QGA_LEX_START ? QGA_TOKEN_BAD : token;
+}

@@ -1,6 +1,6 @@
 /*
- * The lexer in front of the framer: which token a byte begins, continues or ends. It keeps one
- * state and no bytes, and must never decide whether tokens make sense together.
+ * The lexer of the framer and of the reader: which token a byte begins, continues or ends. It keeps
+ * one state and no bytes, and must never decide whether tokens make sense together.
  *
  * It takes the tokens of RFC 8259 and QEMU's single-quoted strings (qobject/json-lexer.c), takes
  * any run of a-z for a keyword, and looks into strings only as far as to find their end: the framer
@@ -46,3 +46,8 @@ typedef enum {
  * behind it), step over the same byte again. A token that is returned ends with BYTE if it was
  * taken, before it if not. White space is taken with the state START before and after. */
 QgaToken qga_lexer_step(QgaLexState *state, guint8 byte, gboolean *out_taken);
+
+/* The token that begins at or behind *AT, in a text that ends at END: *OUT_BEGIN gets its first
+ * byte, *AT the byte behind it. BAD: a byte that fits nowhere, or the text ends within the token.
+ * NONE: nothing but white space is left. It never looks at END or behind it. */
+QgaToken qga_lexer_next(const char **at, const char *end, const char **out_begin);

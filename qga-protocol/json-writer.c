@@ -1,17 +1,23 @@
 /*
- * The writer. Whether a comma is due is all the state there is: it is after a value, and is not
- * after a key or an opening bracket.
+ * The writer. Of text, whether a comma is due is all the state there is: it is after a value, and
+ * is not after a key or an opening bracket.
  */
 #include "qga-protocol/json-writer.h"
 
 #include <math.h>
 #include <string.h>
 
-#include "qga-protocol/json-text.h"
+#include "qga-protocol/json-lexer.h"
+#include "qga-protocol/json-string.h"
 
 void qga_writer_init(QgaWriter *writer, QgaOutQueue *queue)
 {
     *writer = (QgaWriter){.queue = queue};
+}
+
+void qga_writer_init_sink(QgaWriter *writer, const QgaWriterSink *sink, gpointer target)
+{
+    *writer = (QgaWriter){.sink = sink, .target = target};
 }
 
 guint qga_writer_depth(const QgaWriter *writer)
@@ -35,18 +41,26 @@ static void begin_item(QgaWriter *writer)
 
 static void open_with(QgaWriter *writer, const char *bracket)
 {
+    writer->depth++;
+    if (writer->sink != NULL) {
+        writer->sink->begin(writer->target, *bracket == '{');
+        return;
+    }
     begin_item(writer);
     put(writer, bracket, 1);
     writer->need_comma = FALSE;
-    writer->depth++;
 }
 
 static void close_with(QgaWriter *writer, const char *bracket)
 {
     g_assert(writer->depth > 0);
+    writer->depth--;
+    if (writer->sink != NULL) {
+        writer->sink->end(writer->target);
+        return;
+    }
     put(writer, bracket, 1);
     writer->need_comma = TRUE;
-    writer->depth--;
 }
 
 void qga_writer_begin_object(QgaWriter *writer)
@@ -71,6 +85,10 @@ void qga_writer_end_array(QgaWriter *writer)
 
 void qga_writer_key(QgaWriter *writer, const char *key)
 {
+    if (writer->sink != NULL) {
+        writer->sink->key(writer->target, key);
+        return;
+    }
     qga_writer_string(writer, key);
     put(writer, ": ", 2);
     writer->need_comma = FALSE;
@@ -86,6 +104,10 @@ void qga_writer_int(QgaWriter *writer, gint64 value)
 {
     char text[24];
 
+    if (writer->sink != NULL) {
+        writer->sink->int64(writer->target, value);
+        return;
+    }
     g_snprintf(text, sizeof text, "%" G_GINT64_FORMAT, value);
     put_scalar(writer, text);
 }
@@ -94,6 +116,13 @@ void qga_writer_uint(QgaWriter *writer, guint64 value)
 {
     char text[24];
 
+    if (writer->sink != NULL) {
+        if (value <= G_MAXINT64)
+            writer->sink->int64(writer->target, (gint64)value);
+        else
+            writer->sink->uint64(writer->target, value);
+        return;
+    }
     g_snprintf(text, sizeof text, "%" G_GUINT64_FORMAT, value);
     put_scalar(writer, text);
 }
@@ -102,20 +131,28 @@ void qga_writer_double(QgaWriter *writer, double value)
 {
     char text[G_ASCII_DTOSTR_BUF_SIZE];
 
-    if (isfinite(value))
-        put_scalar(writer, g_ascii_dtostr(text, sizeof text, value));
+    if (!isfinite(value))
+        qga_writer_null(writer);
+    else if (writer->sink != NULL)
+        writer->sink->real(writer->target, value);
     else
-        put_scalar(writer, "null");
+        put_scalar(writer, g_ascii_dtostr(text, sizeof text, value));
 }
 
 void qga_writer_bool(QgaWriter *writer, gboolean value)
 {
-    put_scalar(writer, value ? "true" : "false");
+    if (writer->sink != NULL)
+        writer->sink->boolean(writer->target, value);
+    else
+        put_scalar(writer, value ? "true" : "false");
 }
 
 void qga_writer_null(QgaWriter *writer)
 {
-    put_scalar(writer, "null");
+    if (writer->sink != NULL)
+        writer->sink->null(writer->target);
+    else
+        put_scalar(writer, "null");
 }
 
 /* CP as it stands in a string, escaped where QEMU escapes (qobject/qjson.c, to_json). */
@@ -136,6 +173,20 @@ static void put_escaped(QgaWriter *writer, gint32 cp)
     put(writer, text, strlen(text));
 }
 
+/* What is no character becomes U+FFFD, as in text. */
+static void sink_string(QgaWriter *writer, const char *bytes, gsize n_bytes)
+{
+    g_autoptr(GString) clean = g_string_sized_new(n_bytes);
+    const char *p = bytes;
+
+    while (p < bytes + n_bytes) {
+        gint32 cp = qga_utf8_next(&p, bytes + n_bytes);
+
+        g_string_append_unichar(clean, cp > 0 ? (gunichar)cp : 0xFFFD);
+    }
+    writer->sink->string(writer->target, clean->str);
+}
+
 static gboolean is_plain(char byte)
 {
     return byte >= 0x20 && byte < 0x7F && byte != '"' && byte != '\\';
@@ -146,6 +197,10 @@ void qga_writer_string_bytes(QgaWriter *writer, const char *bytes, gsize n_bytes
     const char *p = bytes;
     const char *end = bytes + n_bytes;
 
+    if (writer->sink != NULL) {
+        sink_string(writer, bytes, n_bytes);
+        return;
+    }
     begin_item(writer);
     put(writer, "\"", 1);
     while (p < end) {
@@ -214,21 +269,23 @@ void qga_writer_node(QgaWriter *writer, JsonNode *node)
 
 void qga_writer_json_text(QgaWriter *writer, const char *text, gsize n_bytes)
 {
-    QgaJsonCursor cursor = {text, text + n_bytes};
+    const char *at = text;
+    const char *end = text + n_bytes;
+    const char *begin;
+    QgaToken token;
 
+    g_assert(writer->sink == NULL);
     begin_item(writer);
-    while (cursor.at < cursor.end) {
-        if (*cursor.at == '"' || *cursor.at == '\'') {
-            char *string = qga_json_read_string(&cursor);
+    while ((token = qga_lexer_next(&at, end, &begin)) > QGA_TOKEN_BAD) {
+        if (token == QGA_TOKEN_STRING) {
+            g_autofree char *string = qga_json_string_decode(begin, (gsize)(at - begin));
 
             writer->need_comma = FALSE;
             qga_writer_string(writer, string);
-            g_free(string);
         } else {
-            put(writer, cursor.at, 1);
-            if (*cursor.at == ',' || *cursor.at == ':')
+            put(writer, begin, (gsize)(at - begin));
+            if (token == QGA_TOKEN_COMMA || token == QGA_TOKEN_COLON)
                 put(writer, " ", 1);
-            cursor.at++;
         }
     }
     writer->need_comma = TRUE;

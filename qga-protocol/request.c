@@ -7,7 +7,8 @@
 #include <string.h>
 
 #include "qga-protocol/errors.h"
-#include "qga-protocol/json-text.h"
+#include "qga-protocol/framer.h"
+#include "qga-protocol/json-reader.h"
 
 /* Remembers the first complaint only. */
 static void complain(GError **error, const char *before, const char *name, const char *after)
@@ -17,17 +18,7 @@ static void complain(GError **error, const char *before, const char *name, const
                              (int)qga_error_clip(name, QGA_ERROR_NAME_MAX_BYTES), name, after);
 }
 
-static void take_id(QgaRequest *request, const char *text, gsize n_bytes, GError **error)
-{
-    if (n_bytes <= QGA_REQUEST_ID_MAX_BYTES) {
-        request->id = text;
-        request->id_n_bytes = n_bytes;
-    } else {
-        complain(error, "QMP input member 'id' is too long", "", "");
-    }
-}
-
-/* One member of the request; takes NODE. */
+/* One member of the request. */
 static void take_member(QgaRequest *request, const char *key, JsonNode *node, GError **error)
 {
     if (strcmp(key, "execute") == 0) {
@@ -42,56 +33,37 @@ static void take_member(QgaRequest *request, const char *key, JsonNode *node, GE
             complain(error, "QMP input member '", key, "' must be an object");
     } else if (strcmp(key, "id") != 0) {
         complain(error, "QMP input member '", key, "' is unexpected");
+    } else if (request->id == NULL) {
+        complain(error, "QMP input member 'id' is too long", "", "");
     }
-    json_node_unref(node);
-}
-
-/* The members of the object at the cursor. TRUE: read to the end, COMPLAINT tells of members that
- * do not belong; FALSE with ERROR: the text cannot be taken for anything. */
-static gboolean read_members(QgaRequest *request, QgaJsonCursor *cursor, GError **complaint,
-                             GError **error)
-{
-    GHashTable *seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    gboolean ok = TRUE;
-
-    cursor->at++;
-    while (ok && *cursor->at != '}') {
-        char *key = qga_json_read_string(cursor);
-        const char *value = ++cursor->at;
-        JsonNode *node = qga_json_read_value(cursor, error);
-
-        if (node != NULL && !qga_json_may_add_member(g_hash_table_size(seen),
-                                                     g_hash_table_contains(seen, key), error))
-            g_clear_pointer(&node, json_node_unref);
-        ok = node != NULL;
-        if (ok && strcmp(key, "id") == 0)
-            take_id(request, value, (gsize)(cursor->at - value), complaint);
-        if (ok)
-            take_member(request, key, node, complaint);
-        g_hash_table_add(seen, key); /* takes KEY, and frees it where it is there already */
-        if (ok && *cursor->at == ',')
-            cursor->at++;
-    }
-    g_hash_table_unref(seen);
-    return ok;
 }
 
 gboolean qga_request_parse(QgaRequest *request, const char *text, gsize n_bytes, GError **error)
 {
-    QgaJsonCursor cursor = {text, text + n_bytes};
+    static const QgaJsonLimits limits = {QGA_FRAMER_MAX_BYTES, QGA_FRAMER_MAX_TOKENS,
+                                         QGA_FRAMER_MAX_NESTING, QGA_FRAMER_MAX_BYTES};
+    QgaJsonMark id = {.name = "id"};
     GError *complaint = NULL;
+    JsonObjectIter iter;
+    const char *key;
+    JsonNode *node;
 
     *request = (QgaRequest){0};
-    if (*text != '{') {
+    if (n_bytes == 0 || *text != '{') {
         g_set_error(error, QGA_ERROR, QGA_CLASS_GENERIC, "QMP input must be a JSON object");
         return FALSE;
     }
-    if (!read_members(request, &cursor, &complaint, error)) {
-        /* qemu-ga parses before it looks, so such an error has no id either. */
-        g_clear_error(&complaint);
-        qga_request_clear(request);
+    /* qemu-ga parses before it looks, so what is no JSON has no id either. */
+    g_autoptr(JsonNode) root = qga_json_parse(text, n_bytes, &limits, &id, error);
+    if (root == NULL)
         return FALSE;
+    if (id.text != NULL && id.n_bytes <= QGA_REQUEST_ID_MAX_BYTES) {
+        request->id = id.text;
+        request->id_n_bytes = id.n_bytes;
     }
+    json_object_iter_init_ordered(&iter, json_node_get_object(root));
+    while (json_object_iter_next_ordered(&iter, &key, &node))
+        take_member(request, key, node, &complaint);
     if (complaint == NULL && request->execute == NULL)
         complain(&complaint, "QMP input lacks member 'execute'", "", "");
     if (complaint != NULL)

@@ -7,8 +7,7 @@
 #include <string.h>
 
 #include "qga-protocol/errors.h"
-#include "qga-protocol/framer.h"
-#include "qga-protocol/json-text.h"
+#include "qga-protocol/json-reader.h"
 #include "qga-protocol/schema-types.h"
 
 static void member_free(gpointer data)
@@ -238,28 +237,10 @@ static gboolean read_definitions(QgaSchema *schema, JsonNode *root, GError **err
     return TRUE;
 }
 
-/* TEXT as a tree, read by the same framer as requests. */
-static JsonNode *read_tree(const char *text, gsize n_bytes, GError **error)
-{
-    QgaFramer *framer = qga_framer_new();
-    JsonNode *root = NULL;
-    QgaFrame frame;
-
-    qga_framer_feed(framer, (const guint8 *)text, n_bytes, &frame);
-    if (frame.kind == QGA_FRAME_MESSAGE) {
-        QgaJsonCursor cursor = {frame.text, frame.text + frame.n_bytes};
-
-        root = qga_json_read_value(&cursor, error);
-    } else {
-        fault(error, "?", frame.kind == QGA_FRAME_ERROR ? frame.text : "the text is cut short");
-    }
-    qga_framer_free(framer);
-    return root;
-}
-
 QgaSchema *qga_schema_new(const char *text, gsize n_bytes, GError **error)
 {
-    JsonNode *root = read_tree(text, n_bytes, error);
+    static const QgaJsonLimits limits = {1024 * 1024, 32 * 1024, 64, 1024 * 1024};
+    JsonNode *root = qga_json_parse(text, n_bytes, &limits, NULL, error);
     QgaSchema *schema;
     gboolean ok;
 

@@ -1,19 +1,18 @@
 /*
- * The asking side of a QgaCall that is no session's. The answer is collected whole: D-Bus sends a
- * message as one piece in any case.
+ * The asking side of a QgaCall that is no session's: what a handler writes goes straight into the
+ * D-Bus reply.
  */
 #include "front/bus-command.h"
 
-#include <string.h>
+#include "front/bus-service.h"
+#include "qga-protocol/bus-value.h"
 
 typedef struct {
     GHashTable *commands; /* that it is in */
     QgaCall *call;
-    QgaOutQueue *queue;
-    QgaWriter writer;
-    BusAnswerFunc func;
-    gpointer user_data;
-    GDestroyNotify free_func;
+    sd_bus_message *request;
+    sd_bus_message *reply; /* that is being written, or NULL */
+    QgaBusWriter writer;
 } Command;
 
 static void command_free(gpointer data)
@@ -22,44 +21,42 @@ static void command_free(gpointer data)
 
     qga_call_orphan(command->call);
     qga_call_unref(command->call);
-    qga_out_queue_free(command->queue);
-    if (command->free_func)
-        command->free_func(command->user_data);
+    sd_bus_message_unref(command->reply);
+    sd_bus_message_unref(command->request);
     g_free(command);
 }
 
 static QgaWriter *begin_return(G_GNUC_UNUSED QgaCall *call, gpointer owner)
 {
     Command *command = owner;
+    int r = sd_bus_message_new_method_return(command->request, &command->reply);
+    QgaWriter *writer = qga_bus_writer_init(&command->writer, command->reply, FALSE);
 
-    qga_writer_init(&command->writer, command->queue);
-    return &command->writer;
-}
-
-static void answer_with(Command *command, const BusAnswer *answer)
-{
-    command->func(answer, command->user_data);
-    g_hash_table_remove(command->commands, command);
+    command->writer.result = MIN(r, 0);
+    return writer;
 }
 
 static void end_return(G_GNUC_UNUSED QgaCall *call, gpointer owner)
 {
     Command *command = owner;
-    g_autoptr(GString) text = g_string_sized_new(qga_out_queue_size(command->queue) + 1);
-    const guint8 *bytes;
-    gsize n;
+    int r = qga_bus_writer_result(&command->writer);
 
-    while ((n = qga_out_queue_peek(command->queue, &bytes)) > 0) {
-        g_string_append_len(text, (const char *)bytes, (gssize)n);
-        qga_out_queue_consume(command->queue, n);
-    }
-    answer_with(command, &(BusAnswer){.json = text->str, .n_bytes = text->len});
+    if (r >= 0)
+        r = sd_bus_send(NULL, command->reply, NULL);
+    if (r < 0)
+        sd_bus_reply_method_errnof(command->request, r, "the answer cannot be sent: %s",
+                                   g_strerror(-r));
+    g_hash_table_remove(command->commands, command);
 }
 
 static void fail(G_GNUC_UNUSED QgaCall *call, gpointer owner, QgaErrorClass error_class,
                  const char *desc, G_GNUC_UNUSED gboolean begun)
 {
-    answer_with(owner, &(BusAnswer){.error_class = error_class, .desc = desc});
+    Command *command = owner;
+    g_autofree char *name = g_strconcat(BUS_ERROR_PREFIX, qga_error_class_name(error_class), NULL);
+
+    sd_bus_reply_method_errorf(command->request, name, "%s", desc);
+    g_hash_table_remove(command->commands, command);
 }
 
 static const QgaCallSink command_sink = {begin_return, end_return, fail};
@@ -70,16 +67,12 @@ GHashTable *bus_commands_new(void)
 }
 
 void bus_command_run(GHashTable *commands, QgaDispatch *dispatch, const char *name,
-                     JsonObject *arguments, BusAnswerFunc func, gpointer user_data,
-                     GDestroyNotify free_func)
+                     JsonObject *arguments, sd_bus_message *request)
 {
     Command *command = g_new0(Command, 1);
 
     command->commands = commands;
-    command->queue = qga_out_queue_new();
-    command->func = func;
-    command->user_data = user_data;
-    command->free_func = free_func;
+    command->request = sd_bus_message_ref(request);
     command->call = qga_call_new(&command_sink, command, NULL);
     g_hash_table_add(commands, command);
     qga_dispatch_run_unfiltered(dispatch, command->call, name, arguments);

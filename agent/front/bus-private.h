@@ -6,6 +6,7 @@
 #include "front/bus-service.h"
 #include "os/bus-access.h"
 #include "os/bus.h"
+#include "qga-protocol/bus-value.h"
 
 /* What the properties say. */
 typedef struct {
@@ -27,15 +28,14 @@ struct BusService {
     Agent *agent;
     Bus *bus; /* NULL: not wanted */
     BusAccess *access;
-    GHashTable *commands;  /* that have not answered: bus-command.h */
-    GHashTable *by_member; /* method's name -> command's name (of the schema) */
-    GPtrArray *names;      /* what the table's strings live in */
-    GArray *vtable;        /* of sd_bus_vtable */
-    BusFigures announced;  /* what listeners know */
-    guint refresh;         /* idle source */
-    char *event;           /* signal that is being written */
-    QgaOutQueue *event_queue;
-    QgaWriter event_writer;
+    GHashTable *commands;   /* that have not answered: bus-command.h */
+    GHashTable *by_member;  /* method's name -> command's name (of the schema) */
+    GPtrArray *names;       /* what the table's strings live in */
+    GArray *vtable;         /* of sd_bus_vtable */
+    BusFigures announced;   /* what listeners know */
+    guint refresh;          /* idle source */
+    sd_bus_message *signal; /* that is being written, or NULL */
+    QgaBusWriter signal_writer;
 };
 
 /* Appends the properties to the service's vtable. */

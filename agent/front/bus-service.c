@@ -10,7 +10,6 @@
 #include "front/agent-private.h"
 #include "front/bus-command.h"
 #include "front/bus-private.h"
-#include "qga-protocol/bus-value.h"
 
 #define COMMAND_PREFIX "memory-"
 #define EVENT_PREFIX "MEMORY_"
@@ -22,33 +21,6 @@ static const char *const channel_only[] = {"guest-sync", "guest-sync-delimited",
                                            "guest-info", "memory-set-events",    NULL};
 
 /* --- methods --- */
-
-static void reply_answer(const BusAnswer *answer, gpointer user_data)
-{
-    sd_bus_message *request = user_data;
-    sd_bus_message *reply = NULL;
-    QgaJsonCursor cursor = {.at = answer->json, .end = answer->json + answer->n_bytes};
-
-    if (!answer->json) {
-        g_autofree char *name =
-            g_strconcat(BUS_ERROR_PREFIX, qga_error_class_name(answer->error_class), NULL);
-        sd_bus_reply_method_errorf(request, name, "%s", answer->desc);
-        return;
-    }
-    int r = sd_bus_message_new_method_return(request, &reply);
-    if (r >= 0)
-        r = qga_bus_append_variant(reply, &cursor);
-    if (r >= 0)
-        r = sd_bus_send(NULL, reply, NULL);
-    if (r < 0)
-        sd_bus_reply_method_errnof(request, r, "the answer cannot be sent: %s", g_strerror(-r));
-    sd_bus_message_unref(reply);
-}
-
-static void forget_request(gpointer request)
-{
-    sd_bus_message_unref(request);
-}
 
 static gboolean is_question(const char *command)
 {
@@ -90,8 +62,7 @@ static void on_allowed(sd_bus_message *request, const BusSender *sender, gpointe
         return;
     log_request(command, arguments, sender, sd_bus_message_get_sender(request));
     bus_command_run(service->commands, service->agent->dispatch, command,
-                    json_node_get_object(arguments), reply_answer, sd_bus_message_ref(request),
-                    forget_request);
+                    json_node_get_object(arguments), request);
     json_node_unref(arguments);
     if (!is_question(command))
         bus_service_queue_update(service);
@@ -183,7 +154,6 @@ BusService *bus_service_new(Agent *agent)
     service->commands = bus_commands_new();
     service->by_member = g_hash_table_new(g_str_hash, g_str_equal);
     service->names = g_ptr_array_new_with_free_func(g_free);
-    service->event_queue = qga_out_queue_new();
     make_vtable(service);
     if (!agent->options->sysroot || g_getenv("DBUS_SYSTEM_BUS_ADDRESS"))
         service->bus = bus_new(BUS_NAME, &bus_funcs, service);
@@ -203,8 +173,7 @@ void bus_service_free(BusService *service)
     g_ptr_array_unref(service->names);
     g_array_unref(service->vtable);
     bus_figures_clear(&service->announced);
-    qga_out_queue_free(service->event_queue);
-    g_free(service->event);
+    sd_bus_message_unref(service->signal);
     g_free(service);
 }
 
@@ -227,35 +196,28 @@ void bus_service_queue_update(BusService *service)
 
 QgaWriter *bus_service_begin_event(BusService *service, const char *name)
 {
-    if (!service || !service->bus || !bus_connection(service->bus))
+    sd_bus *connection = service && service->bus ? bus_connection(service->bus) : NULL;
+    g_autofree char *member = qga_bus_member_name(name, EVENT_PREFIX);
+
+    if (!connection)
         return NULL;
-    g_free(service->event);
-    service->event = qga_bus_member_name(name, EVENT_PREFIX);
-    qga_out_queue_clear(service->event_queue);
-    qga_writer_init(&service->event_writer, service->event_queue);
-    return &service->event_writer;
+    int r =
+        sd_bus_message_new_signal(connection, &service->signal, BUS_PATH, BUS_INTERFACE, member);
+    if (r < 0) {
+        g_warning("the D-Bus signal %s cannot be made: %s", member, g_strerror(-r));
+        return NULL;
+    }
+    return qga_bus_writer_init(&service->signal_writer, service->signal, TRUE);
 }
 
 void bus_service_end_event(BusService *service)
 {
-    g_autofree char *text = g_malloc(qga_out_queue_size(service->event_queue) + 1);
-    sd_bus *connection = bus_connection(service->bus);
-    sd_bus_message *signal = NULL;
-    const guint8 *bytes;
-    gsize n, length = 0;
+    int r = qga_bus_writer_result(&service->signal_writer);
 
-    while ((n = qga_out_queue_peek(service->event_queue, &bytes)) > 0) {
-        memcpy(text + length, bytes, n);
-        length += n;
-        qga_out_queue_consume(service->event_queue, n);
-    }
-    QgaJsonCursor cursor = {.at = text, .end = text + length};
-    int r = sd_bus_message_new_signal(connection, &signal, BUS_PATH, BUS_INTERFACE, service->event);
     if (r >= 0)
-        r = qga_bus_append_dictionary(signal, &cursor);
-    if (r >= 0)
-        r = sd_bus_send(connection, signal, NULL);
+        r = sd_bus_send(NULL, service->signal, NULL);
     if (r < 0)
-        g_warning("the D-Bus signal %s cannot be sent: %s", service->event, g_strerror(-r));
-    sd_bus_message_unref(signal);
+        g_warning("the D-Bus signal %s cannot be sent: %s",
+                  sd_bus_message_get_member(service->signal), g_strerror(-r));
+    service->signal = sd_bus_message_unref(service->signal);
 }

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "os/json-read.h"
+#include "qga-protocol/json-reader.h"
 
 #define FORMAT_VERSION 1
 
@@ -106,16 +107,14 @@ static JournalState *state_from_json(JsonNode *root, const char *boot_id, GError
 
 JournalState *journal_load(const char *dir, const char *boot_id, GError **error)
 {
+    static const QgaJsonLimits limits = {JOURNAL_MAX_BYTES, G_MAXUINT, 16, JOURNAL_MAX_BYTES};
     g_autofree char *path = g_build_filename(dir, JOURNAL_FILE, NULL);
     g_autoptr(GError) problem = NULL;
     gsize length = 0;
 
     g_autofree char *text = read_file(path, &length, &problem);
-    g_autoptr(JsonParser) parser = json_parser_new();
-    JournalState *state = NULL;
-    if (text && json_bounded_depth(text, length, &problem) &&
-        json_parser_load_from_data(parser, text, (gssize)length, &problem))
-        state = state_from_json(json_parser_get_root(parser), boot_id, &problem);
+    g_autoptr(JsonNode) root = text ? qga_json_parse(text, length, &limits, NULL, &problem) : NULL;
+    JournalState *state = root ? state_from_json(root, boot_id, &problem) : NULL;
     if (problem)
         g_propagate_prefixed_error(error, g_steal_pointer(&problem), "%s: ", path);
     return state;

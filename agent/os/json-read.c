@@ -1,43 +1,15 @@
 /*
- * Strict reading of JSON.
+ * Values of a JSON tree, with their limits.
  */
 #include "os/json-read.h"
 
 #include <gio/gio.h>
 #include <string.h>
 
-#define DEPTH_MAX 16
-
 static gpointer invalid(GError **error, const char *name, const char *problem)
 {
     g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "'%s' %s", name, problem);
     return NULL;
-}
-
-gboolean json_bounded_depth(const char *text, gsize length, GError **error)
-{
-    guint depth = 0;
-    gboolean in_string = FALSE;
-
-    for (gsize i = 0; i < length; i++) {
-        char c = text[i];
-        if (in_string) {
-            if (c == '\\')
-                i++;
-            else if (c == '"')
-                in_string = FALSE;
-        } else if (c == '"') {
-            in_string = TRUE;
-        } else if (c == '[' || c == '{') {
-            if (++depth > DEPTH_MAX) {
-                g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "it is nested too deeply");
-                return FALSE;
-            }
-        } else if ((c == ']' || c == '}') && depth > 0) {
-            depth--;
-        }
-    }
-    return TRUE;
 }
 
 JsonObject *json_read_object(JsonNode *node, const char *what, GError **error)

@@ -1,14 +1,11 @@
 /*
- * Strict reading of JSON that somebody else may have written: every value has a type and limits,
- * and an error names the member.
+ * Taking values out of a tree that somebody else may have written: every value has a type and
+ * limits, and an error names the member. The text is read by qga-protocol/json-reader.h.
  */
 #pragma once
 
 #include <glib.h>
 #include <json-glib/json-glib.h>
-
-/* json-glib recurses without a limit. Nested deeper than any file of ours: FALSE and ERROR. */
-gboolean json_bounded_depth(const char *text, gsize length, GError **error);
 
 /* NODE (may be NULL) as an object; WHAT names it in ERROR. Borrowed. */
 JsonObject *json_read_object(JsonNode *node, const char *what, GError **error);

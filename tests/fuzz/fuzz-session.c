@@ -8,7 +8,7 @@
 
 #include "../unit/session-fixture.h"
 #include "qga-protocol/framer.h"
-#include "qga-protocol/json-text.h"
+#include "qga-protocol/json-reader.h"
 
 int LLVMFuzzerTestOneInput(const guint8 *data, gsize size);
 
@@ -54,8 +54,9 @@ static gboolean is_line(const char *line, gsize n_bytes)
         g_assert(line[i] >= 0x20 && line[i] < 0x7F);
     qga_framer_feed(framer, (const guint8 *)line, n_bytes, &frame);
     if (frame.kind == QGA_FRAME_MESSAGE) {
-        QgaJsonCursor cursor = {frame.text, frame.text + frame.n_bytes};
-        JsonNode *tree = qga_json_read_value(&cursor, NULL);
+        static const QgaJsonLimits limits = {QGA_FRAMER_MAX_BYTES, QGA_FRAMER_MAX_TOKENS,
+                                             QGA_FRAMER_MAX_NESTING, QGA_FRAMER_MAX_BYTES};
+        JsonNode *tree = qga_json_parse(frame.text, frame.n_bytes, &limits, NULL, NULL);
 
         ok = tree != NULL && is_answer(tree);
         g_clear_pointer(&tree, json_node_unref);

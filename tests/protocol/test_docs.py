@@ -20,7 +20,7 @@ from schema_check import Schema
 LIMITS = [("qga-protocol/framer.h", "QGA_FRAMER_MAX_BYTES"),
           ("qga-protocol/framer.h", "QGA_FRAMER_MAX_TOKENS"),
           ("qga-protocol/framer.h", "QGA_FRAMER_MAX_NESTING"),
-          ("qga-protocol/json-text.h", "QGA_JSON_MAX_MEMBERS"),
+          ("qga-protocol/json-reader.h", "QGA_JSON_MAX_MEMBERS"),
           ("qga-protocol/request.h", "QGA_REQUEST_ID_MAX_BYTES"),
           ("qga-protocol/session.h", "QGA_SESSION_OUTPUT_LIMIT_BYTES"),
           ("agent/os/channel.h", "CHANNEL_CLIENTS_MAX"),

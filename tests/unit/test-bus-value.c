@@ -8,6 +8,7 @@
 
 #include "qga-protocol/bus-value.h"
 #include "qga-protocol/errors.h"
+#include "qga-protocol/json-reader.h"
 #include "qga-protocol/json-writer.h"
 
 /* A message that belongs to no started bus: enough for marshalling. */
@@ -32,15 +33,25 @@ static JsonNode *read_back(sd_bus_message *message, guint max_values, gsize max_
     return qga_bus_read_value(message, max_values, max_bytes, error);
 }
 
+static int append(sd_bus_message *message, const char *json, gboolean bare)
+{
+    static const QgaJsonLimits limits = {1000, 1000, 64, 1000};
+    g_autoptr(GError) error = NULL;
+    g_autoptr(JsonNode) node = qga_json_parse(json, strlen(json), &limits, NULL, &error);
+    QgaBusWriter writer;
+
+    g_assert_no_error(error);
+    qga_writer_node(qga_bus_writer_init(&writer, message, bare), node);
+    return qga_bus_writer_result(&writer);
+}
+
 static char *round_trip(const char *json, GError **error)
 {
-    QgaJsonCursor cursor = {.at = json, .end = json + strlen(json)};
     sd_bus *bus = NULL;
     sd_bus_message *message = new_message(&bus);
     char *text = NULL;
 
-    g_assert_cmpint(qga_bus_append_variant(message, &cursor), >=, 0);
-    g_assert_true(cursor.at == cursor.end);
+    g_assert_cmpint(append(message, json, FALSE), ==, 0);
     JsonNode *node = read_back(message, QGA_BUS_MAX_VALUES, QGA_BUS_MAX_BYTES, error);
     if (node) {
         text = json_to_string(node, FALSE);
@@ -85,12 +96,18 @@ static void test_spaces_of_the_writer(void)
 
 static void test_null_has_no_value(void)
 {
-    const char *json = "{\"a\":null}";
-    QgaJsonCursor cursor = {.at = json, .end = json + strlen(json)};
     sd_bus *bus = NULL;
     sd_bus_message *message = new_message(&bus);
 
-    g_assert_cmpint(qga_bus_append_dictionary(message, &cursor), ==, -EINVAL);
+    g_assert_cmpint(append(message, "{\"a\":null,\"b\":[{}]}", TRUE), ==, -EINVAL);
+    sd_bus_message_unref(message);
+    sd_bus_unref(bus);
+    message = new_message(&bus);
+    g_assert_cmpint(append(message, "[]", TRUE), ==, -EINVAL);
+    sd_bus_message_unref(message);
+    sd_bus_unref(bus);
+    message = new_message(&bus);
+    g_assert_cmpint(append(message, "1", TRUE), ==, -EINVAL);
     sd_bus_message_unref(message);
     sd_bus_unref(bus);
 }
@@ -98,10 +115,33 @@ static void test_null_has_no_value(void)
 static void test_above_int64(void)
 {
     g_autoptr(GError) error = NULL;
-    g_autofree char *text = round_trip("18446744073709551615", &error);
+    sd_bus *bus = NULL;
+    sd_bus_message *message = new_message(&bus);
+    QgaBusWriter writer;
 
-    g_assert_null(text);
+    qga_writer_uint(qga_bus_writer_init(&writer, message, FALSE), G_MAXUINT64);
+    g_assert_cmpint(qga_bus_writer_result(&writer), ==, 0);
+    g_assert_null(read_back(message, 10, 10, &error));
     g_assert_error(error, QGA_ERROR, QGA_CLASS_GENERIC);
+    sd_bus_message_unref(message);
+    sd_bus_unref(bus);
+}
+
+/* A name from the kernel may be no UTF-8, which D-Bus does not carry. */
+static void test_bad_utf8(void)
+{
+    sd_bus *bus = NULL;
+    sd_bus_message *message = new_message(&bus);
+    QgaBusWriter writer;
+
+    qga_writer_string_bytes(qga_bus_writer_init(&writer, message, FALSE), "a\xFF\0b", 4);
+    g_assert_cmpint(qga_bus_writer_result(&writer), ==, 0);
+    g_autoptr(JsonNode) node = read_back(message, 10, 10, NULL);
+    g_assert_cmpstr(json_node_get_string(node), ==,
+                    "a\xEF\xBF\xBD\xEF\xBF\xBD"
+                    "b");
+    sd_bus_message_unref(message);
+    sd_bus_unref(bus);
 }
 
 /* Types that this program never writes, and a person with busctl does. */
@@ -192,6 +232,7 @@ int main(int argc, char **argv)
     g_test_add_func("/bus-value/spaces", test_spaces_of_the_writer);
     g_test_add_func("/bus-value/null", test_null_has_no_value);
     g_test_add_func("/bus-value/above-int64", test_above_int64);
+    g_test_add_func("/bus-value/bad-utf8", test_bad_utf8);
     g_test_add_func("/bus-value/foreign-types", test_foreign_types);
     g_test_add_func("/bus-value/limits", test_limits);
     g_test_add_func("/bus-value/nesting", test_nesting);

@@ -61,9 +61,9 @@ static void test_bad_schemas(void)
         const char *text;
         const char *message;
     } rows[] = {
-        {"", "schema: '?': the text is cut short"},
-        {"[{]", "schema: '?': the text is cut short"},
-        {"[1,]", "schema: '?': JSON parse error, expecting value"},
+        {"", "JSON parse error, the text ends early"},
+        {"[{]", "JSON parse error, expecting value"},
+        {"[1,]", "JSON parse error, expecting value"},
         {"{}", "schema: '?': not an array"},
         {"[1]", "schema: '?': an entry is not an object"},
         {"[{}]", "schema: '?': neither command, struct, enum, alternate nor event"},
