@@ -203,20 +203,6 @@ static void end_token(QgaFramer *framer, QgaToken token, QgaFrame *out)
     message_begin(framer);
 }
 
-/* Bytes at the front of BYTES that a string takes without a look at each. */
-static gsize plain_run(QgaLexState state, const guint8 *bytes, gsize n_bytes)
-{
-    guint8 quote = state == QGA_LEX_STRING ? '"' : '\'';
-    gsize n = 0;
-
-    if (state != QGA_LEX_STRING && state != QGA_LEX_APOSTROPHE)
-        return 0;
-    while (n < n_bytes && bytes[n] >= 0x20 && bytes[n] < 0xFE && bytes[n] != quote &&
-           bytes[n] != '\\')
-        n++;
-    return n;
-}
-
 /* Appends what the current token took, as far as it is kept; over the limit it is an error. */
 static void take_bytes(QgaFramer *framer, const guint8 *bytes, gsize n_bytes, QgaFrame *out)
 {
@@ -241,7 +227,7 @@ gsize qga_framer_feed(QgaFramer *framer, const guint8 *bytes, gsize n_bytes, Qga
     while (done < n_bytes && out->kind == QGA_FRAME_NONE) {
         QgaLexState before = framer->lex;
         QgaToken token = QGA_TOKEN_NONE;
-        gsize n_taken = plain_run(before, bytes + done, n_bytes - done);
+        gsize n_taken = qga_lexer_plain_run(before, bytes + done, n_bytes - done);
 
         if (n_taken == 0) {
             gboolean taken;

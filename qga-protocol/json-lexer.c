@@ -162,6 +162,18 @@ QgaToken qga_lexer_step(QgaLexState *state, guint8 byte, gboolean *out_taken)
     return bad(state);
 }
 
+gsize qga_lexer_plain_run(QgaLexState state, const guint8 *bytes, gsize n_bytes)
+{
+    guint8 quote = state == QGA_LEX_STRING ? '"' : '\'';
+    gsize n = 0;
+
+    if (state != QGA_LEX_STRING && state != QGA_LEX_APOSTROPHE)
+        return 0;
+    while (n < n_bytes && is_string_byte(bytes[n]) && bytes[n] != quote && bytes[n] != '\\')
+        n++;
+    return n;
+}
+
 QgaToken qga_lexer_next(const char **at, const char *end, const char **out_begin)
 {
     QgaLexState state = QGA_LEX_START;
@@ -174,6 +186,7 @@ QgaToken qga_lexer_next(const char **at, const char *end, const char **out_begin
         *at += taken ? 1 : 0;
         if (state == QGA_LEX_START && token == QGA_TOKEN_NONE)
             *out_begin = *at; /* white space */
+        *at += qga_lexer_plain_run(state, (const guint8 *)*at, (gsize)(end - *at));
     }
     /* A number or a keyword may be ended by the end, as by a space. */
     if (token == QGA_TOKEN_NONE && state != QGA_LEX_START)

@@ -47,6 +47,10 @@ typedef enum {
  * taken, before it if not. White space is taken with the state START before and after. */
 QgaToken qga_lexer_step(QgaLexState *state, guint8 byte, gboolean *out_taken);
 
+/* Bytes at the front of BYTES that a string takes without a look at each: the state stays as it is.
+ */
+gsize qga_lexer_plain_run(QgaLexState state, const guint8 *bytes, gsize n_bytes);
+
 /* The token that begins at or behind *AT, in a text that ends at END: *OUT_BEGIN gets its first
  * byte, *AT the byte behind it. BAD: a byte that fits nowhere, or the text ends within the token.
  * NONE: nothing but white space is left. It never looks at END or behind it. */

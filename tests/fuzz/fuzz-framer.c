@@ -7,6 +7,7 @@
 
 #include "../unit/framer-check.h"
 #include "qga-protocol/framer.h"
+#include "qga-protocol/json-reader.h"
 
 int LLVMFuzzerTestOneInput(const guint8 *data, gsize size);
 
@@ -44,6 +45,20 @@ static GString *frames_of(const guint8 *bytes, gsize n_bytes, gsize piece, gbool
     return frames;
 }
 
+/* The reader gets the bytes as they are, in memory of their size, with limits that they choose. */
+static void read_raw(const guint8 *bytes, gsize n_bytes)
+{
+    const QgaJsonLimits limits = {bytes[0] * 8u, bytes[0] % 61u, bytes[0] % 67u, bytes[0] % 31u};
+    g_autofree char *copy = g_memdup(bytes, (guint)n_bytes);
+    QgaJsonMark mark = {.name = "id"};
+    g_autoptr(GError) error = NULL;
+    g_autoptr(JsonNode) node = qga_json_parse(copy, n_bytes, &limits, &mark, &error);
+
+    g_assert_true((node == NULL) == (error != NULL));
+    if (node != NULL && mark.text != NULL)
+        g_assert_true(mark.text >= copy && mark.text + mark.n_bytes <= copy + n_bytes);
+}
+
 int LLVMFuzzerTestOneInput(const guint8 *data, gsize size)
 {
     GString *whole;
@@ -51,6 +66,8 @@ int LLVMFuzzerTestOneInput(const guint8 *data, gsize size)
 
     if (size < 1)
         return 0;
+    read_raw(data, size);
+    read_raw(data + size / 2, size - size / 2);
     whole = frames_of(data + 1, size - 1, G_MAXSIZE, TRUE);
     cut = frames_of(data + 1, size - 1, data[0] % 16 + 1, FALSE);
     g_assert(g_string_equal(whole, cut));
