@@ -64,8 +64,10 @@ static void check_blocks(UnplugVerdict *verdict, const UnplugCheckInput *input,
     Trouble taken = {.first = -1}, kernel = {.first = -1};
     Trouble going = {.first = -1}, strange = {.first = -1};
     gint32 own = (gint32)(device - snapshot->devices);
+    guint32 begin, end;
 
-    for (guint32 i = 0; i < snapshot->block_count; i++) {
+    snapshot_device_range(snapshot, device, &begin, &end);
+    for (guint32 i = begin; i < end; i++) {
         const Block *block = &snapshot->blocks[i];
 
         if (block->device != own)
@@ -122,15 +124,13 @@ static gboolean may_be_unlinked(const Snapshot *snapshot, const Block *block, gb
  * device would be prepared in part. */
 static void check_whole(UnplugVerdict *verdict, const Snapshot *snapshot, const Device *device)
 {
-    gint32 own = (gint32)(device - snapshot->devices);
-    guint32 last = device->first_block;
     const Block *unlinked = NULL;
+    guint32 begin, end;
 
-    for (guint32 i = 0; i < snapshot->block_count; i++) {
-        if (snapshot->blocks[i].device == own)
-            last = snapshot->blocks[i].index;
-    }
-    for (guint32 i = 0; i < snapshot->block_count && unlinked == NULL; i++) {
+    snapshot_device_range(snapshot, device, &begin, &end);
+    guint32 last = end > begin ? snapshot->blocks[end - 1].index : device->first_block;
+    for (guint32 i = begin > 0 ? begin - 1 : 0;
+         i < MIN(end + 1, snapshot->block_count) && unlinked == NULL; i++) {
         const Block *block = &snapshot->blocks[i];
         gboolean is_before = block->index + 1 == device->first_block;
 

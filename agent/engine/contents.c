@@ -41,17 +41,19 @@ PageSample *contents_of_devices(const AttrIo *io, const Snapshot *snapshot,
     g_autoptr(GArray) owners = g_array_new(FALSE, FALSE, sizeof(guint));
     PageSample *sums = g_new0(PageSample, n);
 
+    g_autofree guint *numbers = g_new0(guint, snapshot->device_count + 1); /* in DEVICES, and 1 */
+
+    for (guint d = n; d-- > 0;)
+        numbers[devices[d] - snapshot->devices] = d + 1;
     for (guint32 i = 0; i < snapshot->block_count; i++) {
         const Block *block = &snapshot->blocks[i];
-        const Device *device = snapshot_block_device(snapshot, block);
+        guint number = block->device >= 0 ? numbers[block->device] : 0;
 
-        for (guint d = 0; block->state == BLOCK_STATE_ONLINE && d < n; d++) {
-            if (devices[d] != device)
-                continue;
-            g_array_append_val(indices, block->index);
-            g_array_append_val(owners, d);
-            break;
-        }
+        if (block->state != BLOCK_STATE_ONLINE || number == 0)
+            continue;
+        guint owner = number - 1;
+        g_array_append_val(indices, block->index);
+        g_array_append_val(owners, owner);
     }
     g_autofree PageSample *samples =
         contents_of_blocks(io, snapshot, (const guint32 *)indices->data, indices->len, budget_usec);

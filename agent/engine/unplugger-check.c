@@ -103,7 +103,10 @@ UnplugVerdict *unplugger_check_briefly(Unplugger *unplugger, const Device *devic
 static void append_blocks(GArray *blocks, const Snapshot *snapshot, const Device *device,
                           guint device_number)
 {
-    for (guint32 i = 0; i < snapshot->block_count; i++) {
+    guint32 begin, end;
+
+    snapshot_device_range(snapshot, device, &begin, &end);
+    for (guint32 i = begin; i < end; i++) {
         const Block *block = &snapshot->blocks[i];
         if (snapshot_block_device(snapshot, block) != device)
             continue;

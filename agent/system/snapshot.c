@@ -29,7 +29,8 @@ void snapshot_unref(Snapshot *snapshot)
     g_free(data);
 }
 
-const Block *snapshot_find_block(const Snapshot *snapshot, guint32 index)
+/* The position of the first block whose index is not below INDEX. */
+static guint32 lower_bound(const Snapshot *snapshot, guint64 index)
 {
     guint32 low = 0, high = snapshot->block_count;
 
@@ -41,9 +42,29 @@ const Block *snapshot_find_block(const Snapshot *snapshot, guint32 index)
         else
             high = middle;
     }
-    return low < snapshot->block_count && snapshot->blocks[low].index == index
-               ? &snapshot->blocks[low]
-               : NULL;
+    return low;
+}
+
+const Block *snapshot_find_block(const Snapshot *snapshot, guint32 index)
+{
+    guint32 at = lower_bound(snapshot, index);
+
+    return at < snapshot->block_count && snapshot->blocks[at].index == index ? &snapshot->blocks[at]
+                                                                             : NULL;
+}
+
+void snapshot_device_range(const Snapshot *snapshot, const Device *device, guint32 *begin,
+                           guint32 *end)
+{
+    gint32 own = (gint32)(device - snapshot->devices);
+    guint64 left = device->size_bytes / MAX(snapshot->block_size_bytes, 1);
+
+    *begin = *end = lower_bound(snapshot, device->first_block);
+    /* A virtio-mem device's size is its region's, which need not be full. */
+    if (device->kind == DEVICE_VIRTIO_MEM)
+        left = G_MAXUINT64;
+    for (; left > 0 && *end < snapshot->block_count; ++*end)
+        left -= snapshot->blocks[*end].device == own ? 1 : 0;
 }
 
 const Device *snapshot_block_device(const Snapshot *snapshot, const Block *block)

@@ -67,6 +67,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Snapshot, snapshot_unref)
 
 /* The block with INDEX, or NULL. Binary search. */
 const Block *snapshot_find_block(const Snapshot *snapshot, guint32 index);
+/* Positions in `blocks`, *BEGIN to before *END, between which all blocks of DEVICE (of SNAPSHOT)
+ * lie; others may lie there too. */
+void snapshot_device_range(const Snapshot *snapshot, const Device *device, guint32 *begin,
+                           guint32 *end);
 /* The device of BLOCK, or NULL if that is not known (yet). */
 const Device *snapshot_block_device(const Snapshot *snapshot, const Block *block);
 
