@@ -231,6 +231,10 @@ fuzz: $(FUZZ_BINARIES)
 bench-report: $(BUILD)/memplugd
 	$(Q)$(PYTHON) tests/bench/bench-report
 
+.PHONY: bench-loop
+bench-loop: $(BUILD)/memplugd
+	$(Q)$(PYTHON) tests/bench/bench-loop
+
 .PHONY: lint format
 lint:
 	$(Q)tests/lint
@@ -311,6 +315,7 @@ help:
 	@echo "make bench-unplug    a bare device_del against memplug in a busy guest (ROUNDS=20)"
 	@echo "make bench-online    how soon memory is online: the kernel, udev, qemu-ga, memplugd"
 	@echo "make bench-report    answers about 32,768 blocks: memplugd, qemu-ga and lsmem (needs root)"
+	@echo "make bench-loop      how long a client can make the others wait, by command (needs root)"
 	@echo "make lint, format    the tree's rules; clang-format"
 	@echo "make deps            install what building and testing need (Debian)"
 	@echo "make clean           remove build/"
