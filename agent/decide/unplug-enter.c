@@ -19,6 +19,7 @@ void offline_enter(Step *step, Job *job, gint64 deadline_usec)
     job->next_block = 0;
     job->pause_usec = 0;
     job->retry_usec = 0;
+    job->gate_error = 0;
     job_enter(step, job, JOB_OFFLINING);
     job_wait_for_journal(step, job);
 }
@@ -53,8 +54,20 @@ void rollback_enter(Step *step, Job *job, JobState outcome)
     job->journal_wait = 0;
     job->pause_usec = 0;
     job->retry_usec = 0;
+    job->quiet_usec = 0;
+    job->tell_usec = step->world.now_usec + UNPLUG_ROLLBACK_TELL_USEC;
     job->pub.outcome = outcome;
     job_enter(step, job, JOB_ROLLING_BACK);
+}
+
+/* The same, because something else brings JOB's blocks online: what it is about to write to must
+ * not be online before, or its write fails. */
+void rollback_enter_onlined(Step *step, Job *job, JobState outcome)
+{
+    reasons_add_onlined(job);
+    rollback_enter(step, job, outcome);
+    job->quiet_usec = step->world.now_usec + UNPLUG_QUIET_MAX_USEC;
+    job->retry_usec = step->world.now_usec + UNPLUG_QUIET_USEC;
 }
 
 /* The block at POSITION, not gone, reads online. While the job gives blocks back, a kernel zone is

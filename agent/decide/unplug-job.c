@@ -436,7 +436,8 @@ void job_wait_for_journal(Step *step, Job *job)
 void job_ask_verify(Step *step, Job *job, VerifyState verify)
 {
     job->verify = verify;
-    step_add_action(step, ACTION_VERIFY, job);
+    step_add_action(step, ACTION_VERIFY, job)->needs_gate =
+        verify == VERIFY_ASKED && job->pub.state == JOB_OFFLINING;
 }
 
 /* JOB waits before it tries again: longer each time, up to MAX_USEC. */

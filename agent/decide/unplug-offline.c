@@ -10,16 +10,6 @@
 
 #include <errno.h>
 
-/* Ends the attempt that is under way at its job's deadline. */
-void offline_end_late(Step *step)
-{
-    const Worker *worker = &step->machine->worker;
-
-    if (worker->kind == WORKER_OFFLINE && !worker->is_killed &&
-        step->world.now_usec >= machine_find(step->machine, worker->job)->pub.deadline_usec)
-        step_kill_attempt(step);
-}
-
 /* The next block that is still online, those not tried for longest first. */
 static gboolean find_online_block(const Job *job, guint *position)
 {
@@ -41,6 +31,7 @@ static void start_attempt(Step *step, Job *job, guint position)
     JobBlock *block = job_block(job, position);
     UnplugAction *action;
 
+    job_track(job, position)->is_tried = TRUE;
     block->phase = JOB_BLOCK_OFFLINED; /* the intent: it may work although we never hear of it */
     job->pub.attempt_running = TRUE;
     step->machine->worker = (Worker){
@@ -63,9 +54,26 @@ static void give_up(Step *step, Job *job)
 
     if (lease_end_usec != 0)
         reasons_add_onlined(job);
+    else if (job->verify != VERIFY_NONE || job->gate_error != 0)
+        reasons_add_gate(job);
     else
         reasons_add_timeout(job);
     rollback_enter(step, job, is_expired ? JOB_EXPIRED : JOB_FAILED);
+    job->is_late = job->pub.attempt_running;
+}
+
+/* At the deadline of its job the attempt that is under way is told to end, and the job's state
+ * changes then: the attempt may sleep in the kernel where no signal ends it. */
+void offline_end_late(Step *step)
+{
+    const Worker *worker = &step->machine->worker;
+    Job *job;
+
+    if (worker->kind != WORKER_OFFLINE)
+        return;
+    job = machine_find(step->machine, worker->job);
+    if (job->pub.state == JOB_OFFLINING && step->world.now_usec >= job->pub.deadline_usec)
+        give_up(step, job);
 }
 
 /* What is due for JOB, which is offlining. TRUE if something was done. */
@@ -75,8 +83,13 @@ gboolean offline_run(Step *step, Job *job)
     gboolean is_pausing = now_usec < job->retry_usec;
     guint position;
 
-    if (machine_worker_is(step->machine, WORKER_OFFLINE, job) || job->verify != VERIFY_NONE)
+    if (machine_worker_is(step->machine, WORKER_OFFLINE, job) || job->verify == VERIFY_RESTORE)
         return FALSE;
+    if (job->verify == VERIFY_ASKED) { /* it waits for the gate */
+        if (now_usec >= job->pub.deadline_usec)
+            give_up(step, job);
+        return job->pub.state != JOB_OFFLINING;
+    }
     if (!find_online_block(job, &position)) {
         if (!is_pausing && job->journal_wait == 0) {
             job_ask_verify(step, job, VERIFY_ASKED);
@@ -114,9 +127,9 @@ gint64 offline_next_timer(const UnplugMachine *machine, const Job *job)
     guint position;
 
     if (machine_worker_is(machine, WORKER_OFFLINE, job))
-        return worker->is_killed ? 0 : deadline_usec;
+        return deadline_usec;
     if (job->verify != VERIFY_NONE)
-        return 0;
+        return job->verify == VERIFY_ASKED ? deadline_usec : 0;
     if (find_online_block(job, &position))
         can_retry = can_retry && worker->kind == WORKER_IDLE &&
                     machine_count(machine, JOB_ROLLING_BACK) == 0;
@@ -189,6 +202,7 @@ void offline_worker_done(Step *step, Job *job, const UnplugEvent *event)
 
     step->machine->worker = (Worker){.kind = WORKER_IDLE};
     job->pub.attempt_running = FALSE;
+    job_track(job, position)->is_tried = FALSE;
     for (guint i = 0; i < event->blocks.n_reports; i++) {
         const BlockReport *candidate = &event->blocks.reports[i];
         if (candidate->index == block->index && candidate->inode == block->inode)
@@ -212,8 +226,16 @@ void offline_worker_done(Step *step, Job *job, const UnplugEvent *event)
         rollback_block_back(job, position, report.truth);
         break;
     }
-    if (job->pub.state == JOB_ROLLING_BACK)
+    if (job->pub.state == JOB_ROLLING_BACK) {
+        if (job->is_late) { /* only now it is known what kept the block */
+            job->is_late = FALSE;
+            note_failure(step, job, position, report.error, event);
+            reasons_add_kept(job, position);
+            job->pause_usec = 0;
+            job->retry_usec = 0;
+        }
         return;
+    }
     if (attempt->end == ATTEMPT_LOW_MEMORY) {
         give_back(step, job, position, report.error, attempt->available_bytes);
         return;

@@ -14,6 +14,7 @@ typedef struct {
     int last_error;     /* errno of the last attempt; 0: none, or something onlined it afterwards */
     guint n_failed;     /* attempts that did not take it offline */
     guint8 is_changing; /* boolean: was last seen neither online nor offline */
+    guint8 is_tried;    /* boolean: an attempt on it is under way */
     AttemptOutcome last;    /* of the last attempt */
     BlockContents contents; /* after it */
 } BlockTrack;
@@ -23,6 +24,16 @@ typedef enum {
     VERIFY_ASKED,   /* VERIFIED comes */
     VERIFY_RESTORE, /* the same, and until then the phases are those of an old journal */
 } VerifyState;
+
+/* What a job that is rolling back waits for. */
+typedef enum {
+    HELD_BY_KERNEL,    /* the kernel does not bring the blocks online */
+    HELD_BY_ATTEMPT,   /* its own attempt, which a signal does not end */
+    HELD_BY_JOB,       /* the worker is at another job's block */
+    HELD_BY_WRITE,     /* the worker is at a write that is no job's */
+    HELD_BY_ONLINER,   /* something else brings the blocks online */
+    HELD_BY_NO_WORKER, /* no process can be started */
+} HeldBy;
 
 typedef struct {
     UnplugJob pub;    /* first: a Job * is an UnplugJob * */
@@ -35,6 +46,13 @@ typedef struct {
     gint64 retry_usec;    /* nothing is tried before this time */
     Reason *rest;         /* in pub.reasons: counts those that had no room; NULL: all had */
     guint n_left_out;     /* how many */
+    gboolean is_late;     /* went to rolling-back at its deadline, with an attempt under way */
+    int gate_error;       /* errno for which the eject gate did not open; 0: none */
+    gint64 quiet_usec;    /* ROLLING_BACK: something else onlines its blocks, and is let do it until
+                           * nothing came back for a while; but not beyond this time. 0: nothing */
+    gint64 tell_usec;     /* ROLLING_BACK: when it says what it waits for; 0: it has */
+    HeldBy held_by;       /* what it said that it waits for */
+    guint64 held_by_job;
 } Job;
 
 typedef enum { WORKER_IDLE, WORKER_OFFLINE, WORKER_ROLLBACK } WorkerKind;
@@ -45,7 +63,6 @@ typedef struct {
     guint64 job;
     guint block;        /* OFFLINE: position in the job's blocks */
     gboolean is_killed; /* OFFLINE: ACTION_KILL was asked */
-    gint64 tell_usec;   /* ROLLBACK: when the job says what it waits for; 0: it has */
 } Worker;
 
 struct UnplugMachine {
@@ -102,6 +119,7 @@ void ready_enter(Step *step, Job *job);
 void ready_renew(Step *step, Job *job, guint64 lease_ms);
 void rollback_enter(Step *step, Job *job, JobState outcome);
 void rollback_block_back(Job *job, guint position, BlockTruth truth);
+void rollback_enter_onlined(Step *step, Job *job, JobState outcome);
 
 /* --- unplug-submit.c: queued and checking --- */
 
@@ -121,7 +139,8 @@ void offline_worker_done(Step *step, Job *job, const UnplugEvent *event);
 
 gboolean ready_run(Step *step, Job *job);
 void truth_blocks(Step *step, const BlockReport *reports, guint n_reports);
-void truth_verified(Step *step, Job *job, const BlockReport *reports, guint n_reports);
+void truth_verified(Step *step, Job *job, const BlockReport *reports, guint n_reports,
+                    int gate_error);
 
 /* --- unplug-rollback.c: giving blocks back --- */
 
@@ -151,4 +170,6 @@ void reasons_add_kernel_zone(Job *job, guint position);
 void reasons_add_vanished(Job *job);
 void reasons_add_no_journal(Job *job, int error);
 void reasons_add_stopped(Job *job);
-void reasons_set_held(Job *job, const AttemptOutcome *attempt, int error);
+void reasons_add_gate(Job *job);
+void reasons_drop_held(Job *job);
+void reasons_set_held(Job *job, HeldBy by, guint64 by_job, int error);

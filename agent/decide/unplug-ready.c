@@ -38,14 +38,25 @@ static void look_while_ready(Step *step, Job *job)
         job_enter(step, job, JOB_UNPLUGGED);
     } else if (is_offline_or_gone(job)) {
         return;
-    } else if (!job->pub.was_reoffline) {
+    } else if (!job->pub.was_reoffline && job_count(job, JOB_BLOCK_ONLINE) < 2) {
         job->pub.was_reoffline = TRUE;
         offline_enter(step, job,
                       MIN(step->world.now_usec + UNPLUG_REOFFLINE_USEC, job->pub.lease_end_usec));
     } else {
-        reasons_add_onlined(job);
-        rollback_enter(step, job, JOB_FAILED);
+        rollback_enter_onlined(step, job, JOB_FAILED);
     }
+}
+
+/* A block of JOB has come back online that the job had offline. Of a job that was ready before, the
+ * second one tells that somebody brings the device back, and not a rule one block. */
+static void came_back(Step *step, Job *job)
+{
+    gint64 now_usec = step->world.now_usec;
+
+    if (job->pub.state == JOB_OFFLINING && job->pub.lease_end_usec != 0)
+        rollback_enter_onlined(step, job, JOB_FAILED);
+    else if (job->pub.state == JOB_ROLLING_BACK && job->quiet_usec != 0)
+        job->retry_usec = MIN(now_usec + UNPLUG_QUIET_USEC, job->quiet_usec);
 }
 
 /* One block of JOB, which is under way, as sysfs says. Until a restored job was looked at, a block
@@ -73,8 +84,11 @@ static void see_block(Step *step, Job *job, guint position, BlockTruth truth)
     case TRUTH_ONLINE_KERNEL:
         if (block->phase == JOB_BLOCK_WAS_OFFLINE && !is_rolling_back)
             job_wait_for_journal(step, job); /* it becomes this job's to offline */
-        if (block->phase != JOB_BLOCK_ONLINE)
+        if (block->phase != JOB_BLOCK_ONLINE) {
             rollback_block_back(job, position, truth);
+            if (!is_doubtful)
+                came_back(step, job);
+        }
         break;
     }
 }
@@ -131,7 +145,8 @@ static void claim_unknown(Job *job)
 }
 
 /* VERIFIED: a look at all blocks of JOB, at once. What it does not mention is not known. */
-void truth_verified(Step *step, Job *job, const BlockReport *reports, guint n_reports)
+void truth_verified(Step *step, Job *job, const BlockReport *reports, guint n_reports,
+                    int gate_error)
 {
     if (job->verify == VERIFY_NONE)
         return;
@@ -145,9 +160,10 @@ void truth_verified(Step *step, Job *job, const BlockReport *reports, guint n_re
     if (job->pub.state == JOB_READY) {
         look_while_ready(step, job);
     } else if (job->pub.state == JOB_OFFLINING) {
+        job->gate_error = is_offline_or_gone(job) ? gate_error : 0;
         if (is_gone(job))
             job_enter(step, job, JOB_UNPLUGGED);
-        else if (is_offline_or_gone(job))
+        else if (is_offline_or_gone(job) && gate_error == 0)
             ready_enter(step, job);
         else
             job_pause(step, job, UNPLUG_PAUSE_MAX_USEC);

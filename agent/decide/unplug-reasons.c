@@ -179,6 +179,29 @@ void reasons_add_kept(Job *job, guint position)
         job_add_reason(job, explain_attempt(track, device, index));
 }
 
+/* Whether the block at POSITION does not count as offline. */
+static gboolean is_missing(const Job *job, guint position)
+{
+    const BlockTrack *track = job_track(job, position);
+
+    return job_block(job, position)->phase == JOB_BLOCK_ONLINE || track->is_changing ||
+           track->is_tried;
+}
+
+/* The deadline has passed, every block is offline, and the host could still not eject. */
+void reasons_add_gate(Job *job)
+{
+    gboolean is_under_way = job->gate_error == 0 || job->gate_error == EAGAIN;
+
+    job_add_reason(job, reason_new(REASON_KERNEL_BUSY, NULL, -1, job->gate_error,
+                                   "every block was offline, but the kernel's eject switch "
+                                   "(/sys/firmware/acpi/hotplug/memory/enabled) could not be "
+                                   "opened in time: %s",
+                                   is_under_way ? "the write to it has not ended, as behind an "
+                                                  "eject that hangs"
+                                                : g_strerror(job->gate_error)));
+}
+
 /* The deadline has passed: how far it got, and what kept each block that was tried. */
 void reasons_add_timeout(Job *job)
 {
@@ -186,14 +209,14 @@ void reasons_add_timeout(Job *job)
     guint n_left = 0;
 
     for (guint i = 0; i < job->pub.blocks->len; i++)
-        n_left += job_block(job, i)->phase == JOB_BLOCK_ONLINE || job_track(job, i)->is_changing;
+        n_left += is_missing(job, i);
     job_add_reason(job, reason_new(REASON_TIMEOUT, NULL, -1, 0,
                                    "%u of %u blocks were not offline after %s; allow more time or "
                                    "try again when the guest is less busy",
                                    n_left, job->pub.blocks->len, after));
     for (guint i = 0; i < job->pub.blocks->len; i++) {
-        if (job_block(job, i)->phase == JOB_BLOCK_ONLINE || job_track(job, i)->is_changing)
-            reasons_add_kept(job, i);
+        if (is_missing(job, i) && !job_track(job, i)->is_tried)
+            reasons_add_kept(job, i); /* of one that is tried, when the attempt is over */
     }
 }
 
@@ -203,7 +226,7 @@ void reasons_add_onlined(Job *job)
     for (guint i = 0; i < job->pub.blocks->len; i++) {
         guint32 index = job_block(job, i)->index;
 
-        if (job_block(job, i)->phase != JOB_BLOCK_ONLINE && !job_track(job, i)->is_changing)
+        if (!is_missing(job, i))
             continue;
         job_add_reason(job, reason_new(REASON_ONLINED_ELSEWHERE, device_of(job, i), index, 0,
                                        "something else brought block %u online while this job held "
@@ -267,7 +290,7 @@ void reasons_add_stopped(Job *job)
 static gboolean is_held_reason(const Job *job, const Reason *reason)
 {
     return reason != job->rest && reason->code == REASON_KERNEL_BUSY && reason->device == NULL &&
-           reason->block == -1;
+           reason->bytes != 0;
 }
 
 static int compare_indices(gconstpointer a, gconstpointer b)
@@ -307,26 +330,53 @@ static char *format_offlined(const Job *job)
     return g_string_free(text, FALSE);
 }
 
-/* What a rollback still waits for: one reason, replaced each time, and dropped when nothing is
- * left. ATTEMPT: what the last one came to, NULL: it is still under way; ERROR: its errno, or 0. */
-void reasons_set_held(Job *job, const AttemptOutcome *attempt, int error)
+/* Nothing is waited for any more. */
+void reasons_drop_held(Job *job)
 {
-    gboolean is_no_worker = attempt != NULL && attempt->end == ATTEMPT_NO_WORKER;
-    guint n_left = job_count(job, JOB_BLOCK_OFFLINED);
-
     for (guint i = job->pub.reasons->len; i > 0; i--) {
         if (is_held_reason(job, g_ptr_array_index(job->pub.reasons, i - 1)))
             g_ptr_array_remove_index(job->pub.reasons, i - 1);
     }
+}
+
+static char *format_holder(HeldBy by, guint64 by_job)
+{
+    switch (by) {
+    case HELD_BY_ATTEMPT:
+        return g_strdup("the kernel has not ended the last attempt to take a block offline, which "
+                        "no signal ends while it waits for a disk or an eject");
+    case HELD_BY_JOB:
+        return g_strdup_printf("the kernel has not ended a write of job %" G_GUINT64_FORMAT
+                               ", and there is one at a time",
+                               by_job);
+    case HELD_BY_WRITE:
+        return g_strdup("the kernel has not ended another write of memplug's, and there is one at "
+                        "a time");
+    case HELD_BY_ONLINER:
+        return g_strdup("something else is bringing them online, and is let finish");
+    case HELD_BY_NO_WORKER:
+        return g_strdup("no process can be started to bring them online");
+    case HELD_BY_KERNEL:
+        break;
+    }
+    return g_strdup("the kernel does not bring them online");
+}
+
+/* What a rollback still waits for: one reason, replaced each time, and dropped when nothing is
+ * left. ERROR: the errno that was met last, or 0. */
+void reasons_set_held(Job *job, HeldBy by, guint64 by_job, int error)
+{
+    guint n_left = job_count(job, JOB_BLOCK_OFFLINED);
+
+    reasons_drop_held(job);
     if (n_left > 0) {
         g_autofree char *blocks = format_offlined(job);
-        Reason *reason =
-            reason_new(REASON_KERNEL_BUSY, NULL, -1, error,
-                       "%u blocks are still offline (%s), because %s%s%s; memplug goes on trying",
-                       n_left, blocks,
-                       is_no_worker ? "no process can be started to bring them online"
-                                    : "the kernel does not bring them online",
-                       error != 0 ? ": " : "", error != 0 ? g_strerror(error) : "");
+        g_autofree char *holder = format_holder(by, by_job);
+        Reason *reason = reason_new(REASON_KERNEL_BUSY, NULL, -1, error,
+                                    "%u blocks are not back online yet (%s), because %s%s%s; "
+                                    "memplug goes on trying",
+                                    n_left, blocks, holder, error != 0 ? ": " : "",
+                                    error != 0 ? g_strerror(error) : "");
 
         reason->bytes = n_left * job->pub.block_size_bytes;
         job_add_reason(job, reason);

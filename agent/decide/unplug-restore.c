@@ -139,6 +139,8 @@ void unplug_machine_resume(UnplugMachine *machine, const UnplugWorld *world, GAr
         Job *job = machine_job(machine, i);
 
         clip_times(&job->pub, world->now_usec);
+        if (job->pub.state == JOB_ROLLING_BACK)
+            job->tell_usec = world->now_usec + UNPLUG_ROLLBACK_TELL_USEC;
         if (job->verify == VERIFY_RESTORE)
             job_ask_verify(&step, job, VERIFY_RESTORE);
     }

@@ -17,20 +17,39 @@ static void start_rollback(Step *step, Job *job)
         if (job_block(job, i)->phase == JOB_BLOCK_OFFLINED)
             action->blocks[action->n_blocks++] = *job_block(job, i);
     }
-    step->machine->worker = (Worker){.kind = WORKER_ROLLBACK,
-                                     .job = job->pub.id,
-                                     .tell_usec = step->world.now_usec + UNPLUG_ROLLBACK_TELL_USEC};
+    step->machine->worker = (Worker){.kind = WORKER_ROLLBACK, .job = job->pub.id};
 }
 
-/* A rollback may stand behind an eject, or in the kernel, for any time. */
+/* What JOB, some of whose blocks are not back yet, waits for. */
+static HeldBy held_by(const Step *step, const Job *job)
+{
+    const Worker *worker = &step->machine->worker;
+
+    if (step->world.is_worker_away)
+        return HELD_BY_WRITE;
+    if (worker->kind != WORKER_IDLE && worker->job != job->pub.id)
+        return HELD_BY_JOB;
+    if (worker->kind == WORKER_OFFLINE)
+        return HELD_BY_ATTEMPT;
+    return job->quiet_usec != 0 ? HELD_BY_ONLINER : HELD_BY_KERNEL;
+}
+
+/* A rollback may stand behind an eject, in the kernel, or behind another's write, for any time. */
 static void tell_if_slow(Step *step, Job *job)
 {
-    Worker *worker = &step->machine->worker;
+    HeldBy by = held_by(step, job);
+    guint64 by_job = by == HELD_BY_JOB ? step->machine->worker.job : 0;
+    gboolean is_told = job->tell_usec == 0;
 
-    if (worker->tell_usec == 0 || step->world.now_usec < worker->tell_usec)
+    if (is_told ? by == job->held_by && by_job == job->held_by_job
+                : step->world.now_usec < job->tell_usec)
         return;
-    worker->tell_usec = 0;
-    reasons_set_held(job, NULL, 0);
+    if (is_told && step->machine->worker.kind == WORKER_IDLE)
+        return; /* between two tries: what the last came to is what is told */
+    job->tell_usec = 0;
+    job->held_by = by;
+    job->held_by_job = by_job;
+    reasons_set_held(job, by, by_job, 0);
 }
 
 /* What is due for JOB, which is rolling back. TRUE if something was done. */
@@ -38,19 +57,22 @@ gboolean rollback_run(Step *step, Job *job)
 {
     Worker *worker = &step->machine->worker;
 
-    if (machine_worker_is(step->machine, WORKER_ROLLBACK, job))
+    if (job_count(job, JOB_BLOCK_OFFLINED) > 0)
         tell_if_slow(step, job);
+    else if (step->world.now_usec >= job->tell_usec)
+        job->tell_usec = 0; /* it waits for a look, or for its attempt on a block that is back */
     if (job->verify != VERIFY_NONE || (worker->kind != WORKER_IDLE && worker->job == job->pub.id))
         return FALSE;
     if (job_count(job, JOB_BLOCK_OFFLINED) == 0) {
         gboolean is_gone = job_count(job, JOB_BLOCK_GONE) == job->pub.blocks->len;
 
-        reasons_set_held(job, NULL, 0);
+        reasons_drop_held(job);
         job_enter(step, job, is_gone ? JOB_UNPLUGGED : job->pub.outcome);
         return TRUE;
     }
     if (worker->kind != WORKER_IDLE || step->world.now_usec < job->retry_usec)
         return FALSE;
+    job->quiet_usec = 0;
     start_rollback(step, job);
     return TRUE;
 }
@@ -85,7 +107,11 @@ void rollback_worker_done(Step *step, Job *job, const UnplugEvent *event)
     if (n_left < n_before)
         job->pause_usec = 0;
     job_pause(step, job, UNPLUG_ROLLBACK_PAUSE_MAX_USEC);
-    reasons_set_held(job, &event->blocks.attempt, error);
+    job->tell_usec = 0;
+    job->held_by =
+        event->blocks.attempt.end == ATTEMPT_NO_WORKER ? HELD_BY_NO_WORKER : HELD_BY_KERNEL;
+    job->held_by_job = 0;
+    reasons_set_held(job, job->held_by, 0, error);
 }
 
 /* CANCEL. A job that is rolling back goes on and ends as what made it roll back. */

@@ -112,11 +112,9 @@ static gint64 job_next_timer(const UnplugMachine *machine, const Job *job)
     case JOB_READY:
         return job->pub.lease_end_usec;
     case JOB_ROLLING_BACK:
-        if (machine_worker_is(machine, WORKER_ROLLBACK, job))
-            return machine->worker.tell_usec;
         if (machine->worker.kind == WORKER_IDLE && job->verify == VERIFY_NONE)
-            return job->retry_usec;
-        return 0;
+            return earlier(job->retry_usec, job->tell_usec);
+        return job->tell_usec;
     default:
         return 0;
     }
@@ -197,7 +195,8 @@ static UnplugResult dispatch(Step *step, const UnplugEvent *event, guint64 *job_
         break;
     case UNPLUG_VERIFIED:
         if (job != NULL)
-            truth_verified(step, job, event->blocks.reports, event->blocks.n_reports);
+            truth_verified(step, job, event->blocks.reports, event->blocks.n_reports,
+                           event->blocks.gate_error);
         break;
     case UNPLUG_CANCEL:
         if (job == NULL)

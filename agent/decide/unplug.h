@@ -54,6 +54,10 @@
  * room for those of the job as a whole; the others are counted in one last reason. */
 #define UNPLUG_REASONS_MAX 24
 #define UNPLUG_REASONS_NAMED_MAX 16
+/* Where something else brings the blocks of a job online, the rest of them is left to it until no
+ * block came back for so long, and for no longer than the second time. */
+#define UNPLUG_QUIET_USEC (2 * G_GINT64_CONSTANT(1000000))
+#define UNPLUG_QUIET_MAX_USEC (20 * G_GINT64_CONSTANT(1000000))
 
 typedef enum {
     JOB_QUEUED,
@@ -204,6 +208,8 @@ typedef struct {
             AttemptOutcome attempt; /* WORKER_DONE: why it is over */
             /* WORKER_DONE of an OFFLINE that left its block online; NULL: not known */
             const BlockContents *contents;
+            int gate_error; /* VERIFIED: errno for which an eject would be refused; 0: it would not,
+                             * as far as the gate is concerned */
         } blocks;
     };
 } UnplugEvent;
@@ -212,6 +218,7 @@ typedef struct {
 typedef struct {
     gint64 now_usec;         /* never runs backwards */
     guint64 available_bytes; /* MemAvailable, read for this step */
+    gboolean is_worker_away; /* the worker is at a write that is no job's */
 } UnplugWorld;
 
 /* --- actions --- */
@@ -234,10 +241,11 @@ typedef enum {
 typedef struct {
     UnplugActionKind kind;
     guint64 job;
-    JobState state;   /* CHANGED */
-    gint64 at_usec;   /* TIMER */
-    gboolean barrier; /* ROLLBACK */
-    JobBlock *blocks; /* owned: OFFLINE (one), ROLLBACK */
+    JobState state;      /* CHANGED */
+    gint64 at_usec;      /* TIMER */
+    gboolean barrier;    /* ROLLBACK */
+    gboolean needs_gate; /* VERIFY: the job may become ready by it, so the eject gate opens first */
+    JobBlock *blocks;    /* owned: OFFLINE (one), ROLLBACK */
     guint n_blocks;
 } UnplugAction;
 

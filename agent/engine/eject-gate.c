@@ -4,6 +4,8 @@
  */
 #include "engine/eject-gate.h"
 
+#include <errno.h>
+
 #define EJECT_DIR "sys/firmware/acpi/hotplug/memory"
 #define EJECT_NAME "enabled"
 #define UNKNOWN (-1)
@@ -14,6 +16,7 @@ struct EjectGate {
     int original; /* UNKNOWN: nothing of ours is to be undone */
     int kernel;   /* what the switch is at, as far as we know */
     int writing;  /* what the write under way writes, UNKNOWN: none is */
+    int error;    /* errno of the last write that failed, 0: it did not */
     guint n_barriers;
     gboolean is_wanted_open;
     gboolean is_stopped;                    /* from then on the gate is not used */
@@ -78,9 +81,10 @@ static void on_written(const WorkResult *result, gpointer user_data)
     /* A barrier that waits behind this write has said already what it will leave. */
     if (gate->n_barriers == 0)
         gate->kernel = error == 0 ? value : UNKNOWN;
-    if (error != 0)
+    if (error != 0 && gate->error == 0) /* once: it is tried again and again */
         g_warning("cannot write %s to /" EJECT_DIR "/" EJECT_NAME ": %s%s", verb_of(value),
                   work_result_prefix(result), g_strerror(error));
+    gate->error = error;
     if (error == 0)
         apply(gate);
     else
@@ -146,6 +150,13 @@ gboolean eject_gate_is_open(const EjectGate *gate)
 {
     return !gate->has_switch || !is_in_use(gate) ||
            (gate->kernel == 1 && gate->writing == UNKNOWN && gate->n_barriers == 0);
+}
+
+int eject_gate_error(const EjectGate *gate)
+{
+    if (eject_gate_is_open(gate))
+        return 0;
+    return gate->error != 0 ? gate->error : EAGAIN;
 }
 
 void eject_gate_retry(EjectGate *gate)

@@ -37,6 +37,8 @@ int eject_gate_original(const EjectGate *gate);
 
 /* Whether an eject would be let through, as far as the gate is concerned. */
 gboolean eject_gate_is_open(const EjectGate *gate);
+/* Why it is not: the errno of the last write, EAGAIN where that is not over. 0: it is open. */
+int eject_gate_error(const EjectGate *gate);
 /* Whether a job is ready (or about to be). Where the gate is not used it changes nothing. */
 void eject_gate_want_open(EjectGate *gate, gboolean is_open);
 

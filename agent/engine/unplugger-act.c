@@ -142,21 +142,21 @@ static void verify(Unplugger *unplugger, guint64 job_id)
     g_autofree BlockReport *reports = report_blocks(unplugger, job->blocks, NULL);
     UnplugEvent event = {.kind = UNPLUG_VERIFIED,
                          .job = job_id,
-                         .blocks = {.reports = reports, .n_reports = job->blocks->len}};
+                         .blocks = {.reports = reports,
+                                    .n_reports = job->blocks->len,
+                                    .gate_error = eject_gate_error(unplugger->gate)}};
     unplugger_feed(unplugger, &event, NULL);
 }
 
 /* A job becomes ready by its verify, and then the host may eject at once: so the gate opens first.
  */
-static void act_verify(Unplugger *unplugger, guint64 job_id)
+static void act_verify(Unplugger *unplugger, const UnplugAction *action)
 {
-    const UnplugJob *job = unplug_machine_find(unplugger->machine, job_id);
-
-    if (job->state != JOB_OFFLINING || eject_gate_is_open(unplugger->gate)) {
-        verify(unplugger, job_id);
+    if (!action->needs_gate || eject_gate_is_open(unplugger->gate)) {
+        verify(unplugger, action->job);
         return;
     }
-    g_array_append_val(unplugger->waiting, job_id);
+    g_array_append_val(unplugger->waiting, action->job);
     eject_gate_retry(unplugger->gate); /* also where another job is ready, and the gate shut */
 }
 
@@ -205,8 +205,13 @@ void unplugger_make_gate(Unplugger *unplugger, int original)
 void unplugger_tell_gate(Unplugger *unplugger)
 {
     g_autoptr(GPtrArray) jobs = unplug_machine_list(unplugger->machine);
-    gboolean is_wanted = unplugger->waiting->len > 0;
+    gboolean is_wanted = FALSE;
 
+    for (guint i = 0; i < unplugger->waiting->len; i++) {
+        guint64 id = g_array_index(unplugger->waiting, guint64, i);
+        const UnplugJob *job = unplug_machine_find(unplugger->machine, id);
+        is_wanted |= job && job->state == JOB_OFFLINING; /* else it waited too long, or was ended */
+    }
     for (guint i = 0; i < jobs->len; i++)
         is_wanted |= ((const UnplugJob *)jobs->pdata[i])->state == JOB_READY;
     eject_gate_want_open(unplugger->gate, is_wanted);
@@ -339,7 +344,7 @@ static void act(Unplugger *unplugger, const UnplugAction *action)
         executor_cancel(unplugger->config.executor, unplugger->task);
         break;
     case ACTION_VERIFY:
-        act_verify(unplugger, action->job);
+        act_verify(unplugger, action);
         break;
     case ACTION_TIMER:
         act_timer(unplugger, action->at_usec);
@@ -355,13 +360,21 @@ static void act(Unplugger *unplugger, const UnplugAction *action)
 
 /* --- the loop --- */
 
+static gboolean is_worker_away(const Unplugger *unplugger)
+{
+    guint running = executor_running(unplugger->config.executor);
+
+    return running != 0 && running != unplugger->task;
+}
+
 UnplugWorld unplugger_world(const Unplugger *unplugger)
 {
     Meminfo meminfo = {.available_bytes = 0};
 
     meminfo_read(unplugger->config.io, &meminfo); /* unreadable: nothing to spare, so no offline */
     return (UnplugWorld){.now_usec = g_get_monotonic_time(),
-                         .available_bytes = meminfo.available_bytes};
+                         .available_bytes = meminfo.available_bytes,
+                         .is_worker_away = is_worker_away(unplugger)};
 }
 
 void unplugger_carry_out(Unplugger *unplugger)

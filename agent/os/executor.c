@@ -459,6 +459,11 @@ const char *work_result_prefix(const WorkResult *result)
     return result->attempt.end == ATTEMPT_NO_WORKER ? "no process can be started for it: " : "";
 }
 
+guint executor_running(const Executor *executor)
+{
+    return executor->running ? executor->running->id : 0;
+}
+
 gboolean executor_is_busy(const Executor *executor)
 {
     return executor->running || executor->soon.length || executor->later.length ||

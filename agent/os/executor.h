@@ -82,5 +82,8 @@ guint executor_submit(Executor *executor, ExecutorPriority priority, const WorkS
  * second later, SIGKILL. Its function is called in either case, when the worker is gone. */
 void executor_cancel(Executor *executor, guint task);
 
+/* The id of the task that the worker is at, 0: no worker runs. */
+guint executor_running(const Executor *executor);
+
 /* Whether a worker runs or a task waits. */
 gboolean executor_is_busy(const Executor *executor);

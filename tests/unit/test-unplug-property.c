@@ -161,7 +161,7 @@ static void crash(World *world)
     watch_restored(world);
     world->now_usec += pick(world, 3000000);
     settle(world);
-    seen = (UnplugWorld){world->now_usec, available_bytes(world)};
+    seen = (UnplugWorld){.now_usec = world->now_usec, .available_bytes = available_bytes(world)};
     unplug_machine_resume(world->machine, &seen, actions);
     carry_out_all(world, actions);
     for (guint i = 0; i < 3 && chance(world, 30); i++) /* before the first look */

@@ -125,9 +125,9 @@ static void test_cancel_before_the_look(void)
     g_autoptr(Bench) bench = bench_restored(JOB_OFFLINING);
 
     cancel(bench, 5);
-    expect(bench, "verify 5; journal; 5 rolling-back");
+    expect(bench, "verify 5; journal; 5 rolling-back; timer 2000");
     verified(bench, 5, 8, "ooo");
-    expect(bench, "rollback 5:8,9; timer 2000");
+    expect(bench, "rollback 5:8,9");
     worker_done(bench, 5, 8, "mm", 0);
     expect(bench, "journal; 5 cancelled; timer off");
 }
@@ -170,18 +170,18 @@ static void test_ready_expired(void)
     bench->world.now_usec += 40 * USEC_PER_SEC;
     restore(bench, journaled_job(JOB_READY));
     resume(bench);
-    expect(bench, "journal; verify 5; 5 rolling-back");
+    expect(bench, "journal; verify 5; 5 rolling-back; timer 2000");
     verified(bench, 5, 8, "ooo");
-    expect(bench, "rollback 5:8,9; timer 2000");
+    expect(bench, "rollback 5:8,9");
 }
 
 static void test_rolling_back(void)
 {
     g_autoptr(Bench) bench = bench_restored(JOB_ROLLING_BACK);
 
-    expect(bench, "verify 5");
+    expect(bench, "verify 5; timer 2000");
     verified(bench, 5, 8, "moo");
-    expect(bench, "rollback 5:9; timer 2000");
+    expect(bench, "rollback 5:9");
     worker_done(bench, 5, 9, "m", 0);
     expect(bench, "journal; 5 expired; timer off");
 }
@@ -192,7 +192,7 @@ static void test_rolling_back_is_done(void)
 
     forget(bench);
     verified(bench, 5, 8, "mko");
-    expect(bench, "journal; 5 expired");
+    expect(bench, "journal; 5 expired; timer off");
     expect_codes(bench, 5, "onlined-elsewhere:9:0");
 }
 

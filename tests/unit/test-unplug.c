@@ -21,7 +21,7 @@ static void test_success(void)
     worker_done(bench, 1, 8, "o", 0);
     expect(bench, "offline 1:9");
     worker_done(bench, 1, 9, "o", 0);
-    expect(bench, "verify 1; timer off");
+    expect(bench, "verify 1");
     verified(bench, 1, 8, "oo");
     expect(bench, "journal; 1 ready; timer 60000");
     journaled(bench, 0);
@@ -71,7 +71,7 @@ static void test_was_offline(void)
     journaled(bench, 0);
     forget(bench);
     journaled(bench, 0);
-    expect(bench, "verify 1; timer off");
+    expect(bench, "verify 1");
     verified(bench, 1, 8, "oo");
     expect(bench, "journal; 1 ready; timer 60000");
     g_assert_true(unplug_machine_holds(bench->machine, 8, 1008));
@@ -274,12 +274,90 @@ static void test_deadline_in_attempt(void)
     expect(bench, "timer 1");
     wait_ms(bench, 1);
     tick(bench);
-    expect(bench, "kill 1");
+    expect(bench, "kill 1; journal; 1 rolling-back; timer 2000");
+    expect_codes(bench, 1, "timeout");
     tick(bench);
-    expect(bench, "");
+    expect(bench, "timer 2000");
     worker_ended(bench, 1, 9, "m", EINTR, ATTEMPT_CANCELLED);
-    expect(bench, "journal; 1 rolling-back; rollback 1:8; timer 2000");
+    expect(bench, "rollback 1:8");
     expect_codes(bench, 1, "timeout timeout:9:0");
+}
+
+static const char *last_desc(const Bench *bench, guint64 job)
+{
+    GPtrArray *reasons = job_of(bench, job)->reasons;
+
+    return ((const Reason *)g_ptr_array_index(reasons, reasons->len - 1))->desc;
+}
+
+/* No signal ends the attempt: its job and another change on time, and say who has the worker. */
+static void test_worker_that_never_ends(void)
+{
+    g_autoptr(Bench) bench = bench_new();
+
+    bring_to_ready(bench, 1, 8, 1);
+    bring_to_offlining(bench, 2, 16, "mm");
+    wait_ms(bench, 10);
+    worker_done(bench, 2, 16, "o", 0);
+    expect(bench, "offline 2:17");
+    wait_ms(bench, 29990);
+    tick(bench);
+    expect(bench, "kill 2; journal; 2 rolling-back; timer 2000");
+    wait_ms(bench, 2000);
+    tick(bench);
+    expect(bench, "timer 28000"); /* the lease of the other */
+    expect_codes(bench, 2, "timeout kernel-busy");
+    g_assert_nonnull(strstr(last_desc(bench, 2), "the last attempt to take a block offline"));
+    wait_ms(bench, 28000);
+    tick(bench);
+    expect(bench, "journal; 1 rolling-back; timer 2000");
+    wait_ms(bench, 2000);
+    tick(bench);
+    expect_codes(bench, 1, "kernel-busy");
+    g_assert_nonnull(strstr(last_desc(bench, 1), "a write of job 2"));
+    wait_ms(bench, 3600000); /* an hour later it ends after all */
+    forget(bench);
+    worker_ended(bench, 2, 17, "o", EINTR, ATTEMPT_CANCELLED);
+    worker_done(bench, 1, 8, "m", 0);
+    worker_done(bench, 2, 16, "mm", 0);
+    expect_state(bench, 1, "expired");
+    expect_state(bench, 2, "failed");
+    expect_codes(bench, 1, "");
+    expect_codes(bench, 2, "timeout");
+}
+
+/* Waiting for the eject gate counts, whether its write fails or does not end. */
+static void test_gate(void)
+{
+    g_autoptr(Bench) bench = bench_new();
+    BlockReport report = {8, 1008, TRUTH_OFFLINE, 0};
+    UnplugEvent event = {.kind = UNPLUG_VERIFIED, .job = 1};
+
+    bring_to_offlining(bench, 1, 8, "m");
+    worker_done(bench, 1, 8, "o", 0);
+    expect(bench, "verify 1");
+    event.blocks.reports = &report;
+    event.blocks.n_reports = 1;
+    event.blocks.gate_error = EIO;
+    feed(bench, &event);
+    expect(bench, "timer 50");
+    expect_state(bench, 1, "offlining");
+    wait_ms(bench, 30000);
+    tick(bench);
+    feed(bench, &event);
+    expect_state(bench, 1, "rolling-back");
+    expect_codes(bench, 1, "kernel-busy");
+    g_assert_nonnull(strstr(last_desc(bench, 1), g_strerror(EIO)));
+    worker_done(bench, 1, 8, "m", 0);
+    expect_state(bench, 1, "failed");
+    expect_codes(bench, 1, "kernel-busy");
+
+    bring_to_offlining(bench, 2, 8, "m");
+    worker_done(bench, 2, 8, "o", 0);
+    wait_ms(bench, 30000); /* no answer at all */
+    tick(bench);
+    expect_state(bench, 2, "rolling-back");
+    g_assert_nonnull(strstr(last_desc(bench, 2), "has not ended"));
 }
 
 static void test_final_error(void)
@@ -313,9 +391,9 @@ static void test_vanishing(void)
     bring_to_offlining(bench, 7, 8, "mm");
     look(bench, 9, "g");
     worker_done(bench, 2, 8, "g", ENODEV);
-    expect(bench, "verify 2; timer off");
+    expect(bench, "verify 2");
     verified(bench, 2, 8, "gg");
-    expect(bench, "journal; 2 unplugged");
+    expect(bench, "journal; 2 unplugged; timer off");
 
     /* one, and the other cannot go */
     bring_to_offlining(bench, 7, 8, "mm");
@@ -337,24 +415,24 @@ static void test_verify(void)
     wait_ms(bench, 50);
     tick(bench);
     worker_done(bench, 1, 9, "o", 0);
-    expect(bench, "offline 1:9; timer 29950; verify 1; timer off");
+    expect(bench, "offline 1:9; timer 29950; verify 1");
     verified(bench, 1, 8, "coo");
     expect(bench, "timer 50");
     wait_ms(bench, 50);
     tick(bench);
-    expect(bench, "verify 1");
+    expect(bench, "verify 1; timer 29900");
     verified(bench, 1, 8, "o-o"); /* what is not mentioned is not offline */
     expect(bench, "timer 100");
     wait_ms(bench, 100);
     tick(bench);
     verified(bench, 1, 8, "oom"); /* was offline before, and is online now: journaled first */
-    expect(bench, "verify 1; journal; timer 29800");
+    expect(bench, "verify 1; timer 29800; journal");
     journaled(bench, 0);
     expect(bench, "timer 200");
     wait_ms(bench, 200);
     tick(bench);
     worker_done(bench, 1, 10, "o", 0);
-    expect(bench, "offline 1:10; timer 29600; verify 1; timer off");
+    expect(bench, "offline 1:10; timer 29600; verify 1");
     verified(bench, 1, 8, "ooo");
     expect(bench, "journal; 1 ready; timer 60000");
     verified(bench, 1, 8, "mmm"); /* late */
@@ -388,6 +466,8 @@ int main(int argc, char **argv)
     g_test_add_func("/unplug/pauses", test_pauses);
     g_test_add_func("/unplug/deadline", test_deadline);
     g_test_add_func("/unplug/deadline-in-attempt", test_deadline_in_attempt);
+    g_test_add_func("/unplug/worker-that-never-ends", test_worker_that_never_ends);
+    g_test_add_func("/unplug/gate", test_gate);
     g_test_add_func("/unplug/final-error", test_final_error);
     g_test_add_func("/unplug/vanishing", test_vanishing);
     g_test_add_func("/unplug/verify", test_verify);

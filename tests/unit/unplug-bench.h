@@ -32,7 +32,7 @@ G_GNUC_UNUSED static Bench *bench_new(void)
     Bench *bench = g_new0(Bench, 1);
 
     bench->machine = unplug_machine_new(1);
-    bench->world = (UnplugWorld){START_USEC, PLENTY_BYTES};
+    bench->world = (UnplugWorld){.now_usec = START_USEC, .available_bytes = PLENTY_BYTES};
     bench->done = g_string_new(NULL);
     return bench;
 }

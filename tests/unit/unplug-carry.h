@@ -137,7 +137,7 @@ static void carry_out_all(World *world, GArray *actions)
 static UnplugResult feed(World *world, const UnplugEvent *event, guint64 *job_id)
 {
     g_autoptr(GArray) actions = unplug_actions_new();
-    UnplugWorld seen = {world->now_usec, available_bytes(world)};
+    UnplugWorld seen = {.now_usec = world->now_usec, .available_bytes = available_bytes(world)};
     static const char *const names[] = {"submit",   "checked", "journaled", "worker-done", "blocks",
                                         "verified", "cancel",  "tick",      "stop"};
     UnplugResult result;
