@@ -9,7 +9,7 @@ from guest.waiting import wait_until
 
 GUEST = {"devices": ["-device", "virtio-balloon-pci,id=balloon"]}
 N_BLOCKS = 8
-TIMEOUT_MS = 9000
+TIMEOUT_MS = 30000  # each of the two attempts ends when no page has moved for 5 s, or a little later
 
 
 def slot(guest, dimm):
@@ -81,10 +81,13 @@ def test_two_pinned_blocks(guest, agent, dimm):
     assert "timeout" in codes(record)
     busy = {reason["block"]: reason["desc"] for reason in reasons(record)
             if reason["code"] == "busy-pages"}
-    assert set(busy) >= {pin.block for pin in pins}
+    # Of the one whose attempt was under way at the deadline that is what is told.
+    late = {reason["block"]: reason["desc"] for reason in reasons(record)
+            if reason["code"] == "timeout" and "block" in reason}
+    assert busy and set(busy) | set(late) >= {pin.block for pin in pins}
     assert record["elapsed-ms"] >= TIMEOUT_MS
     figures.record("two pinned blocks", timeout_ms=TIMEOUT_MS, failed_after_ms=record["elapsed-ms"],
-                   pings_answered=pinger.pings, said="'%s'" % busy[pins[0].block])
+                   pings_answered=pinger.pings, said="'%s'" % sorted(busy.items())[0][1])
     for pin in pins:
         guest.unpin(pin)
     record = wait_job(agent, prepare(agent, slot(guest, "next")), "ready")
