@@ -209,23 +209,31 @@ guint job_count(const Job *job, JobBlockPhase phase)
     return count;
 }
 
-/* What a device in a request is called until a check has found it. */
+/* What a device in a request is called until a check has found it, into
+ * TEXT[DEVICE_SELECTOR_TEXT_MAX]. */
+void format_selector(const DeviceSelector *selector, char *text)
+{
+    const gsize size = DEVICE_SELECTOR_TEXT_MAX;
+
+    switch (selector->kind) {
+    case SELECT_SLOT:
+        g_snprintf(text, size, "slot%" G_GINT64_FORMAT, selector->slot);
+        break;
+    case SELECT_ID:
+        g_strlcpy(text, selector->id, MIN(size, sizeof(selector->id)));
+        break;
+    case SELECT_RANGE:
+    default:
+        g_snprintf(text, size, "0x%" G_GINT64_MODIFIER "x", selector->address);
+        break;
+    }
+}
+
 static void add_selected_device(UnplugJob *pub, const DeviceSelector *selector)
 {
     char text[DEVICE_SELECTOR_TEXT_MAX];
 
-    switch (selector->kind) {
-    case SELECT_SLOT:
-        g_snprintf(text, sizeof(text), "slot%" G_GINT64_FORMAT, selector->slot);
-        break;
-    case SELECT_ID:
-        g_strlcpy(text, selector->id, MIN(sizeof(text), sizeof(selector->id)));
-        break;
-    case SELECT_RANGE:
-    default:
-        g_snprintf(text, sizeof(text), "0x%" G_GINT64_MODIFIER "x", selector->address);
-        break;
-    }
+    format_selector(selector, text);
     job_add_device(pub, text);
 }
 

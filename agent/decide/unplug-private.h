@@ -108,6 +108,7 @@ UnplugAction *step_add_action(Step *step, UnplugActionKind kind, const Job *job)
 void step_kill_attempt(Step *step);
 void job_enter(Step *step, Job *job, JobState state);
 void job_wait_for_journal(Step *step, Job *job);
+void format_selector(const DeviceSelector *selector, char *text);
 void job_ask_verify(Step *step, Job *job, VerifyState verify);
 void job_pause(const Step *step, Job *job, gint64 max_usec);
 void unplug_drop_ended(UnplugMachine *machine);

@@ -10,11 +10,19 @@
 
 #include "system/units.h"
 
+/* By the words of the request alone: a device of it may be gone by now, or another be there. The
+ * id of a DIMM is made of its slot, so that these two are the same words. */
 static gboolean selector_equal(const DeviceSelector *a, const DeviceSelector *b)
 {
-    return a->kind == b->kind && a->slot == b->slot && a->address == b->address &&
-           a->size_bytes == b->size_bytes && a->bytes == b->bytes &&
-           strncmp(a->id, b->id, sizeof(a->id)) == 0;
+    char text_a[DEVICE_SELECTOR_TEXT_MAX], text_b[DEVICE_SELECTOR_TEXT_MAX];
+
+    if ((a->kind == SELECT_RANGE) != (b->kind == SELECT_RANGE) || a->bytes != b->bytes)
+        return FALSE;
+    if (a->kind == SELECT_RANGE)
+        return a->address == b->address && a->size_bytes == b->size_bytes;
+    format_selector(a, text_a);
+    format_selector(b, text_b);
+    return g_str_equal(text_a, text_b);
 }
 
 static gboolean asks_for_the_same(const UnplugJob *job, const UnplugSubmit *submit)

@@ -52,18 +52,16 @@ static gboolean same_device(const DeviceSelector *a, const DeviceSelector *b)
            a->size_bytes == b->size_bytes && g_str_equal(a->id, b->id);
 }
 
-/* However it was named, a device that is there is named by its id from here on. */
-static void normalise(const Snapshot *snapshot, DeviceSelector *selector)
+/* The device's id where it is there, however it was named; else SELECTOR. */
+static DeviceSelector by_id(const Snapshot *snapshot, const DeviceSelector *selector)
 {
+    DeviceSelector named = {.kind = SELECT_ID};
     const Device *device = NULL;
 
     if (snapshot_select(snapshot, selector, &device) != SELECT_FOUND)
-        return;
-    guint64 bytes = selector->bytes;
-    memset(selector, 0, sizeof *selector);
-    selector->kind = SELECT_ID;
-    selector->bytes = bytes;
-    g_strlcpy(selector->id, device->id, sizeof selector->id);
+        return *selector;
+    g_strlcpy(named.id, device->id, sizeof named.id);
+    return named;
 }
 
 DeviceSelector *arguments_selectors(JsonObject *arguments, const Snapshot *snapshot, guint max,
@@ -78,12 +76,13 @@ DeviceSelector *arguments_selectors(JsonObject *arguments, const Snapshot *snaps
         return NULL;
     }
     g_autofree DeviceSelector *selectors = g_new0(DeviceSelector, length);
+    g_autofree DeviceSelector *named = g_new0(DeviceSelector, length);
     for (guint i = 0; i < length; i++) {
         if (!parse_selector(json_array_get_object_element(array, i), i, &selectors[i], error))
             return NULL;
-        normalise(snapshot, &selectors[i]);
+        named[i] = by_id(snapshot, &selectors[i]);
         for (guint j = 0; j < i; j++) {
-            if (same_device(&selectors[i], &selectors[j])) {
+            if (same_device(&named[i], &named[j])) {
                 wrong(error, i, "names a device that is named before");
                 return NULL;
             }

@@ -13,8 +13,8 @@
  * @max: more than so many is an error.
  * @n: set to their number.
  *
- * Names that resolve in @snapshot come back as SELECT_ID, so that {"slot": 0} and {"id": "slot0"}
- * are the same device; the same device twice is an error.
+ * They come back as asked, so that a request can be known again when a device of it is gone. The
+ * same device twice is an error, also under two names, as far as @snapshot knows it.
  *
  * Return: (transfer full): NULL and @error (QGA_ERROR) naming the element that makes no sense.
  */

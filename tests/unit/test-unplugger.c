@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "front/arguments.h"
 #include "unplugger-fixture.h"
 
 static void test_ready_and_unplugged(World *world, G_GNUC_UNUSED gconstpointer data)
@@ -249,6 +250,56 @@ static void test_link_comes_while_queued(World *world, G_GNUC_UNUSED gconstpoint
     g_assert_cmpuint(world_job(world, queued)->blocks->len, ==, 2);
 }
 
+/* Asks for DEVICES, as a host does, with the key "k". */
+static UnplugResult ask(World *world, const char *devices, guint64 *id)
+{
+    g_autofree char *text = g_strdup_printf("{\"devices\": %s}", devices);
+    g_autoptr(JsonNode) node = json_from_string(text, NULL);
+    g_autoptr(GError) error = NULL;
+    UnplugSubmit submit = {.lease_ms = 60000, .timeout_ms = 60000, .key = "k"};
+
+    g_autofree DeviceSelector *selectors =
+        arguments_selectors(json_node_get_object(node), model_keeper_sync(world->keeper), 8,
+                            &submit.n_selectors, &error);
+    g_assert_no_error(error);
+    submit.selectors = selectors;
+    return unplugger_submit(world->unplugger, &submit, id);
+}
+
+/* The same request is the same job, also when a device of it is gone, and after a restart. */
+static void test_key_after_eject(World *world, G_GNUC_UNUSED gconstpointer data)
+{
+    static const char *const requests[] = {
+        "[{\"slot\": 0}, {\"slot\": 1}]",
+        "[{\"address\": 5368709120, \"size\": 1073741824}, {\"slot\": 1}]",
+        "[{\"id\": \"slot0\"}, {\"slot\": 1}]"};
+
+    for (guint i = 0; i < G_N_ELEMENTS(requests); i++) {
+        guint64 id = 0, again = 0;
+
+        if (i > 0)
+            fake_kernel_add_dimm(world->fake, 0, WORLD_FIRST, WORLD_COUNT);
+        fake_kernel_add_dimm(world->fake, 1, WORLD_FIRST + WORLD_COUNT, 2);
+        g_assert_cmpint(ask(world, requests[i], &id), ==, UNPLUG_OK);
+        world_wait_for(world, id, JOB_READY);
+        fake_kernel_remove_dimm(world->fake, 0);
+        for (guint restarts = 0; restarts < 2; restarts++) {
+            g_assert_cmpint(ask(world, requests[i], &again), ==, UNPLUG_OK);
+            g_assert_cmpuint(again, ==, id);
+            g_assert_cmpint(ask(world, "[{\"slot\": 1}]", &again), ==, UNPLUG_KEY_CONFLICT);
+            g_assert_cmpint(ask(world, "[{\"slot\": 2}, {\"slot\": 1}]", &again), ==,
+                            UNPLUG_KEY_CONFLICT);
+            while (executor_is_busy(world->executor))
+                g_main_context_iteration(NULL, TRUE);
+            world_kill_daemon(world);
+            world_start_daemon(world);
+        }
+        fake_kernel_remove_dimm(world->fake, 1);
+        model_keeper_sync(world->keeper);
+        world_wait_for(world, id, JOB_UNPLUGGED);
+    }
+}
+
 #define ADD(name, func)                                                                            \
     g_test_add("/unplugger/" name, World, NULL, world_set_up, func, world_tear_down)
 
@@ -267,6 +318,7 @@ int main(int argc, char **argv)
     ADD("new-dimm-at-old-address", test_new_dimm_at_old_address);
     ADD("killed-behind-barrier", test_killed_behind_barrier);
     ADD("link-comes-while-queued", test_link_comes_while_queued);
+    ADD("key-after-eject", test_key_after_eject);
     ADD("long-name-in-journal", test_long_name_in_journal);
     ADD("refusals-do-not-fill-journal", test_refusals_do_not_fill_journal);
     return g_test_run();
