@@ -22,12 +22,15 @@ static void test_ready_and_unplugged(World *world, G_GNUC_UNUSED gconstpointer d
 }
 
 /* A prepare that fails at its deadline, after block BAD was tried. On a machine that is busy itself
- * the deadline may come before that: then there is another, with more time. Returns its id. */
+ * the deadline may come before that, or end the attempt: then there is another, with more time.
+ * Returns its id. */
 static guint64 fail_at(World *world, guint32 bad)
 {
     guint64 id = 0;
 
-    for (guint64 timeout_ms = 200; fake_kernel_count_writes(world->fake, bad, "offline") == 0;
+    for (guint64 timeout_ms = 200;
+         fake_kernel_count_writes(world->fake, bad, "offline") == 0 ||
+         (timeout_ms < 10000 && job_has_reason(world_job(world, id), REASON_TIMEOUT, bad));
          timeout_ms *= 2) {
         id = world_prepare(world, timeout_ms, 60000);
         world_wait_for(world, id, JOB_FAILED);
