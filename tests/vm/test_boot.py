@@ -12,6 +12,7 @@ from guest.channel import Channel
 from guest.jobs import prepare, wait_job
 from guest.machine import AGENT_PORT
 from guest.systemd_guest import SystemdGuest, SystemdImage
+from guest.waiting import wait_until
 
 BOOTS = 20 if os.environ.get("SOAK") == "1" else 2
 HOT_SLOT = ["-device", "pcie-root-port,id=hot"]
@@ -50,9 +51,71 @@ def guest(installed):
         yield booted
 
 
+UNKNOWN = [{"slot": 1000 + n} for n in range(64)]
+
+
+def refuse_many(channel):
+    """Jobs that fail, each with many lines for the log."""
+    for _ in range(30):
+        job = prepare(channel, *UNKNOWN)
+        wait_job(channel, job, "failed")
+
+
+def test_a_journal_that_stands_still_stops_nothing(guest):
+    """Its socket fills up, and nobody empties it."""
+    guest.shells.output("systemctl kill -s STOP systemd-journald")
+    with guest.channel() as channel:
+        refuse_many(channel)
+        assert channel.call("guest-ping") == {}
+    guest.shells.output("systemctl kill -s CONT systemd-journald")
+    assert_answers(guest)
+
+
+def test_a_frozen_root_stops_nothing(guest):
+    """As a backup freezes it: journald sleeps, and a DIMM comes and goes all the same."""
+    frozen = guest.shell_start("fsfreeze -f / && echo frozen && while test ! -e /run/thaw; do "
+                               "sleep 1; done; fsfreeze -u / && echo thawed")
+    frozen.wait_output("frozen")
+    guest.add_dimm("cold", GIB)
+    with guest.channel() as channel:
+        refuse_many(channel)
+        wait_until(lambda: channel.call("memory-get-status")["online-movable"] == GIB,
+                   "the DIMM to be movable")
+        job = prepare(channel, {"slot": 0})
+        wait_job(channel, job, "ready")
+        guest.wait_deleted("cold", guest.device_del("cold"))
+        wait_job(channel, job, "unplugged")
+    guest.shells.output("touch /run/thaw")
+    frozen.wait_output("thawed")
+
+
+def test_a_killed_daemon_is_back_beside_a_hung_eject(guest):
+    """The kernel's worker, and perhaps the daemon's own, sleep behind a page that is pinned."""
+    for dimm in ("pinned", "other"):
+        guest.plug_dimm(dimm, GIB)
+        guest.wait_states(dimm, "online", "Movable")
+    pin = guest.pin(sorted(guest.dimm_blocks("pinned")))
+    before = guest.shells.output("systemctl show -P MainPID memplugd")
+    with guest.channel() as channel:
+        job = prepare(channel, {"slot": guest.dimm("other")["slot"]}, timeout_ms=5000,
+                      lease_ms=1000)
+        wait_job(channel, job, "ready")
+        guest.device_del("pinned")
+        guest.qmp.wait_event("ACPI_DEVICE_OST", None)
+        wait_job(channel, job, "rolling-back", "expired")
+    guest.shells.output("systemctl kill -s KILL --kill-who=main memplugd")
+    wait_until(lambda: guest.shells.output("systemctl show -P MainPID memplugd")
+               not in (before, "0\n"), "the next daemon")
+    with guest.channel() as channel:
+        assert channel.call("guest-ping") == {}
+        guest.unpin(pin)
+        wait_until(lambda: {job["state"] for job in channel.call("memory-query-unplug")}
+                   <= {"expired", "failed", "unplugged"}, "all jobs to end")
+    guest.wait_states("other", "online", "Movable")
+
+
 def test_answers_on_a_second_controller(guest):
     """Its major number is one that did not exist when the daemon started."""
-    assert_answers(guest)
     before = guest.shells.output("systemctl show -P MainPID memplugd")
     port = [device for device in guest.qmp.command("qom-list", path="/machine/peripheral-anon")
             if device["type"] == "child<virtserialport>"]
