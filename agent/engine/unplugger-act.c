@@ -85,6 +85,7 @@ static void act_check(Unplugger *unplugger, guint64 job_id)
     g_autoptr(UnplugVerdict) verdict =
         unplugger_check(unplugger, job->selectors, job->n_selectors, FALSE);
     unplugger->checking_job = 0;
+    unplugger_check_binding(unplugger, job, verdict);
 
     g_autofree char(*ids)[DEVICE_ID_MAX] = g_malloc0_n(verdict->devices->len + 1, DEVICE_ID_MAX);
     for (guint i = 0; i < verdict->devices->len; i++)
@@ -321,6 +322,8 @@ static void act_changed(Unplugger *unplugger, const UnplugAction *action)
 {
     const UnplugJob *job = unplug_machine_find(unplugger->machine, action->job);
 
+    if (job_state_is_ended(action->state))
+        g_hash_table_remove(unplugger->bindings, &action->job);
     if (job)
         unplugger->on_changed(job, action->state, unplugger->on_changed_data);
 }

@@ -97,6 +97,58 @@ UnplugVerdict *unplugger_check_briefly(Unplugger *unplugger, const Device *devic
     return check(unplugger, &selector, 1, FALSE, FALSE);
 }
 
+/* --- which devices a job that waits means --- */
+
+/* The inode of the first block of what SELECTOR names, which no other device ever has; 0: nothing
+ * is there. */
+static guint64 first_inode(const Snapshot *snapshot, const DeviceSelector *selector)
+{
+    const Device *device = NULL;
+
+    if (snapshot_select(snapshot, selector, &device) != SELECT_FOUND)
+        return 0;
+    const Block *block = snapshot_find_block(snapshot, device->first_block);
+    return block ? block->inode : 0;
+}
+
+void unplugger_bind(Unplugger *unplugger, guint64 job_id)
+{
+    const UnplugJob *job = unplug_machine_find(unplugger->machine, job_id);
+
+    if (!job || job->state != JOB_QUEUED || g_hash_table_contains(unplugger->bindings, &job_id))
+        return;
+    GArray *inodes = g_array_new(FALSE, FALSE, sizeof(guint64));
+    for (guint i = 0; i < job->n_selectors; i++) {
+        guint64 inode =
+            first_inode(model_keeper_snapshot(unplugger->config.keeper), &job->selectors[i]);
+        g_array_append_val(inodes, inode);
+    }
+    guint64 *key = g_new(guint64, 1);
+    *key = job_id;
+    g_hash_table_insert(unplugger->bindings, key, inodes);
+}
+
+void unplugger_check_binding(Unplugger *unplugger, const UnplugJob *job, UnplugVerdict *verdict)
+{
+    const Snapshot *snapshot = model_keeper_snapshot(unplugger->config.keeper);
+    const GArray *inodes = g_hash_table_lookup(unplugger->bindings, &job->id);
+
+    for (guint i = 0; inodes && i < inodes->len && i < job->n_selectors; i++) {
+        guint64 inode = g_array_index(inodes, guint64, i);
+        char asked[DEVICE_SELECTOR_TEXT_MAX];
+        if (inode == 0 || inode == first_inode(snapshot, &job->selectors[i]))
+            continue;
+        device_selector_format(&job->selectors[i], asked);
+        g_ptr_array_add(verdict->reasons,
+                        reason_new(REASON_NO_SUCH_DEVICE, asked, -1, 0,
+                                   "the memory device %s that was asked for has gone while the job "
+                                   "waited; what is in its place now was not asked for",
+                                   asked));
+        verdict->can_prepare = FALSE;
+    }
+    g_hash_table_remove(unplugger->bindings, &job->id);
+}
+
 /* --- the blocks of a job --- */
 
 /* The blocks of DEVICE, which is the job's device number DEVICE_NUMBER. */

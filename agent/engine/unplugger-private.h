@@ -16,6 +16,7 @@ struct Unplugger {
     GArray *actions; /* of UnplugAction: [next_action…] are still to be carried out */
     guint next_action;
     gboolean is_carrying_out;
+    GHashTable *bindings; /* of jobs that wait in the queue; see unplugger_bind() */
     guint64 checking_job; /* whose own blocks are not "taken" during its check */
     guint task;           /* of the executor, 0: none */
     guint64 task_job;
@@ -35,6 +36,12 @@ void unplugger_carry_out(Unplugger *unplugger);
 /* The blocks (of JobBlock) of the devices that VERDICT lets be prepared, in the order to offline
  * them; empty if it refuses. (transfer full) */
 GArray *unplugger_blocks_to_offline(const Unplugger *unplugger, const UnplugVerdict *verdict);
+/* Remembers which devices the selectors of a queued job mean now, so that the job does not act on
+ * one that takes their place while it waits. Not kept over a restart of the daemon. */
+void unplugger_bind(Unplugger *unplugger, guint64 job_id);
+/* Adds to VERDICT, a check of JOB, that a device is another than the one it was bound to, and
+ * forgets the binding. */
+void unplugger_check_binding(Unplugger *unplugger, const UnplugJob *job, UnplugVerdict *verdict);
 /* Reads all blocks of JOB; what has changed reaches the machine by unplugger_on_change(). */
 void unplugger_look_at_job(Unplugger *unplugger, const UnplugJob *job);
 /* After the journal was refused, in whole or in part, and before the machine resumes: one more job

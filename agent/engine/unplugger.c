@@ -22,7 +22,14 @@ UnplugResult unplugger_submit(Unplugger *unplugger, const UnplugSubmit *submit, 
 
     if (event.submit.timeout_ms == 0)
         event.submit.timeout_ms = unplugger->config.timeout_ms;
-    return unplugger_feed(unplugger, &event, job_id);
+    guint64 id = 0;
+    UnplugResult result = unplugger_feed(unplugger, &event, &id);
+    if (result != UNPLUG_OK)
+        return result;
+    unplugger_bind(unplugger, id);
+    if (job_id)
+        *job_id = id;
+    return UNPLUG_OK;
 }
 
 UnplugResult unplugger_cancel(Unplugger *unplugger, guint64 job_id)
@@ -91,6 +98,8 @@ Unplugger *unplugger_new(const UnpluggerConfig *config, UnplugChangedFunc func, 
     unplugger->on_changed = func;
     unplugger->on_changed_data = user_data;
     unplugger->actions = unplug_actions_new();
+    unplugger->bindings =
+        g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, (GDestroyNotify)g_array_unref);
     if (config->state_dir)
         state = journal_load(config->state_dir, config->boot_id, &error);
     if (error)
@@ -133,6 +142,7 @@ void unplugger_free(Unplugger *unplugger)
         return;
     g_clear_handle_id(&unplugger->timer, g_source_remove);
     g_array_unref(unplugger->actions);
+    g_hash_table_unref(unplugger->bindings);
     unplug_machine_free(unplugger->machine);
     eject_gate_free(unplugger->gate);
     g_array_unref(unplugger->waiting);

@@ -253,6 +253,38 @@ static void test_link_comes_while_queued(World *world, G_GNUC_UNUSED gconstpoint
     g_assert_cmpuint(world_job(world, queued)->blocks->len, ==, 2);
 }
 
+/* While a job waits, another DIMM takes the place of the one that it names. */
+static void test_another_dimm_while_queued(World *world, G_GNUC_UNUSED gconstpointer data)
+{
+    static const DeviceSelector selectors[] = {
+        {.kind = SELECT_SLOT, .slot = 1},
+        {.kind = SELECT_RANGE,
+         .address = (WORLD_FIRST + WORLD_COUNT) * 128 * MIB,
+         .size_bytes = 2 * 128 * MIB},
+        {.kind = SELECT_ID, .id = "slot1"},
+    };
+
+    fake_kernel_set_offline_ms(world->fake, WORLD_FIRST, FAKE_FOR_EVER);
+    for (guint i = 0; i < G_N_ELEMENTS(selectors); i++) {
+        UnplugSubmit submit = {.selectors = &selectors[i], .n_selectors = 1, .lease_ms = 60000};
+        guint64 queued = 0;
+
+        fake_kernel_add_dimm(world->fake, 1, WORLD_FIRST + WORLD_COUNT, 2);
+        guint64 first = world_prepare(world, 60000, 60000);
+        g_assert_cmpint(unplugger_submit(world->unplugger, &submit, &queued), ==, UNPLUG_OK);
+        g_assert_cmpint(world_job(world, queued)->state, ==, JOB_QUEUED);
+        fake_kernel_remove_dimm(world->fake, 1);
+        fake_kernel_add_dimm(world->fake, 1, WORLD_FIRST + WORLD_COUNT, 2);
+        model_keeper_sync(world->keeper);
+        g_assert_cmpint(unplugger_cancel(world->unplugger, first), ==, UNPLUG_OK);
+        world_wait_for(world, queued, JOB_FAILED);
+        const Reason *reason = world_job(world, queued)->reasons->pdata[0];
+        g_assert_cmpint(reason->code, ==, REASON_NO_SUCH_DEVICE);
+        fake_kernel_remove_dimm(world->fake, 1);
+        model_keeper_sync(world->keeper);
+    }
+}
+
 /* Asks for DEVICES, as a host does, with the key "k". */
 static UnplugResult ask(World *world, const char *devices, guint64 *id)
 {
@@ -321,6 +353,7 @@ int main(int argc, char **argv)
     ADD("new-dimm-at-old-address", test_new_dimm_at_old_address);
     ADD("killed-behind-barrier", test_killed_behind_barrier);
     ADD("link-comes-while-queued", test_link_comes_while_queued);
+    ADD("another-dimm-while-queued", test_another_dimm_while_queued);
     ADD("key-after-eject", test_key_after_eject);
     ADD("long-name-in-journal", test_long_name_in_journal);
     ADD("refusals-do-not-fill-journal", test_refusals_do_not_fill_journal);
