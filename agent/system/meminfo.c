@@ -11,8 +11,6 @@
 #include "system/units.h"
 
 #define MEMINFO_MAX_BYTES (64 * 1024)
-/* A node has about 20 KiB, most of it per-CPU lines. */
-#define ZONEINFO_MAX_BYTES (16 * 1024 * 1024)
 
 /* The next line of *TEXT, NUL-terminated in place, or NULL at the end. */
 static char *next_line(char **text)
@@ -89,74 +87,6 @@ int meminfo_read(const AttrIo *io, Meminfo *out)
     }
     /* The first two of the table. */
     if ((seen & 3u) != 3u)
-        return -EPROTO;
-    *out = info;
-    return 0;
-}
-
-/* What the zone of the lines that are being read adds to. */
-typedef struct {
-    gboolean is_counted;
-    gboolean is_movable;
-} ZoneCursor;
-
-static void start_zone(ZoneCursor *cursor, const char *line)
-{
-    const char *name = strstr(line, ", zone");
-
-    *cursor = (ZoneCursor){0};
-    if (name == NULL)
-        return;
-    name += strlen(", zone");
-    name += strspn(name, " ");
-    cursor->is_movable = strcmp(name, "Movable") == 0;
-    /* Pages of ZONE_DEVICE are nobody's to allocate. */
-    cursor->is_counted = strcmp(name, "Device") != 0;
-}
-
-/* One line below a zone (zoneinfo_show_print(), mm/vmstat.c); "high" is the zone's watermark,
- * "high:" a CPU's. Returns FALSE if a number in it makes no sense. */
-static gboolean take_zone_line(const ZoneCursor *cursor, const char *line, guint64 page_size_bytes,
-                               Zoneinfo *info)
-{
-    guint64 *sum, pages, bytes;
-
-    line += strspn(line, " ");
-    if (g_str_has_prefix(line, "pages free")) {
-        line += strlen("pages free");
-        sum = cursor->is_movable ? &info->movable_free_bytes : &info->kernel_free_bytes;
-    } else if (g_str_has_prefix(line, "high ")) {
-        line += strlen("high ");
-        if (cursor->is_movable)
-            return TRUE;
-        sum = &info->kernel_high_watermark_bytes;
-    } else if (g_str_has_prefix(line, "managed ")) {
-        line += strlen("managed ");
-        sum = cursor->is_movable ? &info->movable_managed_bytes : &info->kernel_managed_bytes;
-    } else {
-        return TRUE;
-    }
-    return parse_amount(line, &pages) && u64_multiply(&bytes, pages, page_size_bytes) &&
-           u64_add(sum, *sum, bytes);
-}
-
-int zoneinfo_read(const AttrIo *io, guint64 page_size_bytes, Zoneinfo *out)
-{
-    g_autofree char *text = NULL;
-    Zoneinfo info = {0};
-    ZoneCursor cursor = {0};
-    char *line;
-
-    gssize n = attr_read_all(io, "proc/zoneinfo", ZONEINFO_MAX_BYTES, &text);
-    if (n < 0)
-        return (int)n;
-    for (char *rest = text; (line = next_line(&rest)) != NULL;) {
-        if (g_str_has_prefix(line, "Node "))
-            start_zone(&cursor, line);
-        else if (cursor.is_counted && !take_zone_line(&cursor, line, page_size_bytes, &info))
-            return -EPROTO;
-    }
-    if (info.kernel_managed_bytes == 0)
         return -EPROTO;
     *out = info;
     return 0;
