@@ -60,8 +60,8 @@ MAN_PAGES := $(sort $(wildcard docs/man/*.[1-8]))
 # For users; installed side by side, so their links are shortened.
 DOC_PAGES := README.md NEWS.md SECURITY.md docs/hosts.md docs/operating.md docs/protocol.md docs/udev.md
 
-LIB_OBJECTS := $(LIB_SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/memplug-schema.o
-SUPPORT_OBJECTS := $(UNIT_SUPPORT:%.c=$(BUILD)/%.o)
+LIB_OBJECTS := $(LIB_SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/qga-protocol/memplug-schema.o
+SUPPORT_OBJECTS := $(UNIT_SUPPORT:%.c=$(BUILD)/%.o) $(BUILD)/tests/unit/toy-schema.o
 UNIT_BINARIES := $(UNIT_TESTS:%.c=$(BUILD)/%)
 FUZZ_TARGETS := framer session
 FUZZ_BINARIES := $(FUZZ_TARGETS:%=$(BUILD)/tests/fuzz/fuzz-%)
@@ -146,13 +146,13 @@ $(BUILD)/%.o: %.c $(BUILD)/config.mk
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
-# The schema is data in the tree and text in the program.
-$(BUILD)/memplug-schema.c: qga-protocol/memplug-schema.json $(BUILD)/config.mk
+# A schema is data in the tree and tables in the program; memplug-schema.json becomes memplug_schema.
+SCHEMA_COMPILER := qga-protocol/compile-schema
+$(BUILD)/%-schema.c: %-schema.json $(SCHEMA_COMPILER)
 	$(Q)mkdir -p $(@D)
-	$(Q){ echo 'extern const char memplug_schema_json[];'; echo 'const char memplug_schema_json[] ='; \
-	  sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/^/"/' -e 's/$$/\\n"/' $<; echo ';'; } >$@
+	$(Q)$(PYTHON) $(SCHEMA_COMPILER) $< $(subst -,_,$(*F))_schema >$@
 
-$(BUILD)/memplug-schema.o: $(BUILD)/memplug-schema.c
+$(BUILD)/%-schema.o: $(BUILD)/%-schema.c
 	$(Q)$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
 $(BUILD)/libmemplug.a: $(LIB_OBJECTS)
@@ -217,11 +217,11 @@ FUZZ_SOURCES := tests/unit/session-fixture.c tests/unit/framer-check.c $(wildcar
 FUZZ_FLAGS := -std=gnu17 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
 CLANG ?= clang
 
-$(FUZZ_BINARIES): $(BUILD)/tests/fuzz/%: tests/fuzz/%.c $(FUZZ_SOURCES) $(BUILD)/memplug-schema.c
+$(FUZZ_BINARIES): $(BUILD)/tests/fuzz/%: tests/fuzz/%.c $(FUZZ_SOURCES) $(BUILD)/qga-protocol/memplug-schema.c
 	$(call say,FUZZ,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) $(FUZZ_FLAGS) $(BASE_CPPFLAGS) $(DEP_CFLAGS) -o $@ $< $(FUZZ_SOURCES) \
-		$(BUILD)/memplug-schema.c $(DEP_LIBS)
+		$(BUILD)/qga-protocol/memplug-schema.c $(DEP_LIBS)
 
 .PHONY: fuzz
 fuzz: $(FUZZ_BINARIES)

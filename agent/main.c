@@ -118,11 +118,7 @@ static int print(Options *options)
     else if (options->dump_config)
         text = settings_dump(options->settings);
     else
-        text = agent_list_rpcs(options, &error);
-    if (!text) {
-        g_printerr("memplugd: %s\n", error->message);
-        return EXIT_FAILURE;
-    }
+        text = agent_list_rpcs(options);
     fputs(text, stdout);
     return EXIT_SUCCESS;
 }

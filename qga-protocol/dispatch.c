@@ -6,9 +6,8 @@
 
 #include <string.h>
 
-#define OPT_IN "opt-in"
-
 typedef struct {
+    const QgaCommand *schema;
     QgaHandler handler;
     gpointer user_data;
     gboolean enabled;
@@ -16,7 +15,7 @@ typedef struct {
 
 struct QgaDispatch {
     const QgaSchema *schema;
-    GHashTable *commands; /* name (of the schema) -> Command */
+    GHashTable *commands; /* name (the schema's) -> Command */
 };
 
 QgaDispatch *qga_dispatch_new(const QgaSchema *schema)
@@ -24,7 +23,7 @@ QgaDispatch *qga_dispatch_new(const QgaSchema *schema)
     QgaDispatch *dispatch = g_new0(QgaDispatch, 1);
 
     dispatch->schema = schema;
-    dispatch->commands = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    dispatch->commands = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, g_free);
     return dispatch;
 }
 
@@ -41,12 +40,13 @@ void qga_dispatch_register(QgaDispatch *dispatch, const char *name, QgaHandler h
 {
     Command *command = g_new0(Command, 1);
 
-    g_assert(qga_schema_has_command(dispatch->schema, name));
+    command->schema = qga_schema_find(dispatch->schema, name);
+    g_assert(command->schema != NULL);
     g_assert(!g_hash_table_contains(dispatch->commands, name));
     command->handler = handler;
     command->user_data = user_data;
-    command->enabled = !qga_schema_has_feature(dispatch->schema, name, OPT_IN);
-    g_hash_table_insert(dispatch->commands, g_strdup(name), command);
+    command->enabled = !command->schema->is_opt_in;
+    g_hash_table_insert(dispatch->commands, (gpointer)command->schema->name, command);
 }
 
 gboolean qga_dispatch_has(const QgaDispatch *dispatch, const char *name)
@@ -68,7 +68,7 @@ void qga_dispatch_set_lists(QgaDispatch *dispatch, const char *const *allow,
         if (allow != NULL)
             command->enabled = g_strv_contains(allow, name);
         else
-            command->enabled = !qga_schema_has_feature(dispatch->schema, name, OPT_IN);
+            command->enabled = !command->schema->is_opt_in;
         if (block != NULL && g_strv_contains(block, name))
             command->enabled = FALSE;
     }
@@ -86,7 +86,7 @@ static void run(QgaDispatch *dispatch, QgaCall *call, const char *command, JsonO
                       (int)qga_error_clip(command, QGA_ERROR_NAME_MAX_BYTES), command);
     } else if (filtered && !found->enabled) {
         qga_call_fail(call, QGA_CLASS_COMMAND_NOT_FOUND, "Command %s has been disabled", command);
-    } else if (!qga_schema_check(dispatch->schema, command, given, &error)) {
+    } else if (!qga_schema_check(found->schema, given, &error)) {
         qga_call_fail_error(call, error);
         g_error_free(error);
     } else {
@@ -109,10 +109,10 @@ void qga_dispatch_run_unfiltered(QgaDispatch *dispatch, QgaCall *call, const cha
 
 void qga_dispatch_foreach(QgaDispatch *dispatch, QgaDispatchFunc func, gpointer user_data)
 {
-    for (const char *const *name = qga_schema_commands(dispatch->schema); *name != NULL; name++) {
-        const Command *command = g_hash_table_lookup(dispatch->commands, *name);
+    for (const QgaCommand *entry = dispatch->schema->commands; entry->name != NULL; entry++) {
+        const Command *command = g_hash_table_lookup(dispatch->commands, entry->name);
 
         if (command != NULL)
-            func(*name, command->enabled, user_data);
+            func(entry->name, command->enabled, user_data);
     }
 }

@@ -1,297 +1,171 @@
 /*
- * Reading a schema. Its text comes from this program itself, but is checked as if it did not: a
- * mistake in it shall be a sentence at start, not a surprise in a request.
+ * Checking arguments against the schema, in the words of QEMU's qapi/qobject-input-visitor.c.
  */
-#include "qga-protocol/schema.h"
-
 #include <string.h>
 
 #include "qga-protocol/errors.h"
-#include "qga-protocol/json-reader.h"
-#include "qga-protocol/schema-types.h"
+#include "qga-protocol/schema.h"
 
-static void member_free(gpointer data)
+/* Where a value stands, for messages: 'mem-blks[0].online'. Lives on the stack of the walk. */
+typedef struct Place {
+    const struct Place *parent; /* NULL: the arguments themselves */
+    const char *name;           /* of a member; NULL: an element */
+    guint index;
+} Place;
+
+static void append_place(GString *text, const Place *place)
 {
-    QgaMember *member = data;
-
-    g_free(member->name);
-    g_free(member);
+    if (place == NULL)
+        return;
+    append_place(text, place->parent);
+    if (place->name == NULL) {
+        g_string_append_printf(text, "[%u]", place->index);
+    } else {
+        if (text->len > 0)
+            g_string_append_c(text, '.');
+        g_string_append_len(text, place->name,
+                            (gssize)qga_error_clip(place->name, QGA_ERROR_NAME_MAX_BYTES));
+    }
 }
 
-static void type_free(gpointer data)
+static gboolean refuse(GError **error, const Place *place, const char *before, const char *after)
 {
-    QgaType *type = data;
+    g_autoptr(GString) text = g_string_new(NULL);
 
-    g_free(type->name);
-    g_clear_pointer(&type->members, g_ptr_array_unref);
-    g_strfreev(type->words);
-    g_free(type);
-}
-
-static void entry_free(gpointer data)
-{
-    QgaEntry *entry = data;
-
-    g_free(entry->name);
-    g_clear_pointer(&entry->members, g_ptr_array_unref);
-    g_strfreev(entry->features);
-    g_free(entry);
-}
-
-static QgaType *add_type(QgaSchema *schema, QgaTypeKind kind, const char *name)
-{
-    QgaType *type = g_new0(QgaType, 1);
-
-    type->kind = kind;
-    type->name = g_strdup(name);
-    type->members = g_ptr_array_new_with_free_func(member_free);
-    g_hash_table_insert(schema->types, type->name, type);
-    return type;
-}
-
-static void add_builtin_types(QgaSchema *schema)
-{
-    add_type(schema, QGA_TYPE_STR, "str");
-    add_type(schema, QGA_TYPE_INT, "int");
-    add_type(schema, QGA_TYPE_INT, "int64");
-    add_type(schema, QGA_TYPE_UINT, "uint64");
-    add_type(schema, QGA_TYPE_UINT, "size");
-    add_type(schema, QGA_TYPE_NUMBER, "number");
-    add_type(schema, QGA_TYPE_BOOL, "bool");
-    add_type(schema, QGA_TYPE_ANY, "any");
-}
-
-static gboolean fault(GError **error, const char *where, const char *what)
-{
-    g_set_error(error, QGA_ERROR, QGA_CLASS_GENERIC, "schema: '%s': %s", where, what);
+    append_place(text, place);
+    g_set_error(error, QGA_ERROR, QGA_CLASS_GENERIC, "%s'%s'%s", before, text->str, after);
     return FALSE;
 }
 
-/* "TYPE" or ["TYPE"]. */
-static gboolean read_use(QgaSchema *schema, JsonNode *node, QgaTypeUse *use, const char *where,
-                         GError **error)
+static gboolean refuse_type(GError **error, const Place *place, const char *expected)
 {
-    use->is_array = JSON_NODE_HOLDS_ARRAY(node);
-    if (use->is_array) {
-        JsonArray *array = json_node_get_array(node);
+    g_autofree char *after = g_strconcat(", expected: ", expected, NULL);
 
-        if (json_array_get_length(array) != 1)
-            return fault(error, where, "an array type has one element");
-        node = json_array_get_element(array, 0);
-    }
-    if (json_node_get_value_type(node) != G_TYPE_STRING)
-        return fault(error, where, "a type is a name or an array of one name");
-    use->type = g_hash_table_lookup(schema->types, json_node_get_string(node));
-    return use->type != NULL || fault(error, where, "unknown type");
+    return refuse(error, place, "Invalid parameter type for ", after);
 }
 
-static gboolean read_members(QgaSchema *schema, JsonNode *data, GPtrArray *members,
-                             const char *where, GError **error)
+static gboolean check_member(const QgaMember *member, JsonNode *node, const Place *place,
+                             GError **error);
+
+static gboolean has_member(const QgaMember *members, const char *name)
+{
+    for (const QgaMember *member = members; member->name != NULL; member++) {
+        if (strcmp(member->name, name) == 0)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+static gboolean check_members(const QgaMember *members, JsonObject *object, const Place *place,
+                              GError **error)
 {
     JsonObjectIter iter;
     const char *name;
-    JsonNode *node;
 
-    if (data == NULL)
-        return TRUE;
-    if (!JSON_NODE_HOLDS_OBJECT(data))
-        return fault(error, where, "data is not an object");
-    json_object_iter_init_ordered(&iter, json_node_get_object(data));
-    while (json_object_iter_next_ordered(&iter, &name, &node)) {
-        QgaMember *member = g_new0(QgaMember, 1);
+    for (const QgaMember *member = members; member->name != NULL; member++) {
+        JsonNode *node = json_object_get_member(object, member->name);
+        Place here = {place, member->name, 0};
 
-        member->is_optional = name[0] == '*';
-        member->name = g_strdup(name + member->is_optional);
-        g_ptr_array_add(members, member);
-        if (!read_use(schema, node, &member->use, where, error))
+        if (node == NULL && !member->is_optional)
+            return refuse(error, &here, "Parameter ", " is missing");
+        if (node != NULL && !check_member(member, node, &here, error))
             return FALSE;
     }
+    json_object_iter_init_ordered(&iter, object);
+    while (json_object_iter_next_ordered(&iter, &name, NULL)) {
+        Place here = {place, name, 0};
+
+        if (!has_member(members, name))
+            return refuse(error, &here, "Parameter ", " is unexpected");
+    }
     return TRUE;
 }
 
-/* An array of strings; NULL with ERROR where it is something else. NODE NULL: empty. */
-static char **read_words(JsonNode *node, const char *where, GError **error)
+static gboolean check_enum(const QgaType *type, JsonNode *node, const Place *place, GError **error)
 {
-    GPtrArray *words = g_ptr_array_new_with_free_func(g_free);
-    JsonArray *array = NULL;
+    g_autofree char *after = NULL;
+    const char *word;
 
-    if (node != NULL && JSON_NODE_HOLDS_ARRAY(node))
-        array = json_node_get_array(node);
-    for (guint i = 0; array != NULL && i < json_array_get_length(array); i++) {
-        JsonNode *word = json_array_get_element(array, i);
-
-        if (json_node_get_value_type(word) != G_TYPE_STRING)
-            array = NULL;
-        else
-            g_ptr_array_add(words, json_node_dup_string(word));
-    }
-    if (node != NULL && array == NULL) {
-        fault(error, where, "not an array of words");
-        g_ptr_array_unref(words);
-        return NULL;
-    }
-    g_ptr_array_add(words, NULL);
-    return (char **)g_ptr_array_free(words, FALSE);
-}
-
-static gboolean read_entry(QgaSchema *schema, GHashTable *entries, GPtrArray *names,
-                           const char *name, JsonObject *object, GError **error)
-{
-    QgaEntry *entry;
-    JsonNode *returns = json_object_get_member(object, "returns");
-
-    if (g_hash_table_contains(entries, name))
-        return fault(error, name, "defined twice");
-    entry = g_new0(QgaEntry, 1);
-    entry->name = g_strdup(name);
-    entry->members = g_ptr_array_new_with_free_func(member_free);
-    g_hash_table_insert(entries, entry->name, entry);
-    g_ptr_array_add(names, entry->name);
-    entry->features = read_words(json_object_get_member(object, "features"), name, error);
-    if (entry->features == NULL)
-        return FALSE;
-    if (returns != NULL && !read_use(schema, returns, &entry->returns, name, error))
-        return FALSE;
-    return read_members(schema, json_object_get_member(object, "data"), entry->members, name,
-                        error);
-}
-
-/* The name that OBJECT has under KEY. TRUE with *OUT_NAME NULL: it has none. */
-static gboolean read_name(JsonObject *object, const char *key, const char **out_name,
-                          GError **error)
-{
-    JsonNode *node = json_object_get_member(object, key);
-
-    *out_name = NULL;
-    if (node == NULL)
-        return TRUE;
     if (json_node_get_value_type(node) != G_TYPE_STRING)
-        return fault(error, key, "the name is not a string");
-    *out_name = json_node_get_string(node);
-    return TRUE;
+        return refuse_type(error, place, "string");
+    word = json_node_get_string(node);
+    if (g_strv_contains(type->words, word))
+        return TRUE;
+    after = g_strdup_printf(" does not accept value '%.*s'",
+                            (int)qga_error_clip(word, QGA_ERROR_NAME_MAX_BYTES), word);
+    return refuse(error, place, "Parameter ", after);
 }
 
-/* Members may name types that come later, so entries are gone through twice: first every type gets
- * its name, then everything its members. */
-static gboolean read_definition(QgaSchema *schema, JsonObject *object, gboolean is_first_pass,
+/* QEMU picks an alternate's branch by the JSON type alone; here the first that fits is taken. */
+static gboolean check_alternate(const QgaType *type, JsonNode *node, const Place *place,
                                 GError **error)
 {
-    static const struct {
-        const char *key;
-        QgaTypeKind kind;
-    } kinds[] = {
-        {"struct", QGA_TYPE_STRUCT}, {"enum", QGA_TYPE_ENUM}, {"alternate", QGA_TYPE_ALTERNATE}};
-    JsonNode *data = json_object_get_member(object, "data");
-
-    const char *name;
-
-    for (guint i = 0; i < G_N_ELEMENTS(kinds); i++) {
-        QgaType *type;
-
-        if (!read_name(object, kinds[i].key, &name, error))
-            return FALSE;
-        if (name == NULL)
-            continue;
-        type = g_hash_table_lookup(schema->types, name);
-        if (is_first_pass && type != NULL)
-            return fault(error, name, "defined twice");
-        if (is_first_pass) {
-            add_type(schema, kinds[i].kind, name);
+    for (const QgaMember *member = type->members; member->name != NULL; member++) {
+        if (check_member(member, node, place, NULL))
             return TRUE;
-        }
-        if (type->kind != QGA_TYPE_ENUM)
-            return read_members(schema, data, type->members, name, error);
-        type->words = read_words(data, name, error);
-        return type->words != NULL;
     }
-    if (!read_name(object, "command", &name, error))
-        return FALSE;
-    if (name != NULL)
-        return is_first_pass ||
-               read_entry(schema, schema->commands, schema->command_names, name, object, error);
-    if (!read_name(object, "event", &name, error))
-        return FALSE;
-    if (name != NULL)
-        return is_first_pass ||
-               read_entry(schema, schema->events, schema->event_names, name, object, error);
-    return fault(error, "?", "neither command, struct, enum, alternate nor event");
+    return refuse_type(error, place, type->name);
 }
 
-static gboolean read_definitions(QgaSchema *schema, JsonNode *root, GError **error)
+static gboolean check_type(const QgaType *type, JsonNode *node, const Place *place, GError **error)
+{
+    GType held = JSON_NODE_HOLDS_VALUE(node) ? json_node_get_value_type(node) : G_TYPE_NONE;
+
+    switch (type->kind) {
+    case QGA_TYPE_STR:
+        return held == G_TYPE_STRING || refuse_type(error, place, "string");
+    case QGA_TYPE_INT:
+        return held == G_TYPE_INT64 || refuse_type(error, place, "integer");
+    case QGA_TYPE_UINT:
+        return (held == G_TYPE_INT64 && json_node_get_int(node) >= 0) ||
+               refuse(error, place, "Parameter ", " expects uint64");
+    case QGA_TYPE_NUMBER:
+        return held == G_TYPE_INT64 || held == G_TYPE_DOUBLE || refuse_type(error, place, "number");
+    case QGA_TYPE_BOOL:
+        return held == G_TYPE_BOOLEAN || refuse_type(error, place, "boolean");
+    case QGA_TYPE_ANY:
+        return TRUE;
+    case QGA_TYPE_STRUCT:
+        if (!JSON_NODE_HOLDS_OBJECT(node))
+            return refuse_type(error, place, "object");
+        return check_members(type->members, json_node_get_object(node), place, error);
+    case QGA_TYPE_ENUM:
+        return check_enum(type, node, place, error);
+    case QGA_TYPE_ALTERNATE:
+        return check_alternate(type, node, place, error);
+    }
+    g_assert_not_reached();
+}
+
+static gboolean check_member(const QgaMember *member, JsonNode *node, const Place *place,
+                             GError **error)
 {
     JsonArray *array;
 
-    if (!JSON_NODE_HOLDS_ARRAY(root))
-        return fault(error, "?", "not an array");
-    array = json_node_get_array(root);
-    for (guint pass = 0; pass < 2; pass++) {
-        for (guint i = 0; i < json_array_get_length(array); i++) {
-            JsonNode *node = json_array_get_element(array, i);
+    if (!member->is_array)
+        return check_type(member->type, node, place, error);
+    if (!JSON_NODE_HOLDS_ARRAY(node))
+        return refuse_type(error, place, "array");
+    array = json_node_get_array(node);
+    for (guint i = 0; i < json_array_get_length(array); i++) {
+        Place here = {place, NULL, i};
 
-            if (!JSON_NODE_HOLDS_OBJECT(node))
-                return fault(error, "?", "an entry is not an object");
-            if (!read_definition(schema, json_node_get_object(node), pass == 0, error))
-                return FALSE;
-        }
+        if (!check_type(member->type, json_array_get_element(array, i), &here, error))
+            return FALSE;
     }
     return TRUE;
 }
 
-QgaSchema *qga_schema_new(const char *text, gsize n_bytes, GError **error)
+const QgaCommand *qga_schema_find(const QgaSchema *schema, const char *name)
 {
-    static const QgaJsonLimits limits = {1024 * 1024, 32 * 1024, 64, 1024 * 1024};
-    JsonNode *root = qga_json_parse(text, n_bytes, &limits, NULL, error);
-    QgaSchema *schema;
-    gboolean ok;
-
-    if (root == NULL)
-        return NULL;
-    schema = g_new0(QgaSchema, 1);
-    schema->types = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, type_free);
-    schema->commands = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, entry_free);
-    schema->events = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, entry_free);
-    schema->command_names = g_ptr_array_new();
-    schema->event_names = g_ptr_array_new();
-    add_builtin_types(schema);
-    ok = read_definitions(schema, root, error);
-    g_ptr_array_add(schema->command_names, NULL);
-    g_ptr_array_add(schema->event_names, NULL);
-    json_node_unref(root);
-    if (!ok)
-        g_clear_pointer(&schema, qga_schema_free);
-    return schema;
+    for (const QgaCommand *command = schema->commands; command->name != NULL; command++) {
+        if (strcmp(command->name, name) == 0)
+            return command;
+    }
+    return NULL;
 }
 
-void qga_schema_free(QgaSchema *schema)
+gboolean qga_schema_check(const QgaCommand *command, JsonObject *arguments, GError **error)
 {
-    if (schema == NULL)
-        return;
-    g_hash_table_unref(schema->types);
-    g_hash_table_unref(schema->commands);
-    g_hash_table_unref(schema->events);
-    g_ptr_array_unref(schema->command_names);
-    g_ptr_array_unref(schema->event_names);
-    g_free(schema);
-}
-
-gboolean qga_schema_has_command(const QgaSchema *schema, const char *command)
-{
-    return g_hash_table_contains(schema->commands, command);
-}
-
-gboolean qga_schema_has_feature(const QgaSchema *schema, const char *command, const char *feature)
-{
-    const QgaEntry *entry = g_hash_table_lookup(schema->commands, command);
-
-    return entry != NULL && g_strv_contains((const char *const *)entry->features, feature);
-}
-
-const char *const *qga_schema_commands(const QgaSchema *schema)
-{
-    return (const char *const *)schema->command_names->pdata;
-}
-
-const char *const *qga_schema_events(const QgaSchema *schema)
-{
-    return (const char *const *)schema->event_names->pdata;
+    return check_members(command->arguments, arguments, NULL, error);
 }

@@ -1,46 +1,64 @@
 /*
- * The schema of the commands: what arguments each takes and what it returns, read once from text in
- * the style of QEMU's QAPI, and checked against every request. It is the only place where names and
- * types of arguments stand. It must never judge what an argument means: that is the handler's.
+ * The schema of the commands: what arguments each takes, and which events there are. It is the only
+ * place where names and types of arguments stand. It must never judge what an argument means: that
+ * is the handler's.
  *
- * The text is a JSON array of
- *     {"command": NAME, "data": MEMBERS?, "returns": TYPE?, "features": [WORD]?, "doc": TEXT?}
- *     {"struct": NAME, "data": MEMBERS, "doc"?}
- *     {"enum": NAME, "data": [WORD], "doc"?}
- *     {"alternate": NAME, "data": MEMBERS, "doc"?}
- *     {"event": NAME, "data": MEMBERS?, "doc"?}
- * MEMBERS is {"name": TYPE, "*optional": TYPE}; TYPE is the name of a struct, enum, alternate or
- * one of str, int, int64, uint64, size, number, bool, any; ["TYPE"] is an array of it.
+ * The schema is memplug-schema.json, in the style of QEMU's QAPI; compile-schema makes these tables
+ * of it when the program is built, and refuses a schema with a mistake. What a command returns is
+ * in the text for clients and tests, not in the tables.
  */
 #pragma once
 
 #include <glib.h>
 #include <json-glib/json-glib.h>
 
-typedef struct QgaSchema QgaSchema;
+typedef enum {
+    QGA_TYPE_STR,
+    QGA_TYPE_INT,  /* int64 */
+    QGA_TYPE_UINT, /* uint64; what json-glib's integers hold of it, 0 to 2^63 - 1 */
+    QGA_TYPE_NUMBER,
+    QGA_TYPE_BOOL,
+    QGA_TYPE_ANY,
+    QGA_TYPE_STRUCT,
+    QGA_TYPE_ENUM,
+    QGA_TYPE_ALTERNATE,
+} QgaTypeKind;
 
-/* Reads TEXT (N bytes, borrowed for the call). NULL with QGA_ERROR where it is not a schema; the
- * message names the entry. Free with qga_schema_free(). */
-QgaSchema *qga_schema_new(const char *text, gsize n_bytes, GError **error);
-void qga_schema_free(QgaSchema *schema); /* NULL is fine */
+typedef struct QgaMember QgaMember;
 
-gboolean qga_schema_has_command(const QgaSchema *schema, const char *command);
+typedef struct {
+    QgaTypeKind kind;
+    const char *name;
+    const QgaMember *members; /* struct, alternate */
+    const char *const *words; /* enum; NULL-terminated */
+} QgaType;
 
-/* A command with the feature "opt-in" is blocked unless an allow list names it. */
-gboolean qga_schema_has_feature(const QgaSchema *schema, const char *command, const char *feature);
+/* An array of members ends with one whose name is NULL. */
+struct QgaMember {
+    const char *name;
+    const QgaType *type;
+    gboolean is_array; /* of TYPE */
+    gboolean is_optional;
+};
 
-/* Names in the order of the text, NULL-terminated, owned by the schema. */
-const char *const *qga_schema_commands(const QgaSchema *schema);
-const char *const *qga_schema_events(const QgaSchema *schema);
+typedef struct {
+    const char *name; /* NULL: the end of the array */
+    const QgaMember *arguments;
+    gboolean is_opt_in; /* blocked unless an allow list names it */
+} QgaCommand;
+
+typedef struct {
+    const QgaCommand *commands; /* in the order of the text */
+    const char *const *events;  /* NULL-terminated */
+} QgaSchema;
+
+/* memplug-schema.json. */
+extern const QgaSchema memplug_schema;
+
+/* NULL: there is no command NAME. */
+const QgaCommand *qga_schema_find(const QgaSchema *schema, const char *name);
 
 /* Are ARGUMENTS what COMMAND takes? FALSE with QGA_ERROR (GenericError) in the wording of QEMU's
  * qapi/qobject-input-visitor.c, e.g. "Parameter 'mem-blks[0].online' is missing". Members are
- * checked in the schema's order and unknown ones last, as there. COMMAND must be in the schema. */
-gboolean qga_schema_check(const QgaSchema *schema, const char *command, JsonObject *arguments,
-                          GError **error);
-
-/* The same for what COMMAND returned, and for the data of an event (DATA NULL: none): for tests. */
-gboolean qga_schema_check_return(const QgaSchema *schema, const char *command, JsonNode *value,
-                                 GError **error);
-gboolean qga_schema_check_event(const QgaSchema *schema, const char *event, JsonNode *data,
-                                GError **error);
+ * checked in the schema's order and unknown ones last, as there. */
+gboolean qga_schema_check(const QgaCommand *command, JsonObject *arguments, GError **error);

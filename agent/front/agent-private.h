@@ -30,7 +30,6 @@ struct Agent {
     Onliner *onliner;
     Unplugger *unplugger;
     BlockSetter *block_setter;
-    QgaSchema *schema;
     QgaDispatch *dispatch;
     QgaBasicCommands *basic_commands;
     Channel *channel;

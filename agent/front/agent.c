@@ -11,8 +11,6 @@
 #include "os/log.h"
 #include "qga-protocol/errors.h"
 
-extern const char memplug_schema_json[]; /* qga-protocol/memplug-schema.json, by the Makefile */
-
 /* Lines about jobs that are logged within a window of this length. */
 #define JOB_LINES_MAX 200
 #define JOB_LINES_WINDOW_USEC (30 * G_TIME_SPAN_SECOND)
@@ -83,14 +81,11 @@ static GArray *plan_blocks(const guint32 *indices, guint n, gpointer user_data)
     return onliner_plan(((Agent *)user_data)->onliner, indices, n);
 }
 
-static gboolean make_dispatch(Agent *agent, GError **error)
+static void make_dispatch(Agent *agent)
 {
     const Settings *settings = agent->options->settings;
 
-    agent->schema = qga_schema_new(memplug_schema_json, strlen(memplug_schema_json), error);
-    if (!agent->schema)
-        return FALSE;
-    agent->dispatch = qga_dispatch_new(agent->schema);
+    agent->dispatch = qga_dispatch_new(&memplug_schema);
     agent->basic_commands = qga_basic_commands_register(agent->dispatch, MEMPLUG_VERSION);
     commands_guest_register(agent->dispatch, agent);
     commands_events_register(agent->dispatch, agent);
@@ -101,7 +96,6 @@ static gboolean make_dispatch(Agent *agent, GError **error)
     commands_plan_register(agent->dispatch, agent);
     qga_dispatch_set_lists(agent->dispatch, (const char *const *)settings->allow_rpcs,
                            (const char *const *)settings->block_rpcs);
-    return TRUE;
 }
 
 /* Such a name may come from a list that was made for qemu-ga, so it does not stop the daemon. */
@@ -215,8 +209,8 @@ Agent *agent_new(Options *options, GError **error)
     agent->start_usec = g_get_real_time();
     /* Nothing is said over the channel before the loop runs; but without one there is no daemon,
      * and then none may be begun. */
-    if (!make_dispatch(agent, error) || !open_world(agent, error) || !make_parts(agent, error) ||
-        !open_channel(agent, error)) {
+    make_dispatch(agent);
+    if (!open_world(agent, error) || !make_parts(agent, error) || !open_channel(agent, error)) {
         agent_free(agent);
         return NULL;
     }
@@ -250,7 +244,6 @@ void agent_free(Agent *agent)
     model_keeper_free(agent->keeper);
     qga_dispatch_free(agent->dispatch);
     qga_basic_commands_free(agent->basic_commands);
-    qga_schema_free(agent->schema);
     attr_io_free(agent->io);
     state_dir_close(agent->state_dir);
     g_free(agent->boot_id);
@@ -328,15 +321,14 @@ static void append_rpc(const char *name, gboolean enabled, gpointer user_data)
     g_string_append_printf(text, "%s%s\n", name, enabled ? "" : " (blocked)");
 }
 
-char *agent_list_rpcs(Options *options, GError **error)
+char *agent_list_rpcs(Options *options)
 {
     Agent *agent = g_new0(Agent, 1);
     GString *text = g_string_new(NULL);
 
     agent->options = options;
-    gboolean ok = make_dispatch(agent, error);
-    if (ok)
-        qga_dispatch_foreach(agent->dispatch, append_rpc, text);
+    make_dispatch(agent);
+    qga_dispatch_foreach(agent->dispatch, append_rpc, text);
     agent_free(agent);
-    return g_string_free(text, !ok);
+    return g_string_free(text, FALSE);
 }

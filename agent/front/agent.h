@@ -23,4 +23,4 @@ typedef void (*AgentStoppedFunc)(gpointer user_data);
 void agent_stop(Agent *agent, AgentStoppedFunc func, gpointer user_data);
 
 /* The commands, one a line, and whether they are allowed: for -b help. (transfer full) */
-char *agent_list_rpcs(Options *options, GError **error);
+char *agent_list_rpcs(Options *options);

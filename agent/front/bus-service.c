@@ -120,7 +120,7 @@ static void make_vtable(BusService *service)
     g_array_append_val(service->vtable, start);
     bus_properties_add(service);
     qga_dispatch_foreach(service->agent->dispatch, add_method, service);
-    for (const char *const *event = qga_schema_events(service->agent->schema); *event; event++)
+    for (const char *const *event = memplug_schema.events; *event; event++)
         add_signal(service, *event);
     g_array_append_val(service->vtable, end);
 }

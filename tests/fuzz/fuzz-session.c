@@ -164,7 +164,7 @@ int LLVMFuzzerTestOneInput(const guint8 *data, gsize size)
 
     if (size < 2)
         return 0;
-    if (fixture.schema == NULL) {
+    if (fixture.dispatch == NULL) {
         session_fixture_set_up(&fixture, NULL);
         fixture.n_large = 2000;
     }

@@ -2,8 +2,6 @@
 
 #include <string.h>
 
-extern const char memplug_schema_json[];
-
 /* Kept until the test answers it. */
 static void handle_late(QgaCall *call, JsonObject *arguments, gpointer user_data)
 {
@@ -58,12 +56,8 @@ static void on_wakeup(QgaSession *session, gpointer user_data)
 
 void session_fixture_set_up(SessionFixture *f, gconstpointer data)
 {
-    GError *error = NULL;
-
     (void)data;
-    f->schema = qga_schema_new(memplug_schema_json, strlen(memplug_schema_json), &error);
-    g_assert_no_error(error);
-    f->dispatch = qga_dispatch_new(f->schema);
+    f->dispatch = qga_dispatch_new(&memplug_schema);
     f->basic = qga_basic_commands_register(f->dispatch, "1.2.3");
     f->late = g_ptr_array_new();
     f->n_wakeups = 0;
@@ -82,7 +76,6 @@ void session_fixture_tear_down(SessionFixture *f, gconstpointer data)
     qga_session_free(f->session);
     qga_dispatch_free(f->dispatch);
     qga_basic_commands_free(f->basic);
-    qga_schema_free(f->schema);
     g_ptr_array_unref(f->late);
 }
 

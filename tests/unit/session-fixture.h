@@ -7,7 +7,6 @@
 #include "qga-protocol/session.h"
 
 typedef struct {
-    QgaSchema *schema;
     QgaDispatch *dispatch;
     QgaBasicCommands *basic;
     QgaSession *session;
