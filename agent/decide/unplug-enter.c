@@ -13,6 +13,7 @@ void offline_enter(Step *step, Job *job, gint64 deadline_usec)
     for (guint i = 0; i < job->tracks->len; i++) {
         job_track(job, i)->last_error = 0; /* of what a ready job was before, nothing counts */
         job_track(job, i)->n_failed = 0;
+        job_track(job, i)->no_worker_error = 0;
         job_track(job, i)->last = (AttemptOutcome){.end = ATTEMPT_OVER};
     }
     job->pub.deadline_usec = deadline_usec;

@@ -163,20 +163,35 @@ static gboolean is_final(int error)
     return error == EPERM || error == EACCES || error == EROFS;
 }
 
+/* Whether the attempt says less of its block than one before it: memplug itself ended this one. */
+static gboolean tells_less(const BlockTrack *track, const AttemptOutcome *attempt, int error)
+{
+    if (track->n_failed == 0 || error != EINTR)
+        return FALSE;
+    if (attempt->end == ATTEMPT_STALLED)
+        return !attempt->is_asleep && track->last.end == ATTEMPT_OVER && track->last_error != 0;
+    return attempt->end == ATTEMPT_LATE || attempt->end == ATTEMPT_CANCELLED;
+}
+
 static void note_failure(Step *step, Job *job, guint position, int error, const UnplugEvent *event)
 {
     BlockTrack *track = job_track(job, position);
     const BlockContents *contents = event->blocks.contents;
-    AttemptEnd end = event->blocks.attempt.end;
+    const AttemptOutcome *attempt = &event->blocks.attempt;
 
     job_pause(step, job, UNPLUG_PAUSE_MAX_USEC);
     if (error == ECANCELED)
         return; /* ended before it was begun */
-    track->last = event->blocks.attempt;
-    if (end == ATTEMPT_NO_WORKER)
+    track->no_worker_error = attempt->end == ATTEMPT_NO_WORKER ? attempt->error : 0;
+    if (track->no_worker_error != 0)
         return; /* the block has still its turn */
     job->next_block = position + 1;
-    track->last_error = error;
+    if (!tells_less(track, attempt, error)) {
+        track->last = *attempt;
+        track->last_error = error;
+        if (error != EINTR) /* the kernel was faster than memplug */
+            track->last.end = ATTEMPT_OVER;
+    }
     track->contents = contents != NULL ? *contents : (BlockContents){.hugepages_free = 0};
     track->n_failed++;
 }
@@ -227,10 +242,12 @@ void offline_worker_done(Step *step, Job *job, const UnplugEvent *event)
         break;
     }
     if (job->pub.state == JOB_ROLLING_BACK) {
-        if (job->is_late) { /* only now it is known what kept the block */
+        if (job->is_late) { /* only now it is known what kept a block that never failed before */
             job->is_late = FALSE;
+            gboolean is_told = job_track(job, position)->n_failed > 0;
             note_failure(step, job, position, report.error, event);
-            reasons_add_kept(job, position);
+            if (!is_told)
+                reasons_add_kept(job, position);
             job->pause_usec = 0;
             job->retry_usec = 0;
         }

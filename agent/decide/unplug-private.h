@@ -11,11 +11,12 @@
 
 /* What is known of one block beside its phase. Never journaled. */
 typedef struct {
-    int last_error;     /* errno of the last attempt; 0: none, or something onlined it afterwards */
-    guint n_failed;     /* attempts that did not take it offline */
-    guint8 is_changing; /* boolean: was last seen neither online nor offline */
-    guint8 is_tried;    /* boolean: an attempt on it is under way */
-    AttemptOutcome last;    /* of the last attempt */
+    int last_error;      /* errno of `last`; 0: none, or something onlined it afterwards */
+    guint n_failed;      /* attempts that did not take it offline */
+    guint8 is_changing;  /* boolean: was last seen neither online nor offline */
+    guint8 is_tried;     /* boolean: an attempt on it is under way */
+    int no_worker_error; /* errno for which there was no process for the last attempt; 0: one was */
+    AttemptOutcome last; /* of the last attempt that told something of the block */
     BlockContents contents; /* after it */
 } BlockTrack;
 
@@ -27,6 +28,7 @@ typedef enum {
 
 /* What a job that is rolling back waits for. */
 typedef enum {
+    HELD_BY_NOTHING,   /* it has not said that it waits */
     HELD_BY_KERNEL,    /* the kernel does not bring the blocks online */
     HELD_BY_ATTEMPT,   /* its own attempt, which a signal does not end */
     HELD_BY_JOB,       /* the worker is at another job's block */

@@ -137,11 +137,6 @@ static Reason *explain_attempt(const BlockTrack *track, const char *device, guin
     gboolean has_full_pool = contents_lack_hugepages(&track->contents);
 
     switch (track->last.end) {
-    case ATTEMPT_NO_WORKER:
-        return reason_new(REASON_ERROR, device, index, track->last.error,
-                          "no process could be started to take block %u offline: %s; look at the "
-                          "unit's TasksMax, and at memory",
-                          index, g_strerror(track->last.error));
     case ATTEMPT_CANCELLED: /* while it offlines, a job cancels an attempt at its deadline only */
     case ATTEMPT_LATE:
         return reason_new(REASON_TIMEOUT, device, index, 0,
@@ -151,6 +146,7 @@ static Reason *explain_attempt(const BlockTrack *track, const char *device, guin
     case ATTEMPT_OVER:
     case ATTEMPT_STALLED:
     case ATTEMPT_LOW_MEMORY:
+    case ATTEMPT_NO_WORKER: /* not noted as an attempt */
         break;
     }
     if (has_full_pool && (track->last.end == ATTEMPT_STALLED || track->last_error == EBUSY ||
@@ -163,20 +159,27 @@ static Reason *explain_attempt(const BlockTrack *track, const char *device, guin
                                               : explain_error(track, device, index, contents);
 }
 
-/* The last thing that kept one block online. Nothing for a block that was never tried. */
+/* What kept one block online. Nothing for a block that was never tried. */
 void reasons_add_kept(Job *job, guint position)
 {
     const BlockTrack *track = job_track(job, position);
     guint32 index = job_block(job, position)->index;
     const char *device = device_of(job, position);
 
-    if (track->is_changing)
+    if (track->is_changing && !track->is_tried) {
         job_add_reason(job, reason_new(REASON_GOING_OFFLINE, device, index, track->last_error,
                                        "block %u is in the middle of a change; look at it again "
                                        "later",
                                        index));
-    else if (track->n_failed > 0 || track->last.end == ATTEMPT_NO_WORKER)
+        return;
+    }
+    if (track->n_failed > 0)
         job_add_reason(job, explain_attempt(track, device, index));
+    if (track->no_worker_error != 0)
+        job_add_reason(job, reason_new(REASON_ERROR, device, index, track->no_worker_error,
+                                       "no process could be started to take block %u offline: %s; "
+                                       "look at the unit's TasksMax, and at memory",
+                                       index, g_strerror(track->no_worker_error)));
 }
 
 /* Whether the block at POSITION does not count as offline. */
@@ -215,8 +218,9 @@ void reasons_add_timeout(Job *job)
                                    "try again when the guest is less busy",
                                    n_left, job->pub.blocks->len, after));
     for (guint i = 0; i < job->pub.blocks->len; i++) {
-        if (is_missing(job, i) && !job_track(job, i)->is_tried)
-            reasons_add_kept(job, i); /* of one that is tried, when the attempt is over */
+        /* of one that is tried for the first time, when the attempt is over */
+        if (is_missing(job, i))
+            reasons_add_kept(job, i);
     }
 }
 
@@ -356,6 +360,7 @@ static char *format_holder(HeldBy by, guint64 by_job)
         return g_strdup("something else is bringing them online, and is let finish");
     case HELD_BY_NO_WORKER:
         return g_strdup("no process can be started to bring them online");
+    case HELD_BY_NOTHING:
     case HELD_BY_KERNEL:
         break;
     }

@@ -44,7 +44,7 @@ static void tell_if_slow(Step *step, Job *job)
     if (is_told ? by == job->held_by && by_job == job->held_by_job
                 : step->world.now_usec < job->tell_usec)
         return;
-    if (is_told && step->machine->worker.kind == WORKER_IDLE)
+    if (is_told && job->held_by != HELD_BY_NOTHING && step->machine->worker.kind == WORKER_IDLE)
         return; /* between two tries: what the last came to is what is told */
     job->tell_usec = 0;
     job->held_by = by;

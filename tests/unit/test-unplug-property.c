@@ -125,6 +125,8 @@ static void watch_restored(World *world)
 
         g_hash_table_insert(world->states, GSIZE_TO_POINTER(job->id),
                             GUINT_TO_POINTER(job->state + 1));
+        g_hash_table_insert(world->since, GSIZE_TO_POINTER(job->id),
+                            GSIZE_TO_POINTER(world->now_usec));
     }
 }
 
@@ -158,8 +160,8 @@ static void crash(World *world)
           world->journal->len == 0 ||
               unplug_machine_next_job_id(world->machine) == world->journal_next_id,
           "ids repeat");
-    watch_restored(world);
     world->now_usec += pick(world, 3000000);
+    watch_restored(world);
     settle(world);
     seen = (UnplugWorld){.now_usec = world->now_usec, .available_bytes = available_bytes(world)};
     unplug_machine_resume(world->machine, &seen, actions);
@@ -262,6 +264,7 @@ static void play(guint32 seed)
     world.rand = g_rand_new_with_seed(seed);
     world.machine = unplug_machine_new(1);
     world.states = g_hash_table_new(NULL, NULL);
+    world.since = g_hash_table_new(NULL, NULL);
     world.journal = g_ptr_array_new_with_free_func((GDestroyNotify)unplug_job_free);
     world.journal_next_id = 1;
     g_queue_init(&world.pending);
@@ -279,6 +282,7 @@ static void play(guint32 seed)
     g_queue_clear_full(&world.pending, g_free);
     unplug_machine_free(world.machine);
     g_hash_table_unref(world.states);
+    g_hash_table_unref(world.since);
     g_ptr_array_unref(world.journal);
     g_rand_free(world.rand);
 }

@@ -283,6 +283,51 @@ static void test_deadline_in_attempt(void)
     expect_codes(bench, 1, "timeout timeout:9:0");
 }
 
+/* What the kernel said of a block is not lost behind an attempt that memplug ended, or that had no
+ * process. The deadline tells it at once, also where that attempt never ends. */
+static void test_earlier_reason(void)
+{
+    static const struct {
+        int error;
+        AttemptEnd end;
+        const char *codes;
+    } rows[] = {
+        {EINTR, ATTEMPT_LATE, "timeout busy-pages:8:16"},
+        {EINTR, ATTEMPT_CANCELLED, "timeout busy-pages:8:16"},
+        {EINTR, ATTEMPT_STALLED, "timeout busy-pages:8:16"},
+        {EAGAIN, ATTEMPT_NO_WORKER, "timeout busy-pages:8:16 error:8:11"},
+        {ENOMEM, ATTEMPT_CANCELLED, "timeout low-memory:8:12"}, /* the kernel was faster */
+        {EINTR, ATTEMPT_OVER, "timeout interrupted:8:4"},
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autoptr(Bench) bench = bench_new();
+
+        bring_to_offlining(bench, 7, 8, "m");
+        worker_done(bench, 1, 8, "m", EBUSY);
+        wait_ms(bench, 50);
+        tick(bench);
+        worker_ended(bench, 1, 8, "m", rows[i].error, rows[i].end);
+        wait_ms(bench, 29950);
+        tick(bench);
+        expect_state(bench, 1, "failed");
+        expect_codes(bench, 1, rows[i].codes);
+    }
+
+    g_autoptr(Bench) bench = bench_new();
+    bring_to_offlining(bench, 7, 8, "m");
+    worker_done(bench, 1, 8, "m", EBUSY);
+    wait_ms(bench, 50);
+    tick(bench);
+    wait_ms(bench, 29950);
+    tick(bench);
+    expect_state(bench, 1, "rolling-back");
+    expect_codes(bench, 1, "timeout busy-pages:8:16");
+    worker_ended(bench, 1, 8, "m", EINTR, ATTEMPT_CANCELLED);
+    expect_state(bench, 1, "failed");
+    expect_codes(bench, 1, "timeout busy-pages:8:16");
+}
+
 static const char *last_desc(const Bench *bench, guint64 job)
 {
     GPtrArray *reasons = job_of(bench, job)->reasons;
@@ -466,6 +511,7 @@ int main(int argc, char **argv)
     g_test_add_func("/unplug/pauses", test_pauses);
     g_test_add_func("/unplug/deadline", test_deadline);
     g_test_add_func("/unplug/deadline-in-attempt", test_deadline_in_attempt);
+    g_test_add_func("/unplug/earlier-reason", test_earlier_reason);
     g_test_add_func("/unplug/worker-that-never-ends", test_worker_that_never_ends);
     g_test_add_func("/unplug/gate", test_gate);
     g_test_add_func("/unplug/final-error", test_final_error);

@@ -66,7 +66,9 @@ static void carry_out(World *world, const UnplugAction *action, gboolean *was_jo
         world->worker.is_killed = TRUE;
         if (world->worker.end == ATTEMPT_OVER || world->worker.end == ATTEMPT_STALLED)
             world->worker.end = ATTEMPT_CANCELLED;
-        world->worker.ends_usec = later(world, 50);
+        /* the longer one: asleep where no signal ends it */
+        world->worker.ends_usec =
+            later(world, world->is_friendly || chance(world, 90) ? 50 : 60000);
         break;
     case ACTION_ROLLBACK:
         check_rollback(world, action);
@@ -137,7 +139,9 @@ static void carry_out_all(World *world, GArray *actions)
 static UnplugResult feed(World *world, const UnplugEvent *event, guint64 *job_id)
 {
     g_autoptr(GArray) actions = unplug_actions_new();
-    UnplugWorld seen = {.now_usec = world->now_usec, .available_bytes = available_bytes(world)};
+    UnplugWorld seen = {.now_usec = world->now_usec,
+                        .available_bytes = available_bytes(world),
+                        .is_worker_away = !world->is_friendly && chance(world, 2)};
     static const char *const names[] = {"submit",   "checked", "journaled", "worker-done", "blocks",
                                         "verified", "cancel",  "tick",      "stop"};
     UnplugResult result;

@@ -56,6 +56,9 @@ static void check_changed(World *world, const UnplugAction *action, gboolean was
     }
     g_hash_table_insert(world->states, GSIZE_TO_POINTER(action->job),
                         GUINT_TO_POINTER(action->state + 1));
+    if (action->state == JOB_ROLLING_BACK)
+        g_hash_table_insert(world->since, GSIZE_TO_POINTER(action->job),
+                            GSIZE_TO_POINTER(world->now_usec));
     if (action->state == JOB_READY)
         check_ready(world, unplug_machine_find(world->machine, action->job));
 }
@@ -154,6 +157,48 @@ static void check_timer(const World *world, guint n_live, guint n_timed, gint64 
               "%u jobs wait for nothing", n_live);
 }
 
+static gboolean says_what_it_waits_for(const UnplugJob *job)
+{
+    for (guint i = 0; i < job->reasons->len; i++) {
+        const Reason *reason = g_ptr_array_index(job->reasons, i);
+
+        if (reason->code == REASON_KERNEL_BUSY && reason->device == NULL && reason->bytes > 0)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+static gboolean is_answer_pending(const World *world, UnplugEventKind kind, guint64 job)
+{
+    for (const GList *l = world->pending.head; l != NULL; l = l->next) {
+        const Pending *pending = l->data;
+
+        if (pending->kind == kind && pending->job == job)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+/* A state that lasts longer than it should says why, whoever has the worker. */
+static void check_times(const World *world, const UnplugJob *job)
+{
+    gint64 since_usec =
+        (gint64)GPOINTER_TO_SIZE(g_hash_table_lookup(world->since, GSIZE_TO_POINTER(job->id)));
+    gboolean has_offline = FALSE;
+
+    if (job->state == JOB_OFFLINING) /* an answer: it was taken over, and is not looked at yet */
+        CHECK(world,
+              job->deadline_usec > world->now_usec ||
+                  is_answer_pending(world, UNPLUG_VERIFIED, job->id),
+              "job %" G_GUINT64_FORMAT " is past its deadline", job->id);
+    if (job->state != JOB_ROLLING_BACK || world->now_usec < since_usec + UNPLUG_ROLLBACK_TELL_USEC)
+        return;
+    for (guint i = 0; i < job->blocks->len; i++)
+        has_offline |= g_array_index(job->blocks, JobBlock, i).phase == JOB_BLOCK_OFFLINED;
+    CHECK(world, !has_offline || says_what_it_waits_for(job),
+          "job %" G_GUINT64_FORMAT " does not say what it waits for", job->id);
+}
+
 static void check_jobs(const World *world)
 {
     g_autoptr(GPtrArray) jobs = unplug_machine_list(world->machine);
@@ -173,9 +218,7 @@ static void check_jobs(const World *world)
         if (job->state == JOB_READY)
             lease_end_usec = lease_end_usec == 0 ? job->lease_end_usec
                                                  : MIN(lease_end_usec, job->lease_end_usec);
-        if (job->state == JOB_OFFLINING && !job->attempt_running)
-            CHECK(world, job->deadline_usec > world->now_usec || world->pending.length > 0,
-                  "job %" G_GUINT64_FORMAT " is past its deadline", job->id);
+        check_times(world, job);
         if (job->attempt_running)
             CHECK(world, is_offlining(world) && world->worker.job == job->id, "no such attempt");
     }

@@ -66,6 +66,7 @@ typedef struct {
     Worker worker;
     GQueue pending;     /* of Pending */
     GHashTable *states; /* id -> JobState + 1, as CHANGED told */
+    GHashTable *since;  /* id -> when (in us) it began to roll back, or was taken over so */
     GPtrArray *journal; /* of UnplugJob: the last journal that could be written */
     guint64 journal_next_id;
     gboolean journal_fails;
