@@ -36,6 +36,8 @@ struct KernelSetter {
     guint n_tasks;               /* that have not called back */
     KernelSetterFunc on_settled; /* or NULL */
     gpointer on_settled_data;
+    KernelSetterFunc on_restored;
+    gpointer on_restored_data;
 };
 
 /* One set of writes. Its words live as long as the worker may read them. */
@@ -172,8 +174,7 @@ static void on_done(const WorkResult *result, gpointer user_data)
 static gboolean write_wanted(KernelSetter *setter, const KernelOnlining *wanted,
                              gboolean is_restore, KernelSetterFunc func, gpointer user_data)
 {
-    /* Writes that are still to be done come before a restore's, so it must undo them too. */
-    KernelOnlining now = is_restore && setter->n_tasks > 0 ? setter->set : read_now(setter->io);
+    KernelOnlining now = read_now(setter->io);
     WorkStep steps[N_SETTINGS];
     guint n = 0;
     Task *task = g_new0(Task, 1);
@@ -243,14 +244,23 @@ void kernel_setter_settle(KernelSetter *setter, KernelSetterFunc func, gpointer 
     setter->on_settled_data = user_data;
 }
 
-void kernel_setter_restore(KernelSetter *setter, KernelSetterFunc func, gpointer user_data)
+static void on_may_restore(gpointer user_data)
 {
+    KernelSetter *setter = user_data;
     KernelOnlining original = setter->original;
 
-    if (write_wanted(setter, &original, TRUE, func, user_data))
+    if (write_wanted(setter, &original, TRUE, setter->on_restored, setter->on_restored_data))
         return;
     if (setter->is_journaled)
         boot_file_remove(setter->state_dir, ORIGINALS_FILE);
     setter->is_journaled = FALSE;
-    func(user_data);
+    setter->on_restored(setter->on_restored_data);
+}
+
+void kernel_setter_restore(KernelSetter *setter, KernelSetterFunc func, gpointer user_data)
+{
+    setter->on_restored = func;
+    setter->on_restored_data = user_data;
+    /* What is still to be written would be written after it, or be lost with the daemon. */
+    kernel_setter_settle(setter, on_may_restore, setter);
 }

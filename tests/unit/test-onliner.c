@@ -127,12 +127,17 @@ static void world_free(World *world)
     g_free(world);
 }
 
+static void wait_idle(World *world)
+{
+    while (executor_is_busy(world->executor))
+        g_main_context_iteration(NULL, TRUE);
+}
+
 static void wait_zone(World *world, guint32 index, const char *zone)
 {
     while (g_strcmp0(fake_kernel_zone(world->fake, index), zone) != 0)
         g_main_context_iteration(NULL, TRUE);
-    while (executor_is_busy(world->executor))
-        g_main_context_iteration(NULL, TRUE);
+    wait_idle(world);
 }
 
 static void assert_flag(World *world, const char *word)
@@ -310,8 +315,7 @@ static void test_kernel_settings(void)
     fake_kernel_set_file(world->fake, FLAG, "online\n");
     start(world);
     g_assert_null(world->auto_online_at_start); /* not before the kernel is set */
-    while (executor_is_busy(world->executor))
-        g_main_context_iteration(NULL, TRUE);
+    wait_idle(world);
     assert_flag(world, "online_movable");
     g_assert_cmpstr(world->auto_online_at_start, ==, "online_movable");
     crash(world);
@@ -350,8 +354,7 @@ static void test_auto_onlining_that_was_there(void)
     fake_kernel_set_file(world->fake, PARAMETERS "online_policy", "contig-zones\n");
     fake_kernel_set_file(world->fake, PARAMETERS "auto_movable_ratio", "301\n");
     start(world);
-    while (executor_is_busy(world->executor))
-        g_main_context_iteration(NULL, TRUE);
+    wait_idle(world);
     assert_flag(world, "online");
     g_assert_true(onliner_owns_auto_online(world->onliner, "online"));
     stop(world);
@@ -374,6 +377,25 @@ static void test_stopped_at_once(void)
     world_free(world);
 }
 
+/* What a killed daemon changed is put back by one that stops at once: it waits for the write. */
+static void test_stopped_at_once_after_a_crash(void)
+{
+    World *world = world_new();
+
+    fake_kernel_set_file(world->fake, FLAG, "online\n");
+    start(world);
+    wait_idle(world);
+    crash(world);
+    world->config.online.policy = ONLINE_POLICY_NONE;
+    start(world);
+    onliner_stop(world->onliner, on_stopped, world);
+    while (!world->is_stopped)
+        g_main_context_iteration(NULL, TRUE);
+    assert_flag(world, "online");
+    crash(world);
+    world_free(world);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -388,5 +410,6 @@ int main(int argc, char **argv)
     g_test_add_func("/onliner/kernel-settings", test_kernel_settings);
     g_test_add_func("/onliner/auto", test_auto_onlining_that_was_there);
     g_test_add_func("/onliner/stopped-at-once", test_stopped_at_once);
+    g_test_add_func("/onliner/stopped-at-once-after-a-crash", test_stopped_at_once_after_a_crash);
     return g_test_run();
 }
