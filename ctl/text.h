@@ -1,14 +1,12 @@
 /*
  * Text for terminals and from the command line. Whatever a guest sent passes text_safe() before it
- * is printed: it may hold control bytes that a terminal would obey.
+ * is printed.
  */
 #pragma once
 
 #include <glib.h>
 
-/* TEXT with everything that is not a printable character as \xNN or \u{N}; NULL as "". (transfer
- * full) */
-char *text_safe(const char *text);
+#include "system/safe-text.h"
 
 /* Columns that TEXT (of text_safe()) takes. */
 guint text_width(const char *text);

@@ -25,6 +25,7 @@ typedef enum {
     REASON_BALLOON_ACTIVE, /* a warning */
     REASON_HUGEPAGES_LOST, /* a warning */
     REASON_LAST_OF_NODE,   /* a warning, unless it says otherwise */
+    REASON_INHIBITED,
     REASON_ERROR,
     REASON_COUNT
 } ReasonCode;

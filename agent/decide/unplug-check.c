@@ -266,6 +266,27 @@ static void check_selector(UnplugVerdict *verdict, const UnplugCheckInput *input
     }
 }
 
+/* An application said no. */
+static void check_inhibitors(UnplugVerdict *verdict, const UnplugCheckInput *input)
+{
+    const GPtrArray *list = input->inhibitors ? inhibitors_list(input->inhibitors) : NULL;
+
+    for (guint i = 0; list != NULL && i < list->len; i++) {
+        const Inhibitor *inhibitor = list->pdata[i];
+
+        if (inhibitor->mode != INHIBIT_BLOCK)
+            continue;
+        add(verdict,
+            reason_new(REASON_INHIBITED, NULL, -1, 0,
+                       "%s (uid %u, pid %u) does not let memory go: %s; try again when that has "
+                       "ended its lock",
+                       inhibitor->who, inhibitor->uid, inhibitor->pid, inhibitor->why),
+            0);
+        if (input->is_brief)
+            return;
+    }
+}
+
 UnplugVerdict *unplug_check(const UnplugCheckInput *input)
 {
     UnplugVerdict *verdict = g_new0(UnplugVerdict, 1);
@@ -278,6 +299,7 @@ UnplugVerdict *unplug_check(const UnplugCheckInput *input)
         add(verdict, reason_new(REASON_NO_SUCH_DEVICE, NULL, -1, 0, "no memory device was named"),
             0);
     headroom_check(verdict, input);
+    check_inhibitors(verdict, input);
     verdict->can_prepare = !reason_list_refuses(verdict->reasons);
     return verdict;
 }

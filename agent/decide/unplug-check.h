@@ -5,6 +5,7 @@
 
 #include <glib.h>
 
+#include "decide/inhibitors.h"
 #include "system/cpusets.h"
 #include "system/device.h"
 #include "system/hugepages.h"
@@ -31,6 +32,8 @@ typedef struct {
     const GArray *nodes;     /* of NodeMeminfo */
     const GArray *cpusets;   /* of NodeSet */
     const GArray *hugepages; /* of HugepagePool */
+    const Inhibitors *inhibitors;
+    gboolean is_brief; /* the oldest block lock stands for all of them */
     Overcommit overcommit;
     guint64 balloon_bytes; /* what a balloon holds now */
     /* hugetlb pages in the devices: those in use, and those that are free or not mapped. */

@@ -73,6 +73,8 @@ static UnplugVerdict *check(Unplugger *unplugger, const DeviceSelector *selector
         .allow_virtio_mem = allow_virtio_mem,
         .nodes = nodes,
         .overcommit = overcommit_read(io),
+        .inhibitors = unplugger->inhibitors,
+        .is_brief = !is_thorough,
     };
     if (is_thorough) {
         input.hugepages = hugepages = hugepages_read(io);

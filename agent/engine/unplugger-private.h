@@ -9,6 +9,7 @@
 struct Unplugger {
     UnpluggerConfig config;
     UnplugMachine *machine;
+    Inhibitors *inhibitors;
     UnplugChangedFunc on_changed;
     gpointer on_changed_data;
     UnplugStoppedFunc on_stopped;

@@ -98,6 +98,7 @@ Unplugger *unplugger_new(const UnpluggerConfig *config, UnplugChangedFunc func, 
     unplugger->on_changed = func;
     unplugger->on_changed_data = user_data;
     unplugger->actions = unplug_actions_new();
+    unplugger->inhibitors = inhibitors_new();
     unplugger->bindings =
         g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, (GDestroyNotify)g_array_unref);
     if (config->state_dir)
@@ -144,6 +145,7 @@ void unplugger_free(Unplugger *unplugger)
     g_array_unref(unplugger->actions);
     g_hash_table_unref(unplugger->bindings);
     unplug_machine_free(unplugger->machine);
+    inhibitors_free(unplugger->inhibitors);
     eject_gate_free(unplugger->gate);
     g_array_unref(unplugger->waiting);
     g_free(unplugger);
@@ -154,6 +156,21 @@ gboolean unplugger_is_held(guint32 index, guint64 inode, gpointer user_data)
     const Unplugger *unplugger = user_data;
 
     return unplug_machine_holds(unplugger->machine, index, inode);
+}
+
+guint64 unplugger_inhibit(Unplugger *unplugger, const Inhibitor *request, const char **problem)
+{
+    return inhibitors_add(unplugger->inhibitors, request, problem);
+}
+
+void unplugger_release(Unplugger *unplugger, guint64 id)
+{
+    inhibitors_remove(unplugger->inhibitors, id);
+}
+
+const Inhibitors *unplugger_inhibitors(const Unplugger *unplugger)
+{
+    return unplugger->inhibitors;
 }
 
 const UnplugMachine *unplugger_machine(const Unplugger *unplugger)

@@ -6,6 +6,7 @@
 
 #include <glib.h>
 
+#include "decide/inhibitors.h"
 #include "decide/unplug-check.h"
 #include "decide/unplug.h"
 #include "engine/model-keeper.h"
@@ -54,6 +55,11 @@ gboolean unplugger_is_held(guint32 index, guint64 inode, gpointer user_data);
 /* The MemAvailable that must be left after LEAVING_BYTES went: see attempt_reserve_after(). */
 guint64 unplugger_reserve_bytes(const Unplugger *unplugger, const Meminfo *meminfo,
                                 guint64 leaving_bytes);
+
+/* A lock of an application's, and its end: as inhibitors_add() and inhibitors_remove(). */
+guint64 unplugger_inhibit(Unplugger *unplugger, const Inhibitor *request, const char **problem);
+void unplugger_release(Unplugger *unplugger, guint64 id);
+const Inhibitors *unplugger_inhibitors(const Unplugger *unplugger);
 
 const UnplugMachine *unplugger_machine(const Unplugger *unplugger);
 /* What a check of these selectors says now. ALLOW_VIRTIO_MEM as in UnplugCheckInput. */

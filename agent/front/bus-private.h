@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "front/bus-inhibit.h"
 #include "front/bus-service.h"
 #include "os/bus-access.h"
 #include "os/bus.h"
@@ -15,8 +16,9 @@ typedef struct {
     guint64 current_bytes;
     guint64 requested_bytes; /* 0: the host has not said */
     char *policy;
-    char *port_error; /* "": hosts can reach the daemon */
-    GArray *jobs;     /* of BusJob */
+    char *port_error;   /* "": hosts can reach the daemon */
+    GArray *jobs;       /* of BusJob */
+    guint64 inhibitors; /* inhibitors_generation() */
 } BusFigures;
 
 typedef struct {
@@ -28,10 +30,11 @@ struct BusService {
     Agent *agent;
     Bus *bus; /* NULL: not wanted */
     BusAccess *access;
-    GHashTable *commands;   /* that have not answered: bus-command.h */
-    GHashTable *by_member;  /* method's name -> command's name (of the schema) */
-    GPtrArray *names;       /* what the table's strings live in */
-    GArray *vtable;         /* of sd_bus_vtable */
+    GHashTable *commands;  /* that have not answered: bus-command.h */
+    GHashTable *by_member; /* method's name -> command's name (of the schema) */
+    GPtrArray *names;      /* what the table's strings live in */
+    GArray *vtable;        /* of sd_bus_vtable */
+    BusLocks *locks;
     BusFigures announced;   /* what listeners know */
     guint refresh;          /* idle source */
     sd_bus_message *signal; /* that is being written, or NULL */

@@ -46,9 +46,12 @@ static void read_figures(BusService *service, const Snapshot *snapshot, BusFigur
         .port_error = g_strdup(channel_error(agent->channel)),
     };
     read_jobs(agent, bus);
+    bus->inhibitors = inhibitors_generation(unplugger_inhibitors(agent->unplugger));
 }
 
 /* --- the table --- */
+
+#define JOBS_TYPE "a(ts)"
 
 typedef struct {
     const char *name;
@@ -63,7 +66,8 @@ static const Property properties[] = {
     {"GuestRequested", "t", offsetof(BusFigures, requested_bytes)},
     {"Policy", "s", offsetof(BusFigures, policy)},
     {"PortError", "s", offsetof(BusFigures, port_error)},
-    {"Jobs", "a(ts)", offsetof(BusFigures, jobs)},
+    {"Jobs", JOBS_TYPE, offsetof(BusFigures, jobs)},
+    {"Inhibitors", INHIBITORS_TYPE, offsetof(BusFigures, inhibitors)},
 };
 
 static int append_jobs(sd_bus_message *reply, const GArray *jobs)
@@ -77,7 +81,8 @@ static int append_jobs(sd_bus_message *reply, const GArray *jobs)
     return r >= 0 ? sd_bus_message_close_container(reply) : r;
 }
 
-static int append_value(sd_bus_message *reply, const Property *property, const BusFigures *figures)
+static int append_value(sd_bus_message *reply, const BusService *service, const Property *property,
+                        const BusFigures *figures)
 {
     gconstpointer member = (const char *)figures + property->offset;
 
@@ -87,7 +92,9 @@ static int append_value(sd_bus_message *reply, const Property *property, const B
     case SD_BUS_TYPE_STRING:
         return sd_bus_message_append(reply, "s", *(char *const *)member);
     default:
-        return append_jobs(reply, *(GArray *const *)member);
+        return g_str_equal(property->signature, JOBS_TYPE)
+                   ? append_jobs(reply, *(GArray *const *)member)
+                   : bus_inhibit_append(reply, unplugger_inhibitors(service->agent->unplugger));
     }
 }
 
@@ -102,7 +109,7 @@ static int get_property(G_GNUC_UNUSED sd_bus *connection, G_GNUC_UNUSED const ch
     read_figures(service, model_keeper_sync_for_answer(service->agent->keeper), &figures);
     for (guint i = 0; i < G_N_ELEMENTS(properties); i++) {
         if (g_str_equal(properties[i].name, name))
-            r = append_value(reply, &properties[i], &figures);
+            r = append_value(reply, service, &properties[i], &figures);
     }
     bus_figures_clear(&figures);
     return r;
@@ -154,7 +161,9 @@ static gboolean is_equal(const Property *property, const BusFigures *a, const Bu
     case SD_BUS_TYPE_STRING:
         return g_str_equal(*(char *const *)one, *(char *const *)other);
     default:
-        return jobs_equal(*(GArray *const *)one, *(GArray *const *)other);
+        return g_str_equal(property->signature, JOBS_TYPE)
+                   ? jobs_equal(*(GArray *const *)one, *(GArray *const *)other)
+                   : *(const guint64 *)one == *(const guint64 *)other;
     }
 }
 

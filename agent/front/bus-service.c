@@ -50,12 +50,9 @@ static JsonNode *read_arguments(sd_bus_message *request)
     return arguments;
 }
 
-static void on_allowed(sd_bus_message *request, const BusSender *sender, gpointer user_data)
+static void run_command(BusService *service, const char *command, sd_bus_message *request,
+                        const BusSender *sender)
 {
-    BusService *service = user_data;
-    const char *command =
-        g_hash_table_lookup(service->by_member, sd_bus_message_get_member(request));
-
     sd_bus_message_rewind(request, 1); /* on_method() has looked at it */
     JsonNode *arguments = read_arguments(request);
     if (!arguments)
@@ -68,6 +65,18 @@ static void on_allowed(sd_bus_message *request, const BusSender *sender, gpointe
         bus_service_queue_update(service);
 }
 
+static void on_allowed(sd_bus_message *request, const BusSender *sender, gpointer user_data)
+{
+    BusService *service = user_data;
+    const char *command =
+        g_hash_table_lookup(service->by_member, sd_bus_message_get_member(request));
+
+    if (command)
+        run_command(service, command, request, sender);
+    else
+        bus_locks_grant(service->locks, request, sender);
+}
+
 static int on_method(sd_bus_message *request, void *user_data, G_GNUC_UNUSED sd_bus_error *error)
 {
     BusService *service = user_data;
@@ -78,7 +87,15 @@ static int on_method(sd_bus_message *request, void *user_data, G_GNUC_UNUSED sd_
     if (!arguments)
         return 1;
     json_node_unref(arguments);
-    return bus_access_check(service->access, request);
+    return bus_access_check(service->access, request, BUS_ACTION);
+}
+
+static int on_inhibit(sd_bus_message *request, void *user_data, G_GNUC_UNUSED sd_bus_error *error)
+{
+    BusService *service = user_data;
+    const char *action = bus_inhibit_action(request);
+
+    return action ? bus_access_check(service->access, request, action) : 1;
 }
 
 /* --- the table --- */
@@ -115,6 +132,9 @@ static void add_signal(BusService *service, const char *event)
 static void make_vtable(BusService *service)
 {
     sd_bus_vtable start = SD_BUS_VTABLE_START(0), end = SD_BUS_VTABLE_END;
+    sd_bus_vtable inhibit = SD_BUS_METHOD_WITH_NAMES(
+        "Inhibit", "sss", SD_BUS_PARAM(who) SD_BUS_PARAM(why) SD_BUS_PARAM(mode), "h",
+        SD_BUS_PARAM(lock), on_inhibit, SD_BUS_VTABLE_UNPRIVILEGED);
 
     service->vtable = g_array_new(FALSE, TRUE, sizeof(sd_bus_vtable));
     g_array_append_val(service->vtable, start);
@@ -122,6 +142,7 @@ static void make_vtable(BusService *service)
     qga_dispatch_foreach(service->agent->dispatch, add_method, service);
     for (const char *const *event = memplug_schema.events; *event; event++)
         add_signal(service, *event);
+    g_array_append_val(service->vtable, inhibit);
     g_array_append_val(service->vtable, end);
 }
 
@@ -145,13 +166,19 @@ static void on_close(G_GNUC_UNUSED sd_bus *connection, gpointer user_data)
 
 static const BusFuncs bus_funcs = {on_open, on_close};
 
+static void on_locks_changed(gpointer user_data)
+{
+    bus_service_queue_update(user_data);
+}
+
 BusService *bus_service_new(Agent *agent)
 {
     BusService *service = g_new0(BusService, 1);
 
     service->agent = agent;
-    service->access = bus_access_new(BUS_ACTION, on_allowed, service);
+    service->access = bus_access_new(on_allowed, service);
     service->commands = bus_commands_new();
+    service->locks = bus_locks_new(agent->unplugger, on_locks_changed, service);
     service->by_member = g_hash_table_new(g_str_hash, g_str_equal);
     service->names = g_ptr_array_new_with_free_func(g_free);
     make_vtable(service);
@@ -169,6 +196,7 @@ void bus_service_free(BusService *service)
     bus_free(service->bus);
     bus_access_free(service->access);
     g_hash_table_unref(service->commands);
+    bus_locks_free(service->locks);
     g_hash_table_unref(service->by_member);
     g_ptr_array_unref(service->names);
     g_array_unref(service->vtable);

@@ -18,7 +18,6 @@
 #define REFUSALS_PERIOD_USEC (30 * USEC_PER_SEC)
 
 struct BusAccess {
-    const char *action;
     BusAllowedFunc func;
     gpointer user_data;
     GHashTable *pending; /* of Check */
@@ -29,6 +28,7 @@ struct BusAccess {
 
 typedef struct {
     BusAccess *access;
+    const char *action;
     sd_bus_message *request;
     sd_bus_slot *slot; /* of the call that is under way */
     BusSender sender;
@@ -122,7 +122,7 @@ static int ask_polkit(Check *check)
         "org.freedesktop.PolicyKit1.Authority", "CheckAuthorization");
     if (r >= 0)
         r = sd_bus_message_append(call, "(sa{sv})sa{ss}us", "system-bus-name", 1, "name", "s",
-                                  sd_bus_message_get_sender(check->request), access->action, 0,
+                                  sd_bus_message_get_sender(check->request), check->action, 0,
                                   flags, "");
     check->slot = sd_bus_slot_unref(check->slot);
     if (r >= 0)
@@ -166,11 +166,12 @@ static int on_credentials(sd_bus_message *reply, void *user_data,
     return check->sender.uid == 0 ? allow(check) : ask_polkit(check);
 }
 
-int bus_access_check(BusAccess *access, sd_bus_message *request)
+int bus_access_check(BusAccess *access, sd_bus_message *request, const char *action)
 {
     Check *check = g_new0(Check, 1);
 
     check->access = access;
+    check->action = action;
     check->request = sd_bus_message_ref(request);
     check->sender.uid = G_MAXUINT32;
     g_hash_table_add(access->pending, check);
@@ -192,11 +193,10 @@ void bus_access_forget(BusAccess *access)
     g_hash_table_remove_all(access->pending);
 }
 
-BusAccess *bus_access_new(const char *action, BusAllowedFunc func, gpointer user_data)
+BusAccess *bus_access_new(BusAllowedFunc func, gpointer user_data)
 {
     BusAccess *access = g_new0(BusAccess, 1);
 
-    access->action = action;
     access->func = func;
     access->user_data = user_data;
     access->pending = g_hash_table_new_full(NULL, NULL, check_free, NULL);

@@ -24,13 +24,12 @@ typedef void (*BusAllowedFunc)(sd_bus_message *request, const BusSender *sender,
 
 typedef struct BusAccess BusAccess;
 
-/* ACTION: the polkit action, static. */
-BusAccess *bus_access_new(const char *action, BusAllowedFunc func, gpointer user_data);
+BusAccess *bus_access_new(BusAllowedFunc func, gpointer user_data);
 /* Accepts NULL. Forgets what is pending, as bus_access_forget(). */
 void bus_access_free(BusAccess *access);
 
-/* Asks about REQUEST (a reference is kept) and calls the function if its sender may. Return 1, or a
- * negative errno if it could not even be asked. */
-int bus_access_check(BusAccess *access, sd_bus_message *request);
+/* Asks about REQUEST (a reference is kept) and calls the function if its sender may. ACTION: the
+ * polkit action, static. Return 1, or a negative errno if it could not even be asked. */
+int bus_access_check(BusAccess *access, sd_bus_message *request, const char *action);
 /* The connection is going: drops every pending request. */
 void bus_access_forget(BusAccess *access);

@@ -57,6 +57,33 @@ class Peer:
         self._lib.sd_bus_message_unref(message)
         return error.name.decode() if status < 0 else None
 
+    def inhibit(self, who, why, mode):
+        """Inhibit(): the lock as a descriptor of ours, or the error's name."""
+        error, reply, fd = Error(), ctypes.c_void_p(), ctypes.c_int()
+        status = self._lib.sd_bus_call_method(
+            self._bus, NAME, PATH, NAME, b"Inhibit", ctypes.byref(error), ctypes.byref(reply),
+            b"sss", who.encode(), why.encode(), mode.encode())
+        if status < 0:
+            return error.name.decode()
+        self._do("sd_bus_message_read", reply, b"h", ctypes.byref(fd))
+        lock = os.dup(fd.value)
+        self._lib.sd_bus_message_unref(reply)
+        return lock
+
+    def inhibitors(self):
+        """The property Inhibitors, as tuples."""
+        reply, found = ctypes.c_void_p(), []
+        self._do("sd_bus_get_property", self._bus, NAME, PATH, NAME, b"Inhibitors", None,
+                 ctypes.byref(reply), b"a(sssuu)")
+        self._do("sd_bus_message_enter_container", reply, ctypes.c_char(b"a"), b"(sssuu)")
+        texts, numbers = [ctypes.c_char_p() for _ in range(3)], [ctypes.c_uint() for _ in range(2)]
+        while self._do("sd_bus_message_read", reply, b"(sssuu)",
+                       *map(ctypes.byref, texts + numbers)):
+            found.append(tuple([text.value.decode() for text in texts] +
+                               [number.value for number in numbers]))
+        self._lib.sd_bus_message_unref(reply)
+        return found
+
     def number(self, name):
         """The value of a property of type t."""
         value = ctypes.c_uint64()

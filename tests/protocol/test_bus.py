@@ -1,4 +1,6 @@
 """memplugd on D-Bus: what its own clients do not show."""
+import os
+
 import pytest
 
 from bus import Peer
@@ -36,3 +38,76 @@ def test_a_large_request_does_not_wait_for_polkit(daemon):
         assert peer.call("GetPolicy", x="y") == "org.freedesktop.DBus.Error.AccessDenied"
         assert (peer.call("GetPolicy", x="y" * (2 << 20)) ==
                 "org.freedesktop.DBus.Error.InvalidArgs")
+
+
+def check(daemon):
+    return daemon.ask("memory-check-unplug", devices=[{"slot": 0}])["return"]
+
+
+def inhibited_by(daemon):
+    """What a check says of applications that said no."""
+    return [reason["desc"] for reason in check(daemon)["reasons"] if reason["code"] == "inhibited"]
+
+
+def test_a_block_lock_refuses_until_its_last_copy_is_closed(daemon):
+    with Peer(daemon) as peer, Peer(daemon) as other:
+        other.listen()
+        lock = peer.inhibit("backup\n", "runs \x1b[2J", "block")
+        other.signal("PropertiesChanged")
+        assert peer.inhibitors() == [("backup\\x0a", "runs \\x1b[2J", "block", os.geteuid(),
+                                      os.getpid())]
+        said = inhibited_by(daemon)
+        assert len(said) == 1 and "backup\\x0a (uid" in said[0] and "runs \\x1b[2J" in said[0]
+        job = daemon.ask("memory-prepare-unplug", devices=[{"slot": 0}])["return"]["job"]
+        job = daemon.ask("memory-query-unplug", job=job)["return"]
+        assert job["state"] == "failed"
+        assert "inhibited" in [reason["code"] for reason in job["reasons"]]
+        copy = os.dup(lock)
+        os.close(lock)
+        assert peer.inhibitors() and inhibited_by(daemon)
+        os.close(copy)
+        wait_until(lambda: not peer.inhibitors(), "the lock to end")
+        assert not inhibited_by(daemon)
+
+
+def test_a_lock_ends_with_its_process(daemon):
+    with Peer(daemon) as peer:
+        ready, wake = os.pipe(), os.pipe()
+        child = os.fork()
+        if child == 0:
+            with Peer(daemon) as mine:
+                mine.inhibit("child", "lives", "delay")
+                os.write(ready[1], b"x")
+                os.read(wake[0], 1)  # for ever
+            os._exit(0)
+        os.read(ready[0], 1)
+        assert [entry[0] for entry in peer.inhibitors()] == ["child"]
+        os.kill(child, 9)
+        os.waitpid(child, 0)
+        wait_until(lambda: not peer.inhibitors(), "the lock to end")
+
+
+def test_a_lock_outlives_its_connection(daemon):
+    """The descriptor is the lock, not the connection that asked for it."""
+    with Peer(daemon) as watcher:
+        with Peer(daemon) as peer:
+            lock = peer.inhibit("db", "cache", "delay")
+        assert watcher.inhibitors()
+        os.close(lock)
+        wait_until(lambda: not watcher.inhibitors(), "the lock to end")
+
+
+def test_what_a_lock_may_be(daemon):
+    wrong = "org.freedesktop.DBus.Error.InvalidArgs"
+    with Peer(daemon) as peer, Peer(daemon, other=True) as other:
+        for who, why, mode in (("", "why", "delay"), ("who", "", "delay"), ("who", "why", "shutdown"),
+                               ("w" * 129, "why", "delay"), ("who", "w" * 513, "block")):
+            assert peer.inhibit(who, why, mode) == wrong
+        assert other.inhibit("who", "why", "block") == "org.freedesktop.DBus.Error.AccessDenied"
+        locks = [peer.inhibit("w" * 128, "w" * 512, "block") for _ in range(64)]
+        assert peer.inhibit("who", "why", "delay") == "org.freedesktop.DBus.Error.LimitsExceeded"
+        assert len(peer.inhibitors()) == 64 and len(inhibited_by(daemon)) == 64
+        for lock in locks:
+            os.close(lock)
+        wait_until(lambda: not peer.inhibitors(), "the locks to end")
+        assert daemon.process.poll() is None

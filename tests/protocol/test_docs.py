@@ -32,6 +32,11 @@ LIMITS = [("qga-protocol/framer.h", "QGA_FRAMER_MAX_BYTES"),
           ("agent/decide/unplug.h", "UNPLUG_ENDED_MAX"),
           ("agent/decide/unplug.h", "UNPLUG_KEY_MAX"),
           ("agent/decide/unplug.h", "UNPLUG_REASONS_MAX"),
+          ("agent/decide/inhibitors.h", "INHIBITORS_MAX"),
+          ("agent/decide/inhibitors.h", "INHIBITORS_OTHERS_MAX"),
+          ("agent/decide/inhibitors.h", "INHIBITORS_USER_MAX"),
+          ("agent/decide/inhibitors.h", "INHIBIT_WHO_MAX"),
+          ("agent/decide/inhibitors.h", "INHIBIT_WHY_MAX"),
           ("agent/decide/unplug.h", "UNPLUG_TIMEOUT_MAX_MS"),
           ("agent/decide/unplug.h", "UNPLUG_LEASE_MAX_MS")]
 

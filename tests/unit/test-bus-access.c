@@ -37,7 +37,7 @@ static int on_do(sd_bus_message *request, void *user_data, G_GNUC_UNUSED sd_bus_
 {
     Service *service = user_data;
 
-    return bus_access_check(service->access, request);
+    return bus_access_check(service->access, request, ACTION);
 }
 
 static const sd_bus_vtable service_vtable[] = {
@@ -81,7 +81,7 @@ static const BusFuncs service_funcs = {on_open, on_close};
 static void service_start(Service *service)
 {
     *service = (Service){.n_allowed = 0};
-    service->access = bus_access_new(ACTION, on_allowed, service);
+    service->access = bus_access_new(on_allowed, service);
     service->bus = bus_new(NAME, &service_funcs, service);
     private_bus_wait(&service->is_open);
 }
@@ -404,7 +404,7 @@ static void test_no_bus_at_first(void)
     Service service = {.n_allowed = 0};
 
     private_bus_kill(bus);
-    service.access = bus_access_new(ACTION, on_allowed, &service);
+    service.access = bus_access_new(on_allowed, &service);
     service.bus = bus_new(NAME, &service_funcs, &service);
     while (g_main_context_iteration(NULL, FALSE))
         ;

@@ -329,6 +329,45 @@ static void test_taken(Fixture *f, gconstpointer data)
     g_assert_cmpint(reason_at(verdict, 0)->block, ==, 41);
 }
 
+/* A block lock refuses, a delay lock does not; a brief check names the oldest block only. */
+static void test_inhibited(Fixture *f, gconstpointer data)
+{
+    (void)data;
+    const Inhibitor locks[] = {
+        {.who = (char *)"db",
+         .why = (char *)"has a cache",
+         .mode = INHIBIT_DELAY,
+         .uid = 5,
+         .pid = 6},
+        {.who = (char *)"backup",
+         .why = (char *)"runs until 4",
+         .mode = INHIBIT_BLOCK,
+         .uid = 7,
+         .pid = 8},
+        {.who = (char *)"other",
+         .why = (char *)"does too",
+         .mode = INHIBIT_BLOCK,
+         .uid = 7,
+         .pid = 9},
+    };
+    Inhibitors *inhibitors = inhibitors_new();
+    const char *problem;
+
+    f->input.inhibitors = inhibitors;
+    inhibitors_add(inhibitors, &locks[0], &problem);
+    unplug_verdict_free(check(f, ""));
+    inhibitors_add(inhibitors, &locks[1], &problem);
+    inhibitors_add(inhibitors, &locks[2], &problem);
+    UnplugVerdict *verdict = check(f, "inhibited inhibited");
+    const Reason *reason = g_ptr_array_index(verdict->reasons, 0);
+    g_assert_nonnull(strstr(reason->desc, "backup (uid 7, pid 8)"));
+    g_assert_nonnull(strstr(reason->desc, "runs until 4"));
+    unplug_verdict_free(verdict);
+    f->input.is_brief = TRUE;
+    unplug_verdict_free(check(f, "inhibited"));
+    inhibitors_free(inhibitors);
+}
+
 static void test_low_memory(Fixture *f, gconstpointer data)
 {
     (void)data;
@@ -408,6 +447,7 @@ int main(int argc, char **argv)
     ADD("not-movable", test_not_movable);
     ADD("odd-states", test_odd_states);
     ADD("taken", test_taken);
+    ADD("inhibited", test_inhibited);
     ADD("low-memory", test_low_memory);
     ADD("offline-device", test_offline_device);
     ADD("odd-meminfo", test_odd_meminfo);
