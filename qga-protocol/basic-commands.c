@@ -48,10 +48,11 @@ static void handle_ping(QgaCall *call, JsonObject *arguments, gpointer user_data
     qga_call_return_empty(call);
 }
 
-static void write_command(const char *name, gboolean enabled, gpointer user_data)
+static void write_command(const char *name, gboolean enabled, gboolean is_alias, gpointer user_data)
 {
     QgaWriter *writer = user_data;
 
+    (void)is_alias;
     qga_writer_begin_object(writer);
     qga_writer_member_bool(writer, "enabled", enabled);
     qga_writer_member_string(writer, "name", name);

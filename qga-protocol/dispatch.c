@@ -8,6 +8,7 @@
 
 typedef struct {
     const QgaCommand *schema;
+    char *alias; /* NULL: none */
     QgaHandler handler;
     gpointer user_data;
     gboolean enabled;
@@ -16,14 +17,24 @@ typedef struct {
 struct QgaDispatch {
     const QgaSchema *schema;
     GHashTable *commands; /* name (the schema's) -> Command */
+    GHashTable *aliases;  /* alias -> Command of COMMANDS */
 };
+
+static void command_free(gpointer data)
+{
+    Command *command = data;
+
+    g_free(command->alias);
+    g_free(command);
+}
 
 QgaDispatch *qga_dispatch_new(const QgaSchema *schema)
 {
     QgaDispatch *dispatch = g_new0(QgaDispatch, 1);
 
     dispatch->schema = schema;
-    dispatch->commands = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, g_free);
+    dispatch->commands = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, command_free);
+    dispatch->aliases = g_hash_table_new(g_str_hash, g_str_equal);
     return dispatch;
 }
 
@@ -31,6 +42,7 @@ void qga_dispatch_free(QgaDispatch *dispatch)
 {
     if (dispatch == NULL)
         return;
+    g_hash_table_unref(dispatch->aliases);
     g_hash_table_unref(dispatch->commands);
     g_free(dispatch);
 }
@@ -49,27 +61,57 @@ void qga_dispatch_register(QgaDispatch *dispatch, const char *name, QgaHandler h
     g_hash_table_insert(dispatch->commands, (gpointer)command->schema->name, command);
 }
 
+static Command *find(const QgaDispatch *dispatch, const char *name)
+{
+    Command *command = g_hash_table_lookup(dispatch->commands, name);
+
+    return command != NULL ? command : g_hash_table_lookup(dispatch->aliases, name);
+}
+
+void qga_dispatch_add_aliases(QgaDispatch *dispatch, const char *prefix, const char *beginning)
+{
+    GHashTableIter iter;
+    gpointer value;
+
+    g_hash_table_iter_init(&iter, dispatch->commands);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        Command *command = value;
+
+        if (command->alias != NULL || !g_str_has_prefix(command->schema->name, beginning))
+            continue;
+        command->alias = g_strconcat(prefix, command->schema->name, NULL);
+        g_assert(find(dispatch, command->alias) == NULL);
+        g_hash_table_insert(dispatch->aliases, command->alias, command);
+    }
+}
+
 gboolean qga_dispatch_has(const QgaDispatch *dispatch, const char *name)
 {
-    return g_hash_table_contains(dispatch->commands, name);
+    return find(dispatch, name) != NULL;
+}
+
+/* Whether LIST names COMMAND, by either name. */
+static gboolean is_listed(const Command *command, const char *const *list)
+{
+    return g_strv_contains(list, command->schema->name) ||
+           (command->alias != NULL && g_strv_contains(list, command->alias));
 }
 
 void qga_dispatch_set_lists(QgaDispatch *dispatch, const char *const *allow,
                             const char *const *block)
 {
     GHashTableIter iter;
-    gpointer name;
     gpointer value;
 
     g_hash_table_iter_init(&iter, dispatch->commands);
-    while (g_hash_table_iter_next(&iter, &name, &value)) {
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
         Command *command = value;
 
         if (allow != NULL)
-            command->enabled = g_strv_contains(allow, name);
+            command->enabled = is_listed(command, allow);
         else
             command->enabled = !command->schema->is_opt_in;
-        if (block != NULL && g_strv_contains(block, name))
+        if (block != NULL && is_listed(command, block))
             command->enabled = FALSE;
     }
 }
@@ -77,7 +119,7 @@ void qga_dispatch_set_lists(QgaDispatch *dispatch, const char *const *allow,
 static void run(QgaDispatch *dispatch, QgaCall *call, const char *command, JsonObject *arguments,
                 gboolean filtered)
 {
-    Command *found = g_hash_table_lookup(dispatch->commands, command);
+    const Command *found = find(dispatch, command);
     JsonObject *given = arguments != NULL ? json_object_ref(arguments) : json_object_new();
     GError *error = NULL;
 
@@ -109,10 +151,14 @@ void qga_dispatch_run_unfiltered(QgaDispatch *dispatch, QgaCall *call, const cha
 
 void qga_dispatch_foreach(QgaDispatch *dispatch, QgaDispatchFunc func, gpointer user_data)
 {
-    for (const QgaCommand *entry = dispatch->schema->commands; entry->name != NULL; entry++) {
-        const Command *command = g_hash_table_lookup(dispatch->commands, entry->name);
+    for (guint pass = 0; pass < 2; pass++) {
+        for (const QgaCommand *entry = dispatch->schema->commands; entry->name != NULL; entry++) {
+            const Command *command = g_hash_table_lookup(dispatch->commands, entry->name);
 
-        if (command != NULL)
-            func(entry->name, command->enabled, user_data);
+            if (command != NULL && pass == 0)
+                func(entry->name, command->enabled, FALSE, user_data);
+            else if (command != NULL && command->alias != NULL)
+                func(command->alias, command->enabled, TRUE, user_data);
+        }
     }
 }

@@ -25,6 +25,10 @@ void qga_dispatch_free(QgaDispatch *dispatch); /* NULL is fine */
 void qga_dispatch_register(QgaDispatch *dispatch, const char *name, QgaHandler handler,
                            gpointer user_data);
 
+/* Every command registered so far whose name begins with BEGINNING is also known by that name
+ * behind PREFIX. It stays one command: what the lists say of one name holds for both. */
+void qga_dispatch_add_aliases(QgaDispatch *dispatch, const char *prefix, const char *beginning);
+
 /* Which commands may be used (qemu-ga's -a and -b; qga/main.c, ga_apply_command_filters). ALLOW
  * NULL: all that are not opt-in; else only those named. BLOCK (may be NULL) wins over ALLOW. Both
  * NULL-terminated and borrowed. A name that no command has is passed over, as by qemu-ga. Without a
@@ -45,6 +49,7 @@ void qga_dispatch_run(QgaDispatch *dispatch, QgaCall *call, const char *command,
 void qga_dispatch_run_unfiltered(QgaDispatch *dispatch, QgaCall *call, const char *command,
                                  JsonObject *arguments);
 
-/* Calls FUNC for every registered command in the schema's order. */
-typedef void (*QgaDispatchFunc)(const char *name, gboolean enabled, gpointer user_data);
+/* Calls FUNC once for every name: those of the schema in its order, then the aliases. */
+typedef void (*QgaDispatchFunc)(const char *name, gboolean enabled, gboolean is_alias,
+                                gpointer user_data);
 void qga_dispatch_foreach(QgaDispatch *dispatch, QgaDispatchFunc func, gpointer user_data);

@@ -94,6 +94,8 @@ static void make_dispatch(Agent *agent)
     commands_policy_register(agent->dispatch, agent);
     commands_unplug_register(agent->dispatch, agent);
     commands_plan_register(agent->dispatch, agent);
+    /* Proxmox sends names that begin with guest- and no other. */
+    qga_dispatch_add_aliases(agent->dispatch, "guest-", "memory-");
     qga_dispatch_set_lists(agent->dispatch, (const char *const *)settings->allow_rpcs,
                            (const char *const *)settings->block_rpcs);
 }
@@ -314,7 +316,8 @@ void agent_reload(Agent *agent)
     }
 }
 
-static void append_rpc(const char *name, gboolean enabled, gpointer user_data)
+static void append_rpc(const char *name, gboolean enabled, G_GNUC_UNUSED gboolean is_alias,
+                       gpointer user_data)
 {
     GString *text = user_data;
 

@@ -107,11 +107,12 @@ static char *keep(BusService *service, char *text)
     return text;
 }
 
-static void add_method(const char *command, G_GNUC_UNUSED gboolean enabled, gpointer user_data)
+static void add_method(const char *command, G_GNUC_UNUSED gboolean enabled, gboolean is_alias,
+                       gpointer user_data)
 {
     BusService *service = user_data;
 
-    if (g_strv_contains(channel_only, command))
+    if (is_alias || g_strv_contains(channel_only, command))
         return;
     char *member = keep(service, qga_bus_member_name(command, COMMAND_PREFIX));
     sd_bus_vtable entry = SD_BUS_METHOD_WITH_NAMES(

@@ -10,6 +10,11 @@ WHOLE = {"int": (-2**63, 2**63), "int64": (-2**63, 2**63), "uint64": (0, 2**64),
 PLAIN = {"str": str, "bool": bool, "number": (int, float)}
 
 
+def with_aliases(commands):
+    """The names that COMMANDS go by, each once."""
+    return set(commands) | {"guest-" + name for name in commands if name.startswith("memory-")}
+
+
 class Schema:
     """The entries by kind, name -> entry."""
 

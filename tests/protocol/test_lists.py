@@ -9,10 +9,11 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from daemons import BUILD, MARK_REPLY, MARK_REQUEST, exchange, make_tree, start_memplugd
-from schema_check import Schema
+from schema_check import Schema, with_aliases
 
-ALL = set(Schema().commands)
-OPT_IN = {"memory-set-policy"}
+OWN = {name for name in Schema().commands if name.startswith("memory-")}
+ALL = with_aliases(Schema().commands)
+OPT_IN = {"memory-set-policy", "guest-memory-set-policy"}
 # What every exchange of the tests needs.
 SYNC = "guest-sync"
 
@@ -22,7 +23,7 @@ def enabled(daemon):
     with daemon.connect() as peer:
         line = exchange(peer, [b'{"execute":"guest-info"}', MARK_REQUEST], MARK_REPLY)
     info = json.loads(line.split(b"\n")[0])["return"]["supported_commands"]
-    assert {command["name"] for command in info} == ALL
+    assert sorted(command["name"] for command in info) == sorted(ALL)
     return {command["name"] for command in info if command["enabled"]}
 
 
@@ -35,10 +36,11 @@ def refusal(daemon, name):
 @pytest.mark.parametrize("options, expected", [
     ([], ALL - OPT_IN),
     (["-b", "memory-set-target;guest-get-memory-blocks"],
-     ALL - OPT_IN - {"memory-set-target", "guest-get-memory-blocks"}),
-    (["-b", "memory-set-target,guest-get-memory-blocks"],
-     ALL - OPT_IN - {"memory-set-target", "guest-get-memory-blocks"}),
-    (["-a", "guest-sync; guest-info; memory-set-policy"], {SYNC, "guest-info", "memory-set-policy"}),
+     ALL - OPT_IN - {"memory-set-target", "guest-memory-set-target", "guest-get-memory-blocks"}),
+    (["-b", "guest-memory-set-target,guest-get-memory-blocks"],
+     ALL - OPT_IN - {"memory-set-target", "guest-memory-set-target", "guest-get-memory-blocks"}),
+    (["-a", "guest-sync; guest-info; memory-set-policy"], {SYNC, "guest-info"} | OPT_IN),
+    (["-a", "guest-sync; guest-info; guest-memory-set-policy"], {SYNC, "guest-info"} | OPT_IN),
     (["-a", "guest-sync;guest-info;guest-ping", "-b", "guest-ping"], {SYNC, "guest-info"}),
     (["--allow-rpcs=guest-sync;guest-info", "--block-rpcs=memory-set-policy"], {SYNC, "guest-info"}),
 ])
@@ -54,13 +56,31 @@ def test_lists(tmp_path, options, expected):
         assert daemon.stop() == 0
 
 
+def test_both_names_are_one_command(tmp_path):
+    """The same arguments, results and complaints; only a refusal says the name that was sent."""
+    daemon = start_memplugd(tmp_path / "mp", "-a", ";".join(ALL))
+    try:
+        for name in sorted(OWN):
+            for arguments in (b"{}", b'{"bytes":1,"enabled":true}', b'{"job":7}'):
+                own, alias = (daemon.ask([b'{"execute":"%s%s","arguments":%s,"id":1}'
+                                          % (prefix, name.encode(), arguments)])
+                              for prefix in (b"", b"guest-"))
+                assert own == alias and b"not been found" not in own, name
+        assert refusal(daemon, "guest-memory-ping") == {
+            "class": "CommandNotFound", "desc": "The command guest-memory-ping has not been found"}
+        assert refusal(daemon, "guest-guest-ping")["class"] == "CommandNotFound"
+    finally:
+        assert daemon.stop() == 0
+
+
 def test_lists_of_the_configuration(tmp_path):
     """In [protocol]; the command line's list takes the place of the file's."""
     conf = tmp_path / "conf"
     conf.write_text("[protocol]\nallow-rpcs=guest-sync;guest-info;guest-ping;\nblock-rpcs=guest-ping\n")
     for number, (options, expected) in enumerate([
             ([], {SYNC, "guest-info"}),
-            (["-a", "guest-sync;guest-info;memory-get-map"], {SYNC, "guest-info", "memory-get-map"}),
+            (["-a", "guest-sync;guest-info;memory-get-map"],
+             {SYNC, "guest-info", "memory-get-map", "guest-memory-get-map"}),
             (["-b", "memory-get-map"], {SYNC, "guest-info", "guest-ping"})]):
         daemon = start_memplugd(tmp_path / str(number), "-c", str(conf), *options)
         try:
