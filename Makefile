@@ -84,7 +84,7 @@ all: $(BUILD)/memplugd $(BUILD)/memplugctl
 
 # --- what needs packages first: install them, then start again with a make that can see them ---
 
-WRAPPED := check check-unit check-vm check-fresh soak demo bench-online bench-unplug
+WRAPPED := check check-unit check-vm check-fresh soak demo bench-online bench-unplug bench-prepare
 .PHONY: $(WRAPPED) deps
 deps:
 	$(Q)packaging/install-deps
@@ -99,6 +99,8 @@ soak: deps
 	$(Q)+$(MAKE) --no-print-directory run-soak
 bench-online: deps
 	$(Q)+$(MAKE) --no-print-directory run-bench-online
+bench-prepare: deps
+	$(Q)+$(MAKE) --no-print-directory run-bench-prepare
 demo: deps
 	$(Q)+$(MAKE) --no-print-directory run-demo
 bench-unplug: deps
@@ -185,7 +187,7 @@ export PYTHON
 FUZZ_TARGETS := framer session
 FUZZ_BINARIES := $(FUZZ_TARGETS:%=$(BUILD)/tests/fuzz/fuzz-%)
 
-.PHONY: run-check run-check-unit run-check-vm run-soak run-demo run-bench-online run-bench-unplug guest
+.PHONY: run-check run-check-unit run-check-vm run-soak run-demo run-bench-online run-bench-unplug run-bench-prepare guest
 run-check-unit: lint $(UNIT_BINARIES) $(FUZZ_BINARIES) all
 	$(Q)$(PROVE) $(UNIT_BINARIES) tests/fuzz/run $(PROTOCOL_TESTS)
 
@@ -207,6 +209,12 @@ run-bench-online: guest
 ROUNDS ?= 20
 run-bench-unplug: guest
 	$(Q)tests/vm/bench-unplug $(ROUNDS)
+
+SIZE ?= 8
+FILLS ?= 0 40 80
+run-bench-prepare: ROUNDS := $(if $(filter file,$(origin ROUNDS)),9,$(ROUNDS))
+run-bench-prepare: guest
+	$(Q)tests/vm/bench-prepare $(ROUNDS) $(SIZE) "$(FILLS)"
 
 run-demo: guest
 	$(Q)KEEP=$(KEEP) tests/vm/demo
@@ -313,6 +321,7 @@ help:
 	@echo "make soak            the long rounds of the same tests"
 	@echo "make fuzz            fuzz the wire layer for SECONDS=$(SECONDS) a target"
 	@echo "make bench-unplug    a bare device_del against memplug in a busy guest (ROUNDS=20)"
+	@echo "make bench-prepare   prepare and cancel against the kernel's own loop (ROUNDS=9 SIZE=8 FILLS='0 40 80')"
 	@echo "make bench-online    how soon memory is online: the kernel, udev, qemu-ga, memplugd"
 	@echo "make bench-report    answers about 32,768 blocks: memplugd, qemu-ga and lsmem (needs root)"
 	@echo "make bench-loop      how long a client can make the others wait, by command (needs root)"

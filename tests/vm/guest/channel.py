@@ -91,6 +91,12 @@ class Channel:
                 return message
             self.events.append(message)
 
+    def receive_event(self):
+        """Waits for one more event, where no reply is due; it goes to `events`."""
+        message = json.loads(self.receive_line())
+        assert "event" in message, message
+        self.events.append(message)
+
     def send_raw(self, data):
         self._socket.settimeout(self._timeout)
         self._socket.sendall(data)
