@@ -23,8 +23,16 @@ gboolean online_policy_parse(const char *name, OnlinePolicy *policy);
 #define ONLINE_RATIO_MIN 1
 #define ONLINE_RATIO_MAX 100000
 
+/* Whether the kernel's own settings for new memory are set as the policy needs them. */
+typedef enum {
+    KERNEL_SETTINGS_AUTO, /* not where dax devices are: the settings speak of their memory too */
+    KERNEL_SETTINGS_YES,
+    KERNEL_SETTINGS_NO,
+} KernelSettings;
+
 typedef struct {
     OnlinePolicy policy;
+    KernelSettings kernel_settings;
     guint64 movable_ratio;      /* percent */
     guint64 kernel_floor_bytes; /* 0: online_floor_default() */
     gboolean rezone;            /* see decide/rezone-find.h */

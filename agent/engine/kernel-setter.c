@@ -4,6 +4,7 @@
  */
 #include "engine/kernel-setter.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -11,6 +12,7 @@
 #include "system/block.h"
 
 #define PARAMETERS_DIR "sys/module/memory_hotplug/parameters"
+#define DAX_DIR "sys/bus/dax/devices"
 #define ORIGINALS_FILE "kernel-settings"
 
 enum { AUTO_ONLINE, ONLINE_POLICY, MOVABLE_RATIO, N_SETTINGS };
@@ -32,6 +34,8 @@ struct KernelSetter {
     KernelOnlining original; /* before any daemon of this boot */
     KernelOnlining set;      /* what the last write was to make of it; else as original */
     gboolean is_journaled;   /* the originals are in statedir */
+    gboolean is_unkept;      /* said once: they cannot be put there */
+    gboolean is_left_alone;  /* the last word on it: the settings are not ours to make */
     gboolean has_warned;
     guint n_tasks;               /* that have not called back */
     KernelSetterFunc on_settled; /* or NULL */
@@ -79,11 +83,14 @@ static gboolean save_originals(KernelSetter *setter)
     for (int i = 0; i < N_SETTINGS; i++)
         g_string_append_printf(lines, "%s\n", word_of(&setter->original, i));
     if (!boot_file_save(setter->state_dir, ORIGINALS_FILE, setter->boot_id, lines->str, &error)) {
-        g_warning("the kernel's settings are left alone, as they cannot be kept: %s",
-                  error->message);
+        if (!setter->is_unkept)
+            g_warning("the kernel's settings are left alone, as they cannot be kept: %s",
+                      error->message);
+        setter->is_unkept = TRUE;
         return FALSE;
     }
     setter->is_journaled = TRUE;
+    setter->is_unkept = FALSE;
     return TRUE;
 }
 
@@ -157,7 +164,7 @@ static void on_done(const WorkResult *result, gpointer user_data)
                       work_result_prefix(result), g_strerror(result->errors[i]));
         setter->has_warned = TRUE;
     }
-    if (task->is_restore && n_failed == 0) {
+    if (task->is_restore && n_failed == 0 && setter->n_tasks == 1) {
         boot_file_remove(setter->state_dir, ORIGINALS_FILE);
         setter->is_journaled = FALSE;
     }
@@ -170,11 +177,13 @@ static void on_done(const WorkResult *result, gpointer user_data)
     }
 }
 
-/* Writes those of WANTED that differ from what is there. TRUE if that was anything. */
+/* Writes those of WANTED that differ from what is there. TRUE if that was anything. IS_RESTORE: but
+ * not those that somebody else has changed. */
 static gboolean write_wanted(KernelSetter *setter, const KernelOnlining *wanted,
                              gboolean is_restore, KernelSetterFunc func, gpointer user_data)
 {
     KernelOnlining now = read_now(setter->io);
+    gboolean is_known = setter->n_tasks == 0; /* else what waits to be written comes first */
     WorkStep steps[N_SETTINGS];
     guint n = 0;
     Task *task = g_new0(Task, 1);
@@ -188,8 +197,9 @@ static gboolean write_wanted(KernelSetter *setter, const KernelOnlining *wanted,
     /* auto_online_blocks last: it makes the others count. */
     for (int i = N_SETTINGS - 1; i >= 0; i--) {
         const char *word = word_of(&task->words, i);
-        if (word[0] == '\0' || strcmp(word, word_of(&now, i)) == 0 ||
-            (is_restore && strcmp(word_of(&now, i), word_of(&setter->set, i)) != 0))
+        if (word[0] == '\0' ||
+            (is_known && (strcmp(word, word_of(&now, i)) == 0 ||
+                          (is_restore && strcmp(word_of(&now, i), word_of(&setter->set, i)) != 0))))
             continue;
         task->places[n] = i;
         steps[n++] = (WorkStep){
@@ -204,20 +214,57 @@ static gboolean write_wanted(KernelSetter *setter, const KernelOnlining *wanted,
     return TRUE;
 }
 
+static gboolean see_any(G_GNUC_UNUSED const char *name, gpointer user_data)
+{
+    *(gboolean *)user_data = TRUE;
+    return FALSE;
+}
+
+/* Memory of a dax device (CXL, persistent memory) comes online as these settings say, too, and who
+ * makes it says where. In doubt there is one. */
+static gboolean has_dax(const AttrIo *io)
+{
+    gboolean is_seen = FALSE;
+    int result = attr_list(io, DAX_DIR, see_any, &is_seen);
+
+    return is_seen || (result < 0 && result != -ENOENT);
+}
+
+/* Why the settings are not to be made; NULL: they are. */
+static const char *why_not(const KernelSetter *setter, const OnlineConfig *config)
+{
+    if (config->kernel_settings == KERNEL_SETTINGS_NO)
+        return "as configured";
+    if (config->kernel_settings == KERNEL_SETTINGS_AUTO && has_dax(setter->io))
+        return "as there is a dax device";
+    return NULL;
+}
+
+static void tell(KernelSetter *setter, const KernelOnlining *wanted, const OnlineConfig *config,
+                 const char *left_alone)
+{
+    if (left_alone && !setter->is_left_alone)
+        g_message("the kernel's settings for new memory are left alone, %s", left_alone);
+    else if (!left_alone && strcmp(setter->set.auto_online_blocks, wanted->auto_online_blocks) != 0)
+        g_message("auto_online_blocks: %s, for policy %s", wanted->auto_online_blocks,
+                  online_policy_name(config->policy));
+    setter->is_left_alone = left_alone != NULL;
+}
+
 void kernel_setter_apply(KernelSetter *setter, const OnlineConfig *config, gboolean has_room)
 {
-    KernelOnlining wanted = kernel_onlining_wanted(config, &setter->original, has_room);
+    const char *left_alone = why_not(setter, config);
+    KernelOnlining wanted =
+        left_alone ? setter->original : kernel_onlining_wanted(config, &setter->original, has_room);
+    gboolean is_news = memcmp(&wanted, &setter->set, sizeof wanted) != 0;
 
-    if (memcmp(&wanted, &setter->set, sizeof wanted) == 0)
+    if (is_news && memcmp(&wanted, &setter->original, sizeof wanted) != 0 &&
+        !save_originals(setter))
         return;
-    if (memcmp(&wanted, &setter->original, sizeof wanted) != 0 && !save_originals(setter))
-        return;
-    KernelOnlining before = setter->set;
+    tell(setter, &wanted, config, left_alone);
+    if (is_news)
+        write_wanted(setter, &wanted, left_alone != NULL, NULL, NULL);
     setter->set = wanted;
-    write_wanted(setter, &wanted, FALSE, NULL, NULL);
-    if (strcmp(before.auto_online_blocks, wanted.auto_online_blocks) != 0)
-        g_message("auto_online_blocks: %s, for policy %s", wanted.auto_online_blocks,
-                  online_policy_name(config->policy));
 }
 
 gboolean kernel_setter_is_enough(const KernelSetter *setter, const OnlineConfig *config)

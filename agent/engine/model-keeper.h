@@ -13,7 +13,8 @@
 
 #include "system/snapshot.h"
 
-/* What a change was. Indices may repeat; a block may be in it and be as before. */
+/* What a change was. Indices may repeat; a block may be in it and be as before; none is in it where
+ * a dax device came or went. */
 typedef struct {
     const Snapshot *before; /* as it was told last */
     const Snapshot *now;

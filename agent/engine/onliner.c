@@ -36,6 +36,7 @@ struct Onliner {
     gboolean is_resolving;
     gboolean was_read_only; /* said once: /sys cannot be written */
     gboolean is_stopping;
+    gboolean is_restored; /* the stop is all but told */
     OnlinerStoppedFunc on_stopped;
     gpointer on_stopped_data;
 };
@@ -92,6 +93,16 @@ static void cast_net(Onliner *onliner, guint32 index)
         onliner->net = g_timeout_add(NET_MS << onliner->net_round, on_net, onliner);
 }
 
+/* Once the settings are back and no task is left that is to be waited for. */
+static void finish_stop(Onliner *onliner)
+{
+    if (!onliner->is_restored || (onliner->config.is_last && g_hash_table_size(onliner->tasks) > 0))
+        return;
+    onliner->is_restored = FALSE;
+    placement_save(onliner->placement);
+    onliner->on_stopped(onliner->on_stopped_data);
+}
+
 /* --- by hand --- */
 
 static void report(Onliner *onliner, const OnlineStep *step, int error, const char *prefix)
@@ -127,6 +138,7 @@ static void on_done(const WorkResult *result, gpointer user_data)
         report(onliner, &g_array_index(task->steps, OnlineStep, i), result->errors[i],
                work_result_prefix(result));
     g_hash_table_remove(onliner->tasks, task);
+    finish_stop(onliner);
 }
 
 static void submit(Onliner *onliner, GArray *plan)
@@ -160,6 +172,7 @@ static void on_resolved(const WorkResult *result, gpointer user_data)
     for (guint i = 0; i < task->steps->len; i++)
         g_array_append_val(indices, g_array_index(task->steps, OnlineStep, i).index);
     g_hash_table_remove(onliner->tasks, task);
+    finish_stop(onliner);
     onliner->is_resolving = FALSE;
     if (result->attempt.end == ATTEMPT_NO_WORKER) { /* so nothing was waited for */
         onliner->resolve_round--;
@@ -289,6 +302,13 @@ static void take_new(Onliner *onliner, const guint32 *indices, guint n)
         remember_new(onliner, indices, n, TRUE);
     else
         submit_new(onliner, indices, n);
+}
+
+/* After the blocks that came before: the settings as they were are what these came online by. */
+static void apply_to_kernel(Onliner *onliner)
+{
+    g_autoptr(GArray) zones = zone_stats_read(onliner->config.io);
+
     kernel_setter_apply(onliner->setter, &onliner->online, floor_has_room(&onliner->online, zones));
 }
 
@@ -303,6 +323,7 @@ void onliner_on_change(Onliner *onliner, const ModelChange *change)
         take_new(onliner, change->added, change->n_added);
     if (change->now->block_count < change->before->block_count)
         placement_prune(onliner->placement, change->now);
+    apply_to_kernel(onliner);
     rezoner_review(onliner->rezoner, &onliner->online);
 }
 
@@ -335,7 +356,6 @@ void onliner_start(Onliner *onliner, OnlinerStartedFunc func, gpointer user_data
 {
     const Snapshot *snapshot = snapshot_of(onliner);
     g_autoptr(GArray) all = g_array_new(FALSE, FALSE, sizeof(guint32));
-    g_autoptr(GArray) zones = zone_stats_read(onliner->config.io);
 
     if (!onliner->config.is_live)
         return;
@@ -343,7 +363,7 @@ void onliner_start(Onliner *onliner, OnlinerStartedFunc func, gpointer user_data
         g_array_append_val(all, snapshot->blocks[i].index);
     placement_prune(onliner->placement, snapshot);
     placement_learn(onliner->placement, snapshot, (const guint32 *)all->data, all->len);
-    kernel_setter_apply(onliner->setter, &onliner->online, floor_has_room(&onliner->online, zones));
+    apply_to_kernel(onliner);
     adopt(onliner, onliner->config.adopt_existing);
     rezoner_review(onliner->rezoner, &onliner->online);
     kernel_setter_settle(onliner->setter, func, user_data);
@@ -356,13 +376,11 @@ const OnlineConfig *onliner_config(const Onliner *onliner)
 
 void onliner_set_config(Onliner *onliner, const OnlineConfig *config)
 {
-    g_autoptr(GArray) zones = zone_stats_read(onliner->config.io);
-
     onliner->online = *config;
     if (!onliner->config.is_live || onliner->is_stopping)
         return;
     placement_set_policy(onliner->placement, config->policy);
-    kernel_setter_apply(onliner->setter, config, floor_has_room(&onliner->online, zones));
+    apply_to_kernel(onliner);
     onliner_review(onliner); /* the last policy may have left new blocks offline, or elsewhere */
 }
 
@@ -382,8 +400,8 @@ static void on_settings_back(gpointer user_data)
 {
     Onliner *onliner = user_data;
 
-    placement_save(onliner->placement);
-    onliner->on_stopped(onliner->on_stopped_data);
+    onliner->is_restored = TRUE;
+    finish_stop(onliner);
 }
 
 static void on_rezoner_stopped(gpointer user_data)
@@ -404,7 +422,7 @@ void onliner_stop(Onliner *onliner, OnlinerStoppedFunc func, gpointer user_data)
     g_clear_handle_id(&onliner->net, g_source_remove);
     /* What waits for the kernel's hotplug lock would make the end wait too. */
     g_hash_table_iter_init(&iter, onliner->tasks);
-    while (g_hash_table_iter_next(&iter, &task, NULL))
+    while (!onliner->config.is_last && g_hash_table_iter_next(&iter, &task, NULL))
         executor_cancel(onliner->config.executor, ((Task *)task)->id);
     rezoner_stop(onliner->rezoner, on_rezoner_stopped, onliner);
 }

@@ -22,6 +22,7 @@ typedef struct {
     guint64 reserve_bytes;   /* [unplug] reserve-bytes, 0: by size; for blocks that are moved */
     gboolean adopt_existing; /* [online] existing */
     gboolean is_live;        /* FALSE below a sysroot: nothing is ever changed */
+    gboolean is_last;        /* no daemon follows: a stop waits for what is coming online */
     BlockOwnedFunc is_held;  /* blocks that an unplug job keeps offline */
     BlockOwnedFunc is_owned; /* blocks that an unplug job has */
     gpointer user_data;

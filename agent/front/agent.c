@@ -166,6 +166,7 @@ static gboolean make_parts(Agent *agent, GError **error)
                              .reserve_bytes = settings->reserve_bytes,
                              .adopt_existing = settings->adopt_existing,
                              .is_live = options->sysroot == NULL,
+                             .is_last = options->undo,
                              .is_held = unplugger_is_held,
                              .is_owned = is_owned,
                              .user_data = agent->unplugger};

@@ -69,7 +69,8 @@ Monitor *monitor_new(guint buffer_bytes, MonitorFunc func, gpointer user_data, G
     if (monitor->udev)
         monitor->socket = udev_monitor_new_from_netlink(monitor->udev, "kernel");
     if (!monitor->socket ||
-        udev_monitor_filter_add_match_subsystem_devtype(monitor->socket, "memory", NULL) < 0) {
+        udev_monitor_filter_add_match_subsystem_devtype(monitor->socket, "memory", NULL) < 0 ||
+        udev_monitor_filter_add_match_subsystem_devtype(monitor->socket, "dax", NULL) < 0) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED,
                     "cannot watch the kernel's memory events: %s", g_strerror(errno));
         monitor_free(monitor);
@@ -104,6 +105,10 @@ static void take_event(MonitorBatch *batch, struct udev_device *event)
     const char *name = udev_device_get_sysname(event);
     const char *action = udev_device_get_action(event);
 
+    if (g_strcmp0(udev_device_get_subsystem(event), "dax") == 0) {
+        batch->has_dax = TRUE;
+        return;
+    }
     if (!name || !action || !block_parse_name(name, &index))
         return;
     g_array_append_val(batch->touched, index);
@@ -129,7 +134,7 @@ void monitor_drain(Monitor *monitor)
             break; /* EAGAIN: empty */
         }
     }
-    if (!batch.overflowed && touched->len == 0)
+    if (!batch.overflowed && !batch.has_dax && touched->len == 0)
         return;
     monitor->batch_usec = g_get_monotonic_time();
     monitor->func(&batch, monitor->user_data);

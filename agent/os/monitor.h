@@ -1,6 +1,7 @@
 /*
- * The kernel's own uevents about memory blocks, by libudev's "kernel" group: before any rule runs,
- * and without udevd. Uevents carry no state, so what comes out is only which blocks to look at.
+ * The kernel's own uevents about memory blocks and dax devices, by libudev's "kernel" group: before
+ * any rule runs, and without udevd. Uevents carry no state, so what comes out is only which blocks
+ * to look at.
  */
 #pragma once
 
@@ -14,6 +15,7 @@
 typedef struct {
     GArray *touched;     /* of guint32: indices of all blocks named, repeats possible */
     GArray *added;       /* of guint32: those with an `add` */
+    gboolean has_dax;    /* a dax device came or went */
     gboolean overflowed; /* the socket overflowed: anything may have changed, scan again */
 } MonitorBatch;
 

@@ -105,10 +105,11 @@ static gboolean parse_argv(Options *options, int argc, char **argv, GError **err
     return TRUE;
 }
 
-/* What --undo works with: nothing is begun, and nobody can ask for anything. */
+/* What --undo works with: nothing is begun, and nobody can ask for anything. The policy stays: by
+ * it a block comes back that was on its way from one zone to the other. */
 static void settings_for_undo(Settings *settings, const char *state_dir)
 {
-    settings->online.policy = ONLINE_POLICY_NONE;
+    settings->online.kernel_settings = KERNEL_SETTINGS_NO;
     settings->online.rezone = FALSE;
     settings->adopt_existing = FALSE;
     settings->unplug_gate = FALSE;

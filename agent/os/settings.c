@@ -107,6 +107,29 @@ static char *print_policy(gconstpointer member)
     return g_strdup(online_policy_name(*(const OnlinePolicy *)member));
 }
 
+static const char *const kernel_settings_names[] = {
+    [KERNEL_SETTINGS_AUTO] = "auto",
+    [KERNEL_SETTINGS_YES] = "yes",
+    [KERNEL_SETTINGS_NO] = "no",
+};
+
+static const char *parse_kernel_settings(G_GNUC_UNUSED const Key *key, const char *text,
+                                         gpointer member)
+{
+    for (guint i = 0; i < G_N_ELEMENTS(kernel_settings_names); i++) {
+        if (g_str_equal(text, kernel_settings_names[i])) {
+            *(KernelSettings *)member = (KernelSettings)i;
+            return NULL;
+        }
+    }
+    return "auto, yes or no";
+}
+
+static char *print_kernel_settings(gconstpointer member)
+{
+    return g_strdup(kernel_settings_names[*(const KernelSettings *)member]);
+}
+
 static const char *parse_existing(G_GNUC_UNUSED const Key *key, const char *text, gpointer member)
 {
     gboolean *adopt = member;
@@ -167,6 +190,8 @@ static const Key keys[] = {
     {"online", "policy", LIVE, MEMBER(online.policy), parse_policy, print_policy, {0, 0}},
     {"online", "existing", AT_START, MEMBER(adopt_existing), parse_existing, print_existing, {0, 0}},
     {"online", "rezone", LIVE, MEMBER(online.rezone), parse_bool, print_bool, {0, 0}},
+    {"online", "kernel-settings", LIVE, MEMBER(online.kernel_settings), parse_kernel_settings,
+     print_kernel_settings, {0, 0}},
     {"online", "movable-ratio", LIVE, MEMBER(online.movable_ratio), parse_uint, print_uint,
      {ONLINE_RATIO_MIN, ONLINE_RATIO_MAX}},
     {"online", "kernel-floor-bytes", LIVE, MEMBER(online.kernel_floor_bytes), parse_uint, print_uint,

@@ -22,7 +22,7 @@ typedef struct {
     char *path;              /* [channel] path; NULL: the method's default */
     char **allow_rpcs;       /* [protocol] allow-rpcs; NULL: all that are not opt-in */
     char **block_rpcs;       /* [protocol] block-rpcs; NULL: none */
-    OnlineConfig online;     /* [online] policy, rezone, movable-ratio, kernel-floor-bytes */
+    OnlineConfig online;     /* [online] but existing */
     gboolean adopt_existing; /* [online] existing */
     guint64 timeout_ms;      /* [unplug] timeout-ms; 0: by size */
     guint64 lease_ms;        /* [unplug] lease-ms */

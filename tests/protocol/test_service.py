@@ -124,6 +124,7 @@ KEYS = {
     "online.policy": ("none", "movable", True),
     "online.existing": ("leave", "adopt", False),
     "online.rezone": ("no", "yes", True),
+    "online.kernel-settings": ("no", "yes", True),
     "online.movable-ratio": ("100", "200", True),
     "online.kernel-floor-bytes": ("1000000", "2000000", True),
     "unplug.timeout-ms": ("1000", "2000", True),

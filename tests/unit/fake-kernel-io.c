@@ -257,6 +257,18 @@ static int fake_write(gpointer self, const char *dir, guint64 expected_inode, co
     return result;
 }
 
+/* Files that a test has put right into PATH. */
+static void add_files(const FakeKernel *fake, const char *path, GPtrArray *names)
+{
+    for (guint i = 0; i < G_N_ELEMENTS(fake->files); i++) {
+        const FakeFile *file = &fake->files[i];
+        g_autofree char *directory = g_path_get_dirname(file->path);
+
+        if (file->path[0] && !file->is_hidden && strcmp(directory, path) == 0)
+            g_ptr_array_add(names, g_path_get_basename(file->path));
+    }
+}
+
 /* The names in PATH, with the lock held, or NULL if there is no such directory. */
 static GPtrArray *names_in(FakeKernel *fake, const char *path)
 {
@@ -297,6 +309,9 @@ static GPtrArray *names_in(FakeKernel *fake, const char *path)
             return names;
         }
     }
+    add_files(fake, path, names);
+    if (names->len > 0)
+        return names;
     g_ptr_array_unref(names);
     return NULL;
 }

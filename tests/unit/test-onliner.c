@@ -233,6 +233,32 @@ static void test_killed_while_moving(void)
     world_free(world);
 }
 
+/* The same where no daemon follows: what takes its things back does not stop before that. */
+static void test_killed_while_moving_and_removed(void)
+{
+    World *world = world_new();
+
+    fake_kernel_add_dimm(world->fake, 0, 40, 1);
+    fake_kernel_set_state(world->fake, 40, "online", "Normal");
+    fake_kernel_fail(world->fake, 40, "online_movable", EPERM, 1);
+    start(world);
+    while (fake_kernel_count_writes(world->fake, 40, "online_movable") == 0)
+        g_main_context_iteration(NULL, TRUE);
+    executor_free(world->executor);
+    onliner_free(world->onliner);
+    model_keeper_free(world->keeper);
+    world->config.adopt_existing = FALSE;
+    world->config.is_last = TRUE;
+    world->config.online.rezone = FALSE;
+    start(world);
+    onliner_stop(world->onliner, on_stopped, world);
+    while (!world->is_stopped)
+        g_main_context_iteration(NULL, TRUE);
+    g_assert_cmpstr(fake_kernel_zone(world->fake, 40), ==, "Movable");
+    crash(world);
+    world_free(world);
+}
+
 /* A pipe in the place of a file of statedir is not waited for. */
 static void test_no_file(void)
 {
@@ -344,6 +370,59 @@ static void test_kernel_settings(void)
     world_free(world);
 }
 
+static void assert_flag_after(World *world, const char *dax, KernelSettings setting,
+                              const char *word)
+{
+    OnlineConfig online = world->config.online;
+
+    fake_kernel_set_file(world->fake, "sys/bus/dax/devices/dax0.0", dax);
+    online.kernel_settings = setting;
+    onliner_set_config(world->onliner, &online);
+    wait_idle(world);
+    assert_flag(world, word);
+}
+
+/* Whoever makes memory of a dax device says himself how it comes online. */
+static void test_dax_device(void)
+{
+    World *world = world_new();
+
+    fake_kernel_set_file(world->fake, FLAG, "online\n");
+    fake_kernel_set_file(world->fake, "sys/bus/dax/devices/dax0.0", "");
+    fake_kernel_add_dimm(world->fake, 0, 40, 2);
+    start(world);
+    wait_zone(world, 41, "Movable");
+    assert_flag(world, "online");
+    assert_flag_after(world, NULL, KERNEL_SETTINGS_AUTO, "online_movable");
+    assert_flag_after(world, "", KERNEL_SETTINGS_YES, "online_movable");
+    assert_flag_after(world, "", KERNEL_SETTINGS_AUTO, "online");
+    assert_flag_after(world, NULL, KERNEL_SETTINGS_NO, "online");
+    assert_flag_after(world, NULL, KERNEL_SETTINGS_YES, "online_movable");
+    /* One appears. What somebody else has written by then stays. */
+    fake_kernel_set_file(world->fake, FLAG, "offline\n");
+    assert_flag_after(world, "", KERNEL_SETTINGS_AUTO, "offline");
+    stop(world);
+    assert_flag(world, "offline");
+    world_free(world);
+}
+
+/* Taken back before it is written. */
+static void test_settings_that_change_at_once(void)
+{
+    World *world = world_new();
+    OnlineConfig online = world->config.online;
+
+    fake_kernel_set_file(world->fake, FLAG, "online\n");
+    start(world);
+    g_assert_true(executor_is_busy(world->executor));
+    online.kernel_settings = KERNEL_SETTINGS_NO;
+    onliner_set_config(world->onliner, &online);
+    wait_idle(world);
+    assert_flag(world, "online");
+    stop(world);
+    world_free(world);
+}
+
 /* What the kernel did before is right for policy auto, once the kernel's own policy is. */
 static void test_auto_onlining_that_was_there(void)
 {
@@ -404,10 +483,14 @@ int main(int argc, char **argv)
     g_test_add_func("/onliner/choice", test_choice);
     g_test_add_func("/onliner/rezone", test_rezone);
     g_test_add_func("/onliner/killed-while-moving", test_killed_while_moving);
+    g_test_add_func("/onliner/killed-while-moving-and-removed",
+                    test_killed_while_moving_and_removed);
     g_test_add_func("/onliner/no-file", test_no_file);
     g_test_add_func("/onliner/new-while-held", test_new_while_held);
     g_test_add_func("/onliner/policy-none", test_policy_none_and_then_another);
     g_test_add_func("/onliner/kernel-settings", test_kernel_settings);
+    g_test_add_func("/onliner/dax-device", test_dax_device);
+    g_test_add_func("/onliner/settings-change-at-once", test_settings_that_change_at_once);
     g_test_add_func("/onliner/auto", test_auto_onlining_that_was_there);
     g_test_add_func("/onliner/stopped-at-once", test_stopped_at_once);
     g_test_add_func("/onliner/stopped-at-once-after-a-crash", test_stopped_at_once_after_a_crash);
