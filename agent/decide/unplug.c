@@ -268,6 +268,12 @@ guint64 unplug_machine_next_job_id(const UnplugMachine *machine)
     return machine->next_id;
 }
 
+/* No new job gets an id below FIRST. */
+void unplug_machine_skip_job_ids(UnplugMachine *machine, guint64 first)
+{
+    machine->next_id = MAX(machine->next_id, first);
+}
+
 /* Whether every job has ended. */
 gboolean unplug_machine_is_idle(const UnplugMachine *machine)
 {

@@ -292,6 +292,7 @@ const UnplugJob *unplug_machine_owner(const UnplugMachine *machine, guint32 inde
  * is offlining or ready and counts on it (JOB_BLOCK_WAS_OFFLINE): nothing else may online it. */
 gboolean unplug_machine_holds(const UnplugMachine *machine, guint32 index, guint64 inode);
 guint64 unplug_machine_next_job_id(const UnplugMachine *machine);
+void unplug_machine_skip_job_ids(UnplugMachine *machine, guint64 first);
 /* Whether no job is anywhere between queued and its end. */
 gboolean unplug_machine_is_idle(const UnplugMachine *machine);
 

@@ -17,6 +17,8 @@
 /* Blocks and reasons of ended jobs that the journal keeps: they are for queries only, clients can
  * end many large jobs, and the journal is written whole at each change. */
 #define JOURNAL_ENDED_MAX 1024
+/* The journal keeps so many ids for jobs to come: an id is given before its job is written. */
+#define JOB_IDS_AHEAD 16
 
 /* --- journal --- */
 
@@ -56,13 +58,30 @@ static int write_journal(Unplugger *unplugger)
     if (!unplugger->config.state_dir)
         return 0;
     state->boot_id = g_strdup(unplugger->config.boot_id);
-    state->next_job_id = unplug_machine_next_job_id(unplugger->machine);
+    state->next_job_id = unplug_machine_next_job_id(unplugger->machine) +
+                         (unplugger->is_stopped ? 0 : JOB_IDS_AHEAD);
     state->eject_enabled = eject_gate_original(unplugger->gate);
     add_jobs(unplugger, state->jobs);
-    if (journal_save(unplugger->config.state_dir, state, &error))
+    if (journal_save(unplugger->config.state_dir, state, &error)) {
+        unplugger->reserved_job_id = state->next_job_id;
         return 0;
+    }
     g_warning("cannot write the journal: %s", error->message);
     return EIO;
+}
+
+void unplugger_skip_to_clock(Unplugger *unplugger)
+{
+    unplug_machine_skip_job_ids(unplugger->machine, (guint64)g_get_monotonic_time());
+}
+
+void unplugger_reserve_job_id(Unplugger *unplugger)
+{
+    if (!unplugger->config.state_dir ||
+        unplug_machine_next_job_id(unplugger->machine) < unplugger->reserved_job_id)
+        return;
+    if (write_journal(unplugger) != 0)
+        unplugger_skip_to_clock(unplugger);
 }
 
 static void act_journal(Unplugger *unplugger)
@@ -185,6 +204,8 @@ static void on_gate_stopped(gpointer user_data)
 {
     Unplugger *unplugger = user_data;
 
+    unplugger->is_stopped = TRUE; /* no job comes any more: the next daemon goes on without a gap */
+    write_journal(unplugger);
     if (unplugger->on_stopped)
         unplugger->on_stopped(unplugger->on_stopped_data);
 }
@@ -322,8 +343,6 @@ static void act_changed(Unplugger *unplugger, const UnplugAction *action)
 {
     const UnplugJob *job = unplug_machine_find(unplugger->machine, action->job);
 
-    if (job_state_is_ended(action->state))
-        g_hash_table_remove(unplugger->bindings, &action->job);
     if (job)
         unplugger->on_changed(job, action->state, unplugger->on_changed_data);
 }

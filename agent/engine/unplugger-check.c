@@ -101,54 +101,50 @@ UnplugVerdict *unplugger_check_briefly(Unplugger *unplugger, const Device *devic
 
 /* --- which devices a job that waits means --- */
 
-/* The inode of the first block of what SELECTOR names, which no other device ever has; 0: nothing
- * is there. */
 static guint64 first_inode(const Snapshot *snapshot, const DeviceSelector *selector)
 {
     const Device *device = NULL;
 
     if (snapshot_select(snapshot, selector, &device) != SELECT_FOUND)
-        return 0;
+        return SELECTED_NOTHING;
     const Block *block = snapshot_find_block(snapshot, device->first_block);
     return block ? block->inode : 0;
 }
 
-void unplugger_bind(Unplugger *unplugger, guint64 job_id)
+DeviceSelector *unplugger_bind(const Unplugger *unplugger, const DeviceSelector *selectors, guint n)
 {
-    const UnplugJob *job = unplug_machine_find(unplugger->machine, job_id);
+    DeviceSelector *bound = g_new(DeviceSelector, n);
 
-    if (!job || job->state != JOB_QUEUED || g_hash_table_contains(unplugger->bindings, &job_id))
-        return;
-    GArray *inodes = g_array_new(FALSE, FALSE, sizeof(guint64));
-    for (guint i = 0; i < job->n_selectors; i++) {
-        guint64 inode =
-            first_inode(model_keeper_snapshot(unplugger->config.keeper), &job->selectors[i]);
-        g_array_append_val(inodes, inode);
+    for (guint i = 0; i < n; i++) {
+        bound[i] = selectors[i];
+        bound[i].first_inode =
+            first_inode(model_keeper_snapshot(unplugger->config.keeper), &selectors[i]);
     }
-    guint64 *key = g_new(guint64, 1);
-    *key = job_id;
-    g_hash_table_insert(unplugger->bindings, key, inodes);
+    return bound;
 }
 
-void unplugger_check_binding(Unplugger *unplugger, const UnplugJob *job, UnplugVerdict *verdict)
+void unplugger_check_binding(const Unplugger *unplugger, const UnplugJob *job,
+                             UnplugVerdict *verdict)
 {
     const Snapshot *snapshot = model_keeper_snapshot(unplugger->config.keeper);
-    const GArray *inodes = g_hash_table_lookup(unplugger->bindings, &job->id);
 
-    for (guint i = 0; inodes && i < inodes->len && i < job->n_selectors; i++) {
-        guint64 inode = g_array_index(inodes, guint64, i);
+    for (guint i = 0; i < job->n_selectors; i++) {
+        const DeviceSelector *selector = &job->selectors[i];
+        gboolean was_there = selector->first_inode != SELECTED_NOTHING;
         char asked[DEVICE_SELECTOR_TEXT_MAX];
-        if (inode == 0 || inode == first_inode(snapshot, &job->selectors[i]))
+        if (selector->first_inode == 0 || selector->first_inode == first_inode(snapshot, selector))
             continue;
-        device_selector_format(&job->selectors[i], asked);
+        device_selector_format(selector, asked);
         g_ptr_array_add(verdict->reasons,
                         reason_new(REASON_NO_SUCH_DEVICE, asked, -1, 0,
-                                   "the memory device %s that was asked for has gone while the job "
-                                   "waited; what is in its place now was not asked for",
+                                   was_there ? "the memory device %s that was asked for has gone "
+                                               "while the job waited; what is in its place now was "
+                                               "not asked for"
+                                             : "there was no memory device %s when it was asked "
+                                               "for; ask again for the one that has come since",
                                    asked));
         verdict->can_prepare = FALSE;
     }
-    g_hash_table_remove(unplugger->bindings, &job->id);
 }
 
 /* --- the blocks of a job --- */

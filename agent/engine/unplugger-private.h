@@ -17,9 +17,10 @@ struct Unplugger {
     GArray *actions; /* of UnplugAction: [next_action…] are still to be carried out */
     guint next_action;
     gboolean is_carrying_out;
-    GHashTable *bindings; /* of jobs that wait in the queue; see unplugger_bind() */
-    guint64 checking_job; /* whose own blocks are not "taken" during its check */
-    guint task;           /* of the executor, 0: none */
+    gboolean is_stopped;
+    guint64 checking_job;    /* whose own blocks are not "taken" during its check */
+    guint64 reserved_job_id; /* the next daemon gives no id below this one, by the journal */
+    guint task;              /* of the executor, 0: none */
     guint64 task_job;
     GArray *task_blocks; /* of JobBlock */
     gboolean task_has_barrier;
@@ -37,12 +38,18 @@ void unplugger_carry_out(Unplugger *unplugger);
 /* The blocks (of JobBlock) of the devices that VERDICT lets be prepared, in the order to offline
  * them; empty if it refuses. (transfer full) */
 GArray *unplugger_blocks_to_offline(const Unplugger *unplugger, const UnplugVerdict *verdict);
-/* Remembers which devices the selectors of a queued job mean now, so that the job does not act on
- * one that takes their place while it waits. Not kept over a restart of the daemon. */
-void unplugger_bind(Unplugger *unplugger, guint64 job_id);
-/* Adds to VERDICT, a check of JOB, that a device is another than the one it was bound to, and
- * forgets the binding. */
-void unplugger_check_binding(Unplugger *unplugger, const UnplugJob *job, UnplugVerdict *verdict);
+/* A copy of SELECTORS that knows which devices they mean now, so that a job does not act on one
+ * that takes their place while it waits. (transfer full) */
+DeviceSelector *unplugger_bind(const Unplugger *unplugger, const DeviceSelector *selectors,
+                               guint n);
+/* Adds to VERDICT, a check of JOB, that a device is another than the one it was bound to. */
+void unplugger_check_binding(const Unplugger *unplugger, const UnplugJob *job,
+                             UnplugVerdict *verdict);
+/* Before a new job: its id is one that no other daemon of this boot gives. */
+void unplugger_reserve_job_id(Unplugger *unplugger);
+/* Where no journal tells which ids were given, the clock is ahead of them all: no daemon makes a
+ * job each microsecond. */
+void unplugger_skip_to_clock(Unplugger *unplugger);
 /* Reads all blocks of JOB; what has changed reaches the machine by unplugger_on_change(). */
 void unplugger_look_at_job(Unplugger *unplugger, const UnplugJob *job);
 /* After the journal was refused, in whole or in part, and before the machine resumes: one more job

@@ -19,17 +19,14 @@
 UnplugResult unplugger_submit(Unplugger *unplugger, const UnplugSubmit *submit, guint64 *job_id)
 {
     UnplugEvent event = {.kind = UNPLUG_SUBMIT, .submit = *submit};
+    g_autofree DeviceSelector *bound =
+        unplugger_bind(unplugger, submit->selectors, submit->n_selectors);
 
+    event.submit.selectors = bound;
     if (event.submit.timeout_ms == 0)
         event.submit.timeout_ms = unplugger->config.timeout_ms;
-    guint64 id = 0;
-    UnplugResult result = unplugger_feed(unplugger, &event, &id);
-    if (result != UNPLUG_OK)
-        return result;
-    unplugger_bind(unplugger, id);
-    if (job_id)
-        *job_id = id;
-    return UNPLUG_OK;
+    unplugger_reserve_job_id(unplugger);
+    return unplugger_feed(unplugger, &event, job_id);
 }
 
 UnplugResult unplugger_cancel(Unplugger *unplugger, guint64 job_id)
@@ -99,19 +96,16 @@ Unplugger *unplugger_new(const UnpluggerConfig *config, UnplugChangedFunc func, 
     unplugger->on_changed_data = user_data;
     unplugger->actions = unplug_actions_new();
     unplugger->inhibitors = inhibitors_new();
-    unplugger->bindings =
-        g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, (GDestroyNotify)g_array_unref);
     if (config->state_dir)
         state = journal_load(config->state_dir, config->boot_id, &error);
     if (error)
         g_warning("the journal is not used: %s", error->message);
-    /* Ids are never used twice in a boot. Where the journal that knew the last one is lost, the
-     * clock is ahead of it: no daemon makes a job each microsecond. */
-    guint64 first = state ? state->next_job_id : error ? (guint64)g_get_monotonic_time() : 1;
-    unplugger->machine = unplug_machine_new(first);
+    unplugger->machine = unplug_machine_new(state ? state->next_job_id : 1);
     unplugger_make_gate(unplugger, state ? (int)state->eject_enabled : error ? EJECT_DEFAULT : -1);
-    if (state ? !take_over(unplugger, state) : error != NULL)
+    if (state ? !take_over(unplugger, state) : error != NULL) {
+        unplugger_skip_to_clock(unplugger);
         unplugger_recover(unplugger);
+    }
     return unplugger;
 }
 
@@ -143,7 +137,6 @@ void unplugger_free(Unplugger *unplugger)
         return;
     g_clear_handle_id(&unplugger->timer, g_source_remove);
     g_array_unref(unplugger->actions);
-    g_hash_table_unref(unplugger->bindings);
     unplug_machine_free(unplugger->machine);
     inhibitors_free(unplugger->inhibitors);
     eject_gate_free(unplugger->gate);

@@ -66,6 +66,7 @@ static JsonArray *selectors_to_json(const UnplugJob *job)
         json_object_set_int_member(object, "address", (gint64)selector->address);
         json_object_set_int_member(object, "size", (gint64)selector->size_bytes);
         json_object_set_string_member(object, "id", selector->id);
+        json_object_set_int_member(object, "first-inode", (gint64)selector->first_inode);
         json_array_add_object_element(array, object);
     }
     return array;
@@ -162,13 +163,14 @@ static gboolean reasons_from_json(JsonObject *object, GPtrArray *reasons, GError
 
 static gboolean selector_from_json(JsonNode *node, DeviceSelector *selector, GError **error)
 {
-    gint64 kind, address, size;
+    gint64 kind, address, size, first_inode;
 
     JsonObject *object = json_read_object(node, "selector", error);
     if (!object || !json_read_int(object, "kind", SELECT_SLOT, SELECT_ID, &kind, error) ||
         !json_read_int(object, "slot", G_MININT64, G_MAXINT64, &selector->slot, error) ||
         !json_read_int(object, "address", 0, G_MAXINT64, &address, error) ||
-        !json_read_int(object, "size", 0, G_MAXINT64, &size, error))
+        !json_read_int(object, "size", 0, G_MAXINT64, &size, error) ||
+        !json_read_int(object, "first-inode", -1, G_MAXINT64, &first_inode, error))
         return FALSE;
     const char *id = json_read_string(object, "id", DEVICE_ID_MAX - 1, error);
     if (!id)
@@ -176,6 +178,7 @@ static gboolean selector_from_json(JsonNode *node, DeviceSelector *selector, GEr
     selector->kind = (SelectorKind)kind;
     selector->address = (guint64)address;
     selector->size_bytes = (guint64)size;
+    selector->first_inode = (guint64)first_inode;
     g_strlcpy(selector->id, id, sizeof selector->id);
     return TRUE;
 }

@@ -36,13 +36,17 @@ typedef struct {
 /* How a request names a device (design: "A device is named by"). */
 typedef enum { SELECT_SLOT, SELECT_RANGE, SELECT_ID } SelectorKind;
 
+#define SELECTED_NOTHING G_MAXUINT64
+
 typedef struct {
     SelectorKind kind;
     gint64 slot;
     guint64 address;
     guint64 size_bytes;
     char id[DEVICE_ID_MAX];
-    guint64 bytes; /* virtio-mem in a check: how much it shall give back; 0: not said */
+    guint64 first_inode; /* a job's: of the first block of what it named, which no other device ever
+                          * has. 0: not known; SELECTED_NOTHING: nothing was there */
+    guint64 bytes;       /* virtio-mem in a check: how much it shall give back; 0: not said */
 } DeviceSelector;
 
 /* "dimm", "virtio-mem", "boot", "other". */

@@ -12,7 +12,7 @@
 
 static UnplugJob *make_job(guint64 id)
 {
-    DeviceSelector selectors[] = {{.kind = SELECT_SLOT, .slot = 7},
+    DeviceSelector selectors[] = {{.kind = SELECT_SLOT, .slot = 7, .first_inode = SELECTED_NOTHING},
                                   {.kind = SELECT_RANGE, .address = 1ULL << 40, .size_bytes = 4096},
                                   {.kind = SELECT_ID, .id = "acpi1f"}};
     UnplugJob given = {.id = id,
@@ -93,6 +93,7 @@ static void assert_same(const UnplugJob *a, const UnplugJob *b)
         g_assert_cmpuint(x->address, ==, y->address);
         g_assert_cmpuint(x->size_bytes, ==, y->size_bytes);
         g_assert_cmpstr(x->id, ==, y->id);
+        g_assert_cmpuint(x->first_inode, ==, y->first_inode);
     }
     g_assert_cmpuint(a->devices->len, ==, b->devices->len);
     for (guint i = 0; i < a->devices->len; i++) {

@@ -2,6 +2,7 @@
  * SIGKILL at every write boundary of a job's whole life, and journals that cannot be believed: no
  * block is ever left offline without a job.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "unplugger-fixture.h"
@@ -260,8 +261,84 @@ static void test_half_a_journal(World *world, G_GNUC_UNUSED gconstpointer data)
     world_start_daemon(world);
     g_test_assert_expected_messages();
     g_assert_null(unplug_machine_find(unplugger_machine(world->unplugger), id));
-    world_wait_for(world, id + 1, JOB_FAILED);
+    g_autoptr(GPtrArray) jobs = unplug_machine_list(unplugger_machine(world->unplugger));
+    g_assert_cmpuint(jobs->len, ==, 1);
+    world_wait_for(world, ((const UnplugJob *)jobs->pdata[0])->id, JOB_FAILED);
     world_assert_all_movable(world);
+}
+
+/* Refused jobs, as many as N. Their ids are all new. */
+static void make_jobs(World *world, GHashTable *ids, guint n)
+{
+    DeviceSelector nothing = {.kind = SELECT_SLOT, .slot = 77};
+    UnplugSubmit submit = {.selectors = &nothing, .n_selectors = 1};
+
+    for (guint i = 0; i < n; i++) {
+        guint64 id = 0;
+
+        g_assert_cmpint(unplugger_submit(world->unplugger, &submit, &id), ==, UNPLUG_OK);
+        g_assert_true(g_hash_table_add(ids, GSIZE_TO_POINTER(id)));
+    }
+}
+
+static gboolean is_fatal(G_GNUC_UNUSED const char *domain, G_GNUC_UNUSED GLogLevelFlags level,
+                         G_GNUC_UNUSED const char *message, G_GNUC_UNUSED gpointer user_data)
+{
+    return FALSE;
+}
+
+static void ignore(G_GNUC_UNUSED const char *domain, G_GNUC_UNUSED GLogLevelFlags level,
+                   const char *message, G_GNUC_UNUSED gpointer user_data)
+{
+    g_assert_nonnull(strstr(message, "cannot write the journal"));
+}
+
+/* Daemons are killed whose journal could not be written: at first, later, or at no time. */
+static void test_ids_are_not_used_twice(World *world, G_GNUC_UNUSED gconstpointer data)
+{
+    static const gboolean is_full[] = {TRUE, TRUE, FALSE, FALSE, TRUE, TRUE, FALSE};
+    g_autoptr(GHashTable) ids = g_hash_table_new(NULL, NULL);
+    g_autofree char *away = g_strconcat(world->tree->root, ".away", NULL);
+
+    g_test_log_set_fatal_handler(is_fatal, NULL); /* the warning comes as often as it is true */
+    guint handler =
+        g_log_set_handler("memplug", G_LOG_LEVEL_WARNING | G_LOG_FLAG_FATAL, ignore, NULL);
+    for (guint i = 0; i < G_N_ELEMENTS(is_full); i++) {
+        world_kill_daemon(world);
+        world_start_daemon(world);
+        make_jobs(world, ids, 3);
+        if (is_full[i])
+            g_assert_cmpint(rename(world->tree->root, away), ==, 0);
+        make_jobs(world, ids, 40);
+        if (is_full[i])
+            g_assert_cmpint(rename(away, world->tree->root), ==, 0);
+        make_jobs(world, ids, i % 2);
+    }
+    for (guint i = 0; i < 3; i++) { /* none of them ever writes */
+        world_kill_daemon(world);
+        if (i == 0)
+            temp_tree_remove(world->tree, JOURNAL_FILE);
+        g_assert_cmpint(rename(world->tree->root, away), ==, 0);
+        world_start_daemon(world);
+        make_jobs(world, ids, 5);
+        g_assert_cmpint(rename(away, world->tree->root), ==, 0);
+    }
+    g_log_remove_handler("memplug", handler);
+}
+
+/* The ids of a daemon that ends as it should have no gap to those of the next. */
+static void test_ids_go_on_after_a_stop(World *world, G_GNUC_UNUSED gconstpointer data)
+{
+    g_autoptr(GHashTable) ids = g_hash_table_new(NULL, NULL);
+
+    make_jobs(world, ids, 3);
+    guint64 next = unplug_machine_next_job_id(unplugger_machine(world->unplugger));
+    unplugger_stop(world->unplugger, on_stopped, world);
+    while (!world->was_stopped)
+        g_main_context_iteration(NULL, TRUE);
+    world_kill_daemon(world);
+    world_start_daemon(world);
+    g_assert_cmpuint(unplug_machine_next_job_id(unplugger_machine(world->unplugger)), ==, next);
 }
 
 /* After a reboot the journal speaks of blocks that are long gone. */
@@ -341,6 +418,8 @@ int main(int argc, char **argv)
     ADD("lost-journal-and-flag", test_lost_journal_and_flag);
     ADD("lost-journal-of-many", test_lost_journal_of_many);
     ADD("half-a-journal", test_half_a_journal);
+    ADD("ids-are-not-used-twice", test_ids_are_not_used_twice);
+    ADD("ids-go-on-after-a-stop", test_ids_go_on_after_a_stop);
     ADD("journal-of-another-boot", test_journal_of_another_boot);
     return g_test_run();
 }

@@ -253,8 +253,9 @@ static void test_link_comes_while_queued(World *world, G_GNUC_UNUSED gconstpoint
     g_assert_cmpuint(world_job(world, queued)->blocks->len, ==, 2);
 }
 
-/* While a job waits, another DIMM takes the place of the one that it names. */
-static void test_another_dimm_while_queued(World *world, G_GNUC_UNUSED gconstpointer data)
+/* While a job waits, another DIMM takes the place of the one that it names, or of none; perhaps the
+ * daemon is killed meanwhile. */
+static void another_dimm_while_queued(World *world, gboolean was_there, gboolean is_killed)
 {
     static const DeviceSelector selectors[] = {
         {.kind = SELECT_SLOT, .slot = 1},
@@ -264,25 +265,38 @@ static void test_another_dimm_while_queued(World *world, G_GNUC_UNUSED gconstpoi
         {.kind = SELECT_ID, .id = "slot1"},
     };
 
-    fake_kernel_set_offline_ms(world->fake, WORLD_FIRST, FAKE_FOR_EVER);
     for (guint i = 0; i < G_N_ELEMENTS(selectors); i++) {
         UnplugSubmit submit = {.selectors = &selectors[i], .n_selectors = 1, .lease_ms = 60000};
         guint64 queued = 0;
 
-        fake_kernel_add_dimm(world->fake, 1, WORLD_FIRST + WORLD_COUNT, 2);
+        if (was_there)
+            fake_kernel_add_dimm(world->fake, 1, WORLD_FIRST + WORLD_COUNT, 2);
         guint64 first = world_prepare(world, 60000, 60000);
         g_assert_cmpint(unplugger_submit(world->unplugger, &submit, &queued), ==, UNPLUG_OK);
         g_assert_cmpint(world_job(world, queued)->state, ==, JOB_QUEUED);
-        fake_kernel_remove_dimm(world->fake, 1);
+        if (is_killed)
+            world_kill_daemon(world);
+        if (was_there)
+            fake_kernel_remove_dimm(world->fake, 1);
         fake_kernel_add_dimm(world->fake, 1, WORLD_FIRST + WORLD_COUNT, 2);
+        if (is_killed)
+            world_start_daemon(world);
         model_keeper_sync(world->keeper);
         g_assert_cmpint(unplugger_cancel(world->unplugger, first), ==, UNPLUG_OK);
         world_wait_for(world, queued, JOB_FAILED);
         const Reason *reason = world_job(world, queued)->reasons->pdata[0];
         g_assert_cmpint(reason->code, ==, REASON_NO_SUCH_DEVICE);
+        g_assert_cmpstr(fake_kernel_state(world->fake, WORLD_FIRST + WORLD_COUNT), ==, "offline");
         fake_kernel_remove_dimm(world->fake, 1);
         model_keeper_sync(world->keeper);
     }
+}
+
+static void test_another_dimm_while_queued(World *world, G_GNUC_UNUSED gconstpointer data)
+{
+    fake_kernel_set_offline_ms(world->fake, WORLD_FIRST, FAKE_FOR_EVER);
+    for (guint i = 0; i < 4; i++)
+        another_dimm_while_queued(world, i % 2 != 0, i / 2 != 0);
 }
 
 /* Asks for DEVICES, as a host does, with the key "k". */
