@@ -202,9 +202,14 @@ static void print_figures(Terminal *terminal, JsonObject *status)
                                    {"kernel", "online-kernel"},
                                    {"offline", "offline"},
                                    {"ready", "ready"}};
+    static const Figure room[] = {{"avail", "available"},
+                                  {"grow", "plug-limit"},
+                                  {"shrink", "unplug-limit"},
+                                  {"balloon", "balloon"}};
 
     print_line(terminal, status, whole, G_N_ELEMENTS(whole));
     print_line(terminal, status, parts, G_N_ELEMENTS(parts));
+    print_line(terminal, status, room, G_N_ELEMENTS(room));
 }
 
 static void print_head(Terminal *terminal, JsonObject *status)

@@ -7,6 +7,8 @@
 #include "system/zone-stats.h"
 
 #define FLOOR_MIN_BYTES (64 * MIB)
+/* sizeof(struct page) of 64-bit kernels (include/linux/mm_types.h). */
+#define PAGE_DESCRIPTOR_BYTES 64
 
 guint64 online_kernel_spare_bytes(const GArray *zones)
 {
@@ -34,6 +36,32 @@ guint64 online_floor_bytes(const OnlineConfig *config, const GArray *zones)
             high += zone->high_bytes;
     }
     return MAX(FLOOR_MIN_BYTES, 2 * high);
+}
+
+guint64 online_kernel_free_bytes(const GArray *zones)
+{
+    guint64 above = 0;
+
+    for (guint i = 0; i < zones->len; i++) {
+        const ZoneStats *zone = &g_array_index(zones, ZoneStats, i);
+        if (!zone->is_movable)
+            above += zone->free_bytes - MIN(zone->free_bytes, zone->high_bytes);
+    }
+    return above;
+}
+
+guint64 online_plug_limit_bytes(const OnlineConfig *config, const GArray *zones,
+                                guint64 page_size_bytes, guint64 block_size_bytes)
+{
+    guint64 spare = online_kernel_spare_bytes(zones);
+    guint64 floor = online_floor_bytes(config, zones);
+    guint64 described;
+
+    if (block_size_bytes == 0 || spare <= floor)
+        return 0;
+    if (!u64_multiply(&described, spare - floor, page_size_bytes / PAGE_DESCRIPTOR_BYTES))
+        described = G_MAXINT64;
+    return described / block_size_bytes * block_size_bytes;
 }
 
 /* Hot-added memory in a kernel zone; RAM that a DIMM has from the boot on is hot-added too: ACPI

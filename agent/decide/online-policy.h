@@ -95,6 +95,13 @@ GArray *online_policy_decide(const OnlineConfig *config, const OnlineWorld *worl
 /* What the kernel's zones have to spare: free pages and half of their page cache, which the kernel
  * gives back when asked (MemAvailable counts it so too). G_MAXUINT64 where ZONES is NULL. */
 guint64 online_kernel_spare_bytes(const GArray *zones);
+/* What the kernel's zones have free above their high watermarks: what they can give at once. 0
+ * where ZONES is NULL. */
+guint64 online_kernel_free_bytes(const GArray *zones);
+/* The largest device, in whole blocks, whose page descriptors the kernel's zones can give and keep
+ * the floor. */
+guint64 online_plug_limit_bytes(const OnlineConfig *config, const GArray *zones,
+                                guint64 page_size_bytes, guint64 block_size_bytes);
 /* The floor in force: as configured, or 64 MiB, or twice the kernel zones' high watermarks. */
 guint64 online_floor_bytes(const OnlineConfig *config, const GArray *zones);
 

@@ -52,30 +52,40 @@ static void count_hugepages(const Unplugger *unplugger, UnplugCheckInput *input)
     }
 }
 
+/* What every check looks at; NODES and MEMINFO, which it fills in, are the caller's. */
+static UnplugCheckInput gather(Unplugger *unplugger, Meminfo *meminfo, const GArray *nodes)
+{
+    const AttrIo *io = unplugger->config.io;
+
+    *meminfo = (Meminfo){.available_bytes = 0}; /* unreadable: nothing to spare */
+    meminfo_read(io, meminfo);
+    return (UnplugCheckInput){
+        .snapshot = model_keeper_snapshot(unplugger->config.keeper),
+        .meminfo = meminfo,
+        .reserve_bytes = unplugger->config.reserve_bytes,
+        .is_taken = is_taken,
+        .user_data = unplugger,
+        .nodes = nodes,
+        .overcommit = overcommit_read(io),
+        .inhibitors = unplugger->inhibitors,
+        .is_brief = TRUE,
+    };
+}
+
 static UnplugVerdict *check(Unplugger *unplugger, const DeviceSelector *selectors, guint n,
                             gboolean allow_virtio_mem, gboolean is_thorough)
 {
     const AttrIo *io = unplugger->config.io;
-    Meminfo meminfo = {.available_bytes = 0};
+    Meminfo meminfo;
     g_autoptr(GArray) nodes = node_meminfo_read(io);
     g_autoptr(GArray) hugepages = NULL;
     g_autoptr(GArray) cpusets = NULL;
+    UnplugCheckInput input = gather(unplugger, &meminfo, nodes);
 
-    meminfo_read(io, &meminfo); /* unreadable: nothing to spare */
-    UnplugCheckInput input = {
-        .snapshot = model_keeper_snapshot(unplugger->config.keeper),
-        .meminfo = &meminfo,
-        .selectors = selectors,
-        .n_selectors = n,
-        .reserve_bytes = unplugger->config.reserve_bytes,
-        .is_taken = is_taken,
-        .user_data = unplugger,
-        .allow_virtio_mem = allow_virtio_mem,
-        .nodes = nodes,
-        .overcommit = overcommit_read(io),
-        .inhibitors = unplugger->inhibitors,
-        .is_brief = !is_thorough,
-    };
+    input.selectors = selectors;
+    input.n_selectors = n;
+    input.allow_virtio_mem = allow_virtio_mem;
+    input.is_brief = !is_thorough;
     if (is_thorough) {
         input.hugepages = hugepages = hugepages_read(io);
         input.cpusets = cpusets = nodes->len > 1 ? cpusets_read(io) : NULL;
@@ -97,6 +107,15 @@ UnplugVerdict *unplugger_check_briefly(Unplugger *unplugger, const Device *devic
 
     g_strlcpy(selector.id, device->id, sizeof selector.id);
     return check(unplugger, &selector, 1, FALSE, FALSE);
+}
+
+UnplugLimit unplugger_limit(Unplugger *unplugger)
+{
+    Meminfo meminfo;
+    g_autoptr(GArray) nodes = node_meminfo_read(unplugger->config.io);
+    UnplugCheckInput input = gather(unplugger, &meminfo, nodes);
+
+    return unplug_limit(&input);
 }
 
 /* --- which devices a job that waits means --- */

@@ -7,7 +7,7 @@
 #include <glib.h>
 
 #include "decide/inhibitors.h"
-#include "decide/unplug-check.h"
+#include "decide/unplug-limit.h"
 #include "decide/unplug.h"
 #include "engine/model-keeper.h"
 #include "os/executor.h"
@@ -68,3 +68,5 @@ UnplugVerdict *unplugger_check(Unplugger *unplugger, const DeviceSelector *selec
 /* What a check of DEVICE alone says, without a look at the pages in it (huge pages) and without
  * warnings: for going over many devices. */
 UnplugVerdict *unplugger_check_briefly(Unplugger *unplugger, const Device *device);
+/* What a check would let pass now, of all devices. The pages in them are not looked at. */
+UnplugLimit unplugger_limit(Unplugger *unplugger);

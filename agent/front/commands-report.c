@@ -1,14 +1,16 @@
 /*
  * memory-get-status and memory-get-devices: what is there, as measured in the guest.
  */
+#include <unistd.h>
+
 #include "front/agent-private.h"
 #include "front/reply.h"
 #include "front/warnings-gather.h"
 #include "system/capabilities.h"
 #include "system/figures.h"
+#include "system/pressure.h"
 
 #define PROTOCOL_VERSION 1
-#define AUTO_ONLINE_PATH "sys/devices/system/memory/auto_online_blocks"
 #define KERNEL_RELEASE_PATH "proc/sys/kernel/osrelease"
 
 /* An attribute's one line, "" if it cannot be read. */
@@ -50,6 +52,30 @@ static void reply_figures(QgaWriter *writer, const Agent *agent, const Snapshot 
     qga_writer_member_uint(writer, "balloon", figures.balloon_bytes);
 }
 
+/* What there is room for: in the guest as it is, for more memory, for less. */
+static void reply_room(QgaWriter *writer, const Agent *agent, const Setup *setup,
+                       guint64 block_size_bytes)
+{
+    UnplugLimit limit = unplugger_limit(agent->unplugger);
+    Stall stall;
+
+    qga_writer_member_uint(writer, "available", limit.available_bytes);
+    if (setup->zones) {
+        qga_writer_member_uint(writer, "kernel-free", online_kernel_free_bytes(setup->zones));
+        qga_writer_member_uint(writer, "plug-limit",
+                               online_plug_limit_bytes(onliner_config(agent->onliner), setup->zones,
+                                                       (guint64)sysconf(_SC_PAGESIZE),
+                                                       block_size_bytes));
+    }
+    qga_writer_member_uint(writer, "unplug-limit", limit.limit_bytes);
+    if (!stall_read(agent->io, &stall))
+        return;
+    qga_writer_member_object(writer, "pressure");
+    qga_writer_member_uint(writer, "some-avg10", stall.some_avg10);
+    qga_writer_member_uint(writer, "full-avg10", stall.full_avg10);
+    qga_writer_end_object(writer);
+}
+
 static void reply_capabilities(QgaWriter *writer, const Agent *agent, const Snapshot *snapshot)
 {
     g_autoptr(Capability) all =
@@ -67,9 +93,9 @@ static void reply_capabilities(QgaWriter *writer, const Agent *agent, const Snap
     qga_writer_end_array(writer);
 }
 
-static void reply_warnings(QgaWriter *writer, const Agent *agent, const char *auto_online)
+static void reply_warnings(QgaWriter *writer, const Agent *agent, const Setup *setup)
 {
-    g_autoptr(GPtrArray) warnings = warnings_gather(agent, auto_online);
+    g_autoptr(GPtrArray) warnings = warnings_gather(agent, setup);
 
     qga_writer_member_array(writer, "warnings");
     for (guint i = 0; i < warnings->len; i++) {
@@ -86,24 +112,25 @@ static void get_status(QgaCall *call, G_GNUC_UNUSED JsonObject *arguments, gpoin
 {
     Agent *agent = user_data;
     const Snapshot *snapshot = model_keeper_sync_for_answer(agent->keeper);
-    char auto_online[64], release[128];
+    g_autoptr(Setup) setup = setup_read(agent->io);
+    char release[128];
     QgaWriter *writer = qga_call_begin_return(call);
 
-    read_word(agent->io, AUTO_ONLINE_PATH, auto_online, sizeof auto_online);
     read_word(agent->io, KERNEL_RELEASE_PATH, release, sizeof release);
     qga_writer_begin_object(writer);
     qga_writer_member_int(writer, "protocol-version", PROTOCOL_VERSION);
     qga_writer_member_uint(writer, "block-size", snapshot->block_size_bytes);
     reply_figures(writer, agent, snapshot);
+    reply_room(writer, agent, setup, snapshot->block_size_bytes);
     qga_writer_member_uint(writer, "ready", ready_bytes(unplugger_machine(agent->unplugger)));
     qga_writer_member_string(writer, "policy",
                              online_policy_name(onliner_config(agent->onliner)->policy));
-    qga_writer_member_string(writer, "kernel-auto-online", auto_online);
+    qga_writer_member_string(writer, "kernel-auto-online", setup->auto_online_blocks);
     qga_writer_member_string(writer, "kernel-release", release);
     qga_writer_member_string(writer, "boot-id", agent->boot_id);
     qga_writer_member_int(writer, "agent-start-usec", agent->start_usec);
     reply_capabilities(writer, agent, snapshot);
-    reply_warnings(writer, agent, auto_online);
+    reply_warnings(writer, agent, setup);
     qga_writer_end_object(writer);
     qga_call_end_return(call);
 }

@@ -1,9 +1,10 @@
 /*
- * Reads /sys/devices/system/node/nodeN/meminfo, /proc/sys/vm. What a kernel does not
- * have reads as "no such pressure".
+ * Reads /sys/devices/system/node/nodeN/meminfo, /proc/sys/vm, /proc/pressure. What a kernel does
+ * not have reads as "no such pressure".
  */
 #include "system/pressure.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "system/cpusets.h"
@@ -106,4 +107,33 @@ Overcommit overcommit_read(const AttrIo *io)
     if (kib == 0 && attr_read_uint64(io, "proc/sys/vm/overcommit_ratio", 10, &ratio) == 0)
         overcommit.ratio_percent = (guint)MIN(ratio, 10000);
     return overcommit;
+}
+
+/* --- stalls --- */
+
+/* The hundredths behind "KIND avg10=" (psi_show(), kernel/sched/psi.c: two decimals, always). */
+static gboolean parse_avg10(const char *text, const char *kind, guint *hundredths)
+{
+    g_autofree char *key = g_strdup_printf("%s avg10=", kind);
+    const char *at = strstr(text, key);
+    guint whole, part;
+
+    if (!at || sscanf(at + strlen(key), "%3u.%2u ", &whole, &part) != 2 || whole > 100)
+        return FALSE;
+    *hundredths = whole * 100 + part;
+    return TRUE;
+}
+
+gboolean stall_read(const AttrIo *io, Stall *stall)
+{
+    Stall read = {0, 0};
+    char text[512];
+
+    /* Switched off at the boot, the file is there and a read of it fails (EOPNOTSUPP). */
+    if (attr_read(io, "proc/pressure/memory", text, sizeof text) < 0 ||
+        !parse_avg10(text, "some", &read.some_avg10) ||
+        !parse_avg10(text, "full", &read.full_avg10))
+        return FALSE;
+    *stall = read;
+    return TRUE;
 }

@@ -1,6 +1,6 @@
 /*
- * What beside free memory decides whether memory can be spared: each node's share, and strict
- * overcommit.
+ * What beside free memory decides whether memory can be spared: each node's share, strict
+ * overcommit, and for how long processes wait for memory already.
  */
 #pragma once
 
@@ -28,3 +28,12 @@ typedef struct {
 
 /* What cannot be read is not strict. */
 Overcommit overcommit_read(const AttrIo *io);
+
+/* The kernel's own averages over 10 s (/proc/pressure/memory), in hundredths of a percent. */
+typedef struct {
+    guint some_avg10; /* of the time in which at least one task waited for memory */
+    guint full_avg10; /* in which all did that had something to do */
+} Stall;
+
+/* FALSE where the kernel does not tell (CONFIG_PSI, psi=0). */
+gboolean stall_read(const AttrIo *io, Stall *stall);

@@ -43,6 +43,7 @@ def test_status(ctl):
     status, output, _ = ctl("status")
     assert status == DONE
     assert re.search(r"online +1 GiB", output) and re.search(r"movable +512 MiB", output)
+    assert re.search(r"avail +878.9 MiB +shrink +512 MiB +balloon +0 B", output)
     assert re.search(r"slot0 +dimm +512 MiB +512 MiB", output)
 
 

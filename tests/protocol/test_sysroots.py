@@ -3,6 +3,7 @@
 What is expected is read out of the files by other code than memplugd's, or stands here.
 """
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -26,6 +27,8 @@ EXPECTED = {
     "normal": ([("boot", "boot", GIB), ("dimm", "slot0", 256 * MIB), ("dimm", "slot1", 512 * MIB)],
                ["kernel-zone-blocks", "offline-blocks", "udev-rule"]),
 }
+# What the virtio-mem guest has plugged, all of it movable.
+VIRTIO_MEM_LIMIT = 640 * MIB
 
 
 class Looked:
@@ -112,6 +115,63 @@ def test_status(looked):
     assert sorted({warning["code"] for warning in status["warnings"]}) == \
         sorted(EXPECTED[looked.name][1])
     assert "guest-requested" not in status
+
+
+def zoneinfo(text):
+    """[(is it the kernel's own, {figure: pages})] of each zone that has pages."""
+    zones = []
+    for part in re.split(r"^Node \d+, zone +", text, flags=re.M)[1:]:
+        figures = {"nr_zone_active_file": 0, "nr_zone_inactive_file": 0}
+        figures.update((name, int(number)) for name, number in re.findall(
+            r"^ +(?:pages )?(free|high|present|nr_zone_(?:in)?active_file) +(\d+)$", part, re.M))
+        if figures["present"] and not part.startswith("Device"):
+            zones.append((not part.startswith("Movable"), figures))
+    return zones
+
+
+def test_room(looked):
+    """Each figure out of the file that docs/protocol.md names for it."""
+    status = looked.channel.call("memory-get-status")
+    meminfo = dict(re.findall(r"(\w+): +(\d+)", (looked.tree / "proc/meminfo").read_text()))
+    assert status["available"] == int(meminfo["MemAvailable"]) * 1024
+    own = [figures for is_own, figures in zoneinfo((looked.tree / "proc/zoneinfo").read_text())
+           if is_own]
+    assert status["kernel-free"] == 4096 * sum(max(0, figures["free"] - figures["high"])
+                                               for figures in own)
+    spare = 4096 * sum(figures["free"] for figures in own) + sum(
+        4096 * (figures["nr_zone_active_file"] + figures["nr_zone_inactive_file"]) // 2
+        for figures in own)
+    floor = max(64 * MIB, 2 * 4096 * sum(figures["high"] for figures in own))
+    assert status["plug-limit"] == max(0, spare - floor) * 64 // (128 * MIB) * (128 * MIB)
+    assert "pressure" not in status
+
+
+def test_unplug_limit(looked):
+    """So much passes a check, and no other set of devices that is larger."""
+    devices = [device for device in looked.channel.call("memory-get-devices")
+               if device["kind"] == "dimm"]
+    best = 0
+    for chosen in range(1, 1 << len(devices)):
+        named = [device for n, device in enumerate(devices) if chosen >> n & 1]
+        verdict = looked.channel.call("memory-check-unplug",
+                                      devices=[{"id": device["id"]} for device in named])
+        if verdict["ready-to-prepare"]:
+            best = max(best, sum(device["size"] for device in named))
+    if not devices:
+        best = VIRTIO_MEM_LIMIT
+    assert looked.channel.call("memory-get-status")["unplug-limit"] == best
+
+
+def test_pressure(looked):
+    folder = looked.tree / "proc/pressure"
+    folder.mkdir()
+    (folder / "memory").write_text("some avg10=3.07 avg60=0.00 avg300=0.00 total=1\n"
+                                   "full avg10=0.20 avg60=0.00 avg300=0.00 total=1\n")
+    try:
+        assert looked.channel.call("memory-get-status")["pressure"] == \
+            {"some-avg10": 307, "full-avg10": 20}
+    finally:
+        shutil.rmtree(folder)
 
 
 def test_target(looked):

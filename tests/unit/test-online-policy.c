@@ -151,6 +151,29 @@ static void test_floor_figures(void)
     g_assert_cmpuint(online_floor_bytes(&config, zones), ==, 7);
 }
 
+static void test_plug_limit(void)
+{
+    g_autoptr(GArray) zones = g_array_new(FALSE, TRUE, sizeof(ZoneStats));
+    OnlineConfig config = {.policy = ONLINE_POLICY_MOVABLE};
+    ZoneStats dma = {.free_bytes = 2 * MIB, .high_bytes = 3 * MIB};
+    ZoneStats normal = {.free_bytes = 100 * MIB, .file_bytes = 20 * MIB, .high_bytes = 10 * MIB};
+    ZoneStats movable = {.is_movable = TRUE, .free_bytes = GIB, .high_bytes = MIB};
+
+    g_array_append_val(zones, dma);
+    g_array_append_val(zones, normal);
+    g_array_append_val(zones, movable);
+    g_assert_cmpuint(online_kernel_free_bytes(zones), ==, 90 * MIB);
+    /* 2 + 100 + 10 MiB to spare, and a floor of 64 MiB: descriptors of 48 MiB. */
+    g_assert_cmpuint(online_plug_limit_bytes(&config, zones, 4 * KIB, 128 * MIB), ==, 3 * GIB);
+    g_assert_cmpuint(online_plug_limit_bytes(&config, zones, 64 * KIB, 512 * MIB), ==, 48 * GIB);
+    g_assert_cmpuint(online_plug_limit_bytes(&config, zones, 4 * KIB, 2 * GIB), ==, 2 * GIB);
+    g_assert_cmpuint(online_plug_limit_bytes(&config, zones, 4 * KIB, 0), ==, 0);
+    config.kernel_floor_bytes = 112 * MIB;
+    g_assert_cmpuint(online_plug_limit_bytes(&config, zones, 4 * KIB, 128 * MIB), ==, 0);
+    config.kernel_floor_bytes = G_MAXUINT64;
+    g_assert_cmpuint(online_plug_limit_bytes(&config, zones, 4 * KIB, 128 * MIB), ==, 0);
+}
+
 static void test_auto_whole_devices(void)
 {
     static const struct {
@@ -305,6 +328,7 @@ int main(int argc, char **argv)
     g_test_add_func("/online-policy/each", test_each_policy);
     g_test_add_func("/online-policy/floor", test_floor);
     g_test_add_func("/online-policy/floor-figures", test_floor_figures);
+    g_test_add_func("/online-policy/plug-limit", test_plug_limit);
     g_test_add_func("/online-policy/auto/whole-devices", test_auto_whole_devices);
     g_test_add_func("/online-policy/auto/kernel-early", test_auto_kernel_early);
     g_test_add_func("/online-policy/auto/follows-its-device", test_auto_follows_its_device);

@@ -68,11 +68,36 @@ static void test_balloon(void)
     g_assert_cmpuint(balloon_held_bytes(io, 4 * KIB), ==, 0);
 }
 
+static void test_stall(void)
+{
+    static const char *const bad[] = {"", "some avg10=0.10 avg60=0.00 avg300=0.00 total=5\n",
+                                      "full avg10=0.10 avg60=0.00 avg300=0.00 total=5\n",
+                                      "some avg10=x avg60=0.00\nfull avg10=0.00 avg60=0.00\n",
+                                      "some avg10=101.00 avg60=0.00\nfull avg10=0.00 avg60=0.00\n"};
+    g_autoptr(TempTree) tree = temp_tree_new();
+    g_autoptr(AttrIo) io = attr_io_open(tree->root, ATTR_READ_ONLY, NULL);
+    Stall stall = {7, 7};
+
+    g_assert_false(stall_read(io, &stall));
+    for (guint i = 0; i < G_N_ELEMENTS(bad); i++) {
+        temp_tree_write(tree, "proc/pressure/memory", bad[i]);
+        g_assert_false(stall_read(io, &stall));
+    }
+    g_assert_cmpuint(stall.some_avg10, ==, 7);
+    temp_tree_write(tree, "proc/pressure/memory",
+                    "some avg10=100.00 avg60=1.50 avg300=0.31 total=123456\n"
+                    "full avg10=12.07 avg60=0.99 avg300=0.20 total=1234\n");
+    g_assert_true(stall_read(io, &stall));
+    g_assert_cmpuint(stall.some_avg10, ==, 10000);
+    g_assert_cmpuint(stall.full_avg10, ==, 1207);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/pressure/nodes", test_nodes);
     g_test_add_func("/pressure/overcommit", test_overcommit);
     g_test_add_func("/pressure/balloon", test_balloon);
+    g_test_add_func("/pressure/stall", test_stall);
     return g_test_run();
 }
