@@ -56,6 +56,7 @@ void rollback_enter(Step *step, Job *job, JobState outcome)
     job->pause_usec = 0;
     job->retry_usec = 0;
     job->quiet_usec = 0;
+    job->pool_tries = 0;
     job->tell_usec = step->world.now_usec + UNPLUG_ROLLBACK_TELL_USEC;
     job->pub.outcome = outcome;
     job_enter(step, job, JOB_ROLLING_BACK);

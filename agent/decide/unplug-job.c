@@ -86,6 +86,9 @@ UnplugJob *unplug_job_copy(const UnplugJob *job)
     copy->blocks = g_array_new(FALSE, TRUE, sizeof(JobBlock));
     if (job->blocks != NULL && job->blocks->len > 0)
         g_array_append_vals(copy->blocks, job->blocks->data, job->blocks->len);
+    copy->pools = g_array_new(FALSE, TRUE, sizeof(JobPool));
+    if (job->pools != NULL && job->pools->len > 0)
+        g_array_append_vals(copy->pools, job->pools->data, job->pools->len);
     copy->devices = job_devices_new();
     for (guint i = 0; job->devices != NULL && i < job->devices->len; i++) {
         JobDevice device = g_array_index(job->devices, JobDevice, i);
@@ -104,6 +107,7 @@ void unplug_job_clear(UnplugJob *pub)
     g_free(pub->selectors);
     g_clear_pointer(&pub->devices, g_array_unref);
     g_clear_pointer(&pub->blocks, g_array_unref);
+    g_clear_pointer(&pub->pools, g_array_unref);
     g_clear_pointer(&pub->reasons, g_ptr_array_unref);
 }
 
@@ -246,6 +250,7 @@ void job_reset(Job *job)
     for (guint i = 0; i < pub->n_selectors; i++)
         add_selected_device(pub, &pub->selectors[i]);
     g_array_set_size(pub->blocks, 0);
+    g_array_set_size(pub->pools, 0);
     job_index_blocks(job);
     g_ptr_array_set_size(pub->reasons, 0);
     job->rest = NULL;

@@ -53,11 +53,14 @@ typedef struct {
     gint64 quiet_usec;    /* ROLLING_BACK: something else onlines its blocks, and is let do it until
                            * nothing came back for a while; but not beyond this time. 0: nothing */
     gint64 tell_usec;     /* ROLLING_BACK: when it says what it waits for; 0: it has */
+    gboolean had_worker;  /* restored, not looked at yet, and the worker may have been at it */
+    guint pool_tries;     /* ROLLING_BACK: how often it tried to put huge pages back */
+    int pool_error;       /* of the last try */
     HeldBy held_by;       /* what it said that it waits for */
     guint64 held_by_job;
 } Job;
 
-typedef enum { WORKER_IDLE, WORKER_OFFLINE, WORKER_ROLLBACK } WorkerKind;
+typedef enum { WORKER_IDLE, WORKER_OFFLINE, WORKER_ROLLBACK, WORKER_POOLS } WorkerKind;
 
 /* The one worker action that is under way. */
 typedef struct {
@@ -152,6 +155,13 @@ void rollback_worker_done(Step *step, Job *job, const UnplugEvent *event);
 void rollback_cancel(Step *step, Job *job);
 void rollback_stop(Step *step);
 
+/* --- unplug-pools.c: huge pages --- */
+
+void pools_begin(Step *step, Job *job);
+void pools_see(Step *step);
+gboolean pools_run(Step *step, Job *job);
+void pools_worker_done(Step *step, Job *job, const UnplugEvent *event);
+
 /* --- unplug.c --- */
 
 void step_begin(Step *step, UnplugMachine *machine, const UnplugWorld *world);
@@ -174,5 +184,8 @@ void reasons_add_vanished(Job *job);
 void reasons_add_no_journal(Job *job, int error);
 void reasons_add_stopped(Job *job);
 void reasons_add_gate(Job *job);
+void reasons_drop_pools(Job *job);
+void reasons_add_pool(Job *job, const JobPool *pool, guint64 n_lost, gboolean is_final);
+void reasons_add_pools_gone(Job *job, guint64 n_pages);
 void reasons_drop_held(Job *job);
 void reasons_set_held(Job *job, HeldBy by, guint64 by_job, int error);

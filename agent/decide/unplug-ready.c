@@ -157,6 +157,7 @@ void truth_verified(Step *step, Job *job, const BlockReport *reports, guint n_re
     if (job->verify == VERIFY_RESTORE)
         claim_unknown(job);
     job->verify = VERIFY_NONE;
+    job->had_worker = FALSE;
     if (job->pub.state == JOB_READY) {
         look_while_ready(step, job);
     } else if (job->pub.state == JOB_OFFLINING) {

@@ -387,3 +387,49 @@ void reasons_set_held(Job *job, HeldBy by, guint64 by_job, int error)
         job_add_reason(job, reason);
     }
 }
+
+/* What the check, or an earlier try, has said of JOB's huge pages. A reason that names a device is
+ * about blocks that are gone, and stays true. */
+void reasons_drop_pools(Job *job)
+{
+    for (guint i = job->pub.reasons->len; i > 0; i--) {
+        const Reason *reason = g_ptr_array_index(job->pub.reasons, i - 1);
+
+        if (reason != job->rest && reason->code == REASON_HUGEPAGES_LOST && reason->device == NULL)
+            g_ptr_array_remove_index(job->pub.reasons, i - 1);
+    }
+}
+
+/* JOB has not put N_LOST huge pages back into POOL. IS_FINAL: it does not try any more. */
+void reasons_add_pool(Job *job, const JobPool *pool, guint64 n_lost, gboolean is_final)
+{
+    char size[UNITS_BYTES_MAX];
+    g_autofree char *on = pool->node < 0 ? NULL : g_strdup_printf(" on node %d", pool->node);
+    Reason *reason = reason_new(
+        REASON_HUGEPAGES_LOST, NULL, -1, job->pool_error,
+        "%" G_GUINT64_FORMAT " huge pages of %s that the pool%s had before are not back%s", n_lost,
+        units_format_bytes(pool->page_bytes, size), on != NULL ? on : "",
+        !is_final              ? " yet; memplug is putting them back"
+        : job->pool_error == 0 ? ": the kernel found no free memory in pieces of that size; raise "
+                                 "nr_hugepages when memory is free"
+                               : ": the kernel did not end the write of nr_hugepages in time, or "
+                                 "refused it; raise nr_hugepages");
+
+    reason->bytes = n_lost * pool->page_bytes;
+    job_add_reason(job, reason);
+}
+
+/* N_PAGES huge pages went with those blocks of JOB that were unplugged. */
+void reasons_add_pools_gone(Job *job, guint64 n_pages)
+{
+    const char *device = NULL;
+
+    for (guint i = 0; i < job->pub.blocks->len && device == NULL; i++) {
+        if (job_block(job, i)->phase == JOB_BLOCK_GONE)
+            device = device_of(job, i);
+    }
+    job_add_reason(job, reason_new(REASON_HUGEPAGES_LOST, device, -1, 0,
+                                   "%" G_GUINT64_FORMAT " free huge pages have left the pools with "
+                                   "the blocks that were unplugged",
+                                   n_pages));
+}

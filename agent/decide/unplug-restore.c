@@ -103,6 +103,7 @@ gboolean unplug_machine_restore(UnplugMachine *machine, const UnplugJob *job)
     } else if (can_have && !job_state_is_ended(restored->pub.state)) {
         can_have = !has_block_of_another(machine, restored);
         restored->verify = VERIFY_RESTORE;
+        restored->had_worker = restored->pub.state != JOB_READY;
     }
     if (!can_have) {
         job_free(restored);

@@ -66,6 +66,8 @@ gboolean rollback_run(Step *step, Job *job)
     if (job_count(job, JOB_BLOCK_OFFLINED) == 0) {
         gboolean is_gone = job_count(job, JOB_BLOCK_GONE) == job->pub.blocks->len;
 
+        if (!is_gone && !pools_run(step, job))
+            return FALSE;
         reasons_drop_held(job);
         job_enter(step, job, is_gone ? JOB_UNPLUGGED : job->pub.outcome);
         return TRUE;

@@ -169,5 +169,6 @@ void submit_checked(Step *step, Job *job, const UnplugChecked *checked)
         return;
     }
     job_index_blocks(job);
+    pools_begin(step, job);
     offline_enter(step, job, pub->started_usec + (gint64)pub->timeout_ms * USEC_PER_MSEC);
 }

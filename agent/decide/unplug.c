@@ -35,6 +35,7 @@ static void action_clear(gpointer data)
     UnplugAction *action = data;
 
     g_free(action->blocks);
+    g_clear_pointer(&action->pools, g_array_unref);
 }
 
 /* An empty list that frees what its actions own. Return (transfer full): g_array_unref(). */
@@ -169,6 +170,8 @@ static void worker_done(Step *step, const UnplugEvent *event)
         return;
     if (worker->kind == WORKER_OFFLINE)
         offline_worker_done(step, job, event);
+    else if (worker->kind == WORKER_POOLS)
+        pools_worker_done(step, job, event);
     else
         rollback_worker_done(step, job, event);
 }
@@ -221,6 +224,7 @@ UnplugResult unplug_machine_step(UnplugMachine *machine, const UnplugWorld *worl
     Step step;
 
     step_begin(&step, machine, world);
+    pools_see(&step);
     result = dispatch(&step, event, job_id);
     step_end(&step, actions);
     return result;

@@ -15,18 +15,20 @@
  *
  * Carrying out: the actions of one step in their order, all of them, and only then the events that
  * came of them, in the order in which things were read or happened. Each ACTION_CHECK, JOURNAL,
- * OFFLINE, ROLLBACK and VERIFY is answered by exactly one event, also when it could not be done.
+ * OFFLINE, ROLLBACK, POOLS and VERIFY is answered by exactly one event, also when it could not be
+ * done.
  *
  * What the machine promises (design, "Promises"):
  *  - a job enters `ready` only by UNPLUG_VERIFIED with every block offline or gone;
- *  - whatever a job offlined is gone, or online again, when the job has ended;
+ *  - whatever a job offlined is gone, or online again, when the job has ended, and the huge pages
+ *    that it took from a pool are back, or a reason says how many are not;
  *  - no attempt starts where the reserve would be crossed, and a job whose attempt was ended
  * because of that gives everything back;
  *  - an attempt is ended by the machine only when its job stops offlining or is at its deadline
  * (the executor ends it where no page moves any more: decide/attempt.h);
  *  - nothing is written before the journal holds it (UNPLUG_JOURNALED);
- *  - at most one worker action (OFFLINE, ROLLBACK) is under way at a time, and rolling back goes
- *    before any other job.
+ *  - at most one worker action (OFFLINE, ROLLBACK, POOLS) is under way at a time, and rolling back
+ * goes before any other job.
  */
 #pragma once
 
@@ -35,6 +37,7 @@
 #include "decide/attempt.h"
 #include "decide/reason.h"
 #include "system/device.h"
+#include "system/hugepages.h"
 #include "system/page-sample.h"
 
 #define UNPLUG_TIMEOUT_MAX_MS 600000
@@ -54,6 +57,9 @@
  * room for those of the job as a whole; the others are counted in one last reason. */
 #define UNPLUG_REASONS_MAX 24
 #define UNPLUG_REASONS_NAMED_MAX 16
+/* How often a job tries to put huge pages back, and how long one try may take. */
+#define UNPLUG_POOL_TRIES_MAX 3
+#define UNPLUG_POOL_TRY_USEC (10 * G_GINT64_CONSTANT(1000000))
 /* Where something else brings the blocks of a job online, the rest of them is left to it until no
  * block came back for so long, and for no longer than the second time. */
 #define UNPLUG_QUIET_USEC (2 * G_GINT64_CONSTANT(1000000))
@@ -95,6 +101,18 @@ typedef struct {
     GPtrArray *reasons;     /* of Reason, owned */
 } JobDevice;
 
+/* What a job has taken from one pool of huge pages, because free pages of it lay in its blocks: a
+ * page that is free leaves the pool as its block goes offline, and the kernel does not put it back
+ * (dissolve_free_huge_pages(), mm/hugetlb.c). */
+typedef struct {
+    gint32 node; /* as in NodePool */
+    guint64 page_bytes;
+    gint64 before; /* pages: before this job, and any other that goes on, took any */
+    gint64 last;   /* when it was looked at last */
+    gint64 taken;  /* since the job began, while its own writes were under way; below 0: pages that
+                    * are in use moved here from another node */
+} JobPool;
+
 /* A job, for reading. Pointers live until the next step of the machine. Times are of the machine's
  * clock (CLOCK_MONOTONIC); 0: not yet. */
 typedef struct {
@@ -108,6 +126,7 @@ typedef struct {
     guint64 lease_ms;
     GArray *devices; /* of JobDevice */
     GArray *blocks;  /* of JobBlock, in the order in which they are offlined; empty until checked */
+    GArray *pools;   /* of JobPool; empty where the guest has no huge pages */
     GPtrArray *reasons; /* of Reason: all that was found or went wrong */
     guint64 block_size_bytes;
     guint64 reserve_bytes;
@@ -204,7 +223,8 @@ typedef struct {
         struct {
             const BlockReport *reports;
             guint n_reports;
-            int barrier_error;      /* WORKER_DONE of a rollback: errno of the barrier, 0: passed */
+            int barrier_error; /* WORKER_DONE of a rollback: errno of the barrier, 0: passed; of
+                                * POOLS: of the writes */
             AttemptOutcome attempt; /* WORKER_DONE: why it is over */
             /* WORKER_DONE of an OFFLINE that left its block online; NULL: not known */
             const BlockContents *contents;
@@ -219,6 +239,7 @@ typedef struct {
     gint64 now_usec;         /* never runs backwards */
     guint64 available_bytes; /* MemAvailable, read for this step */
     gboolean is_worker_away; /* the worker is at a write that is no job's */
+    const GArray *pools;     /* of NodePool, read for this step; NULL: not looked at */
 } UnplugWorld;
 
 /* --- actions --- */
@@ -232,6 +253,7 @@ typedef enum {
                       * its WORKER_DONE still comes */
     ACTION_ROLLBACK, /* let the worker pass the barrier (if `barrier`), then online `blocks` as
                       * movable where they are offline; feed WORKER_DONE */
+    ACTION_POOLS,    /* let the worker write the counts of `pools`; feed WORKER_DONE */
     ACTION_VERIFY,   /* read all blocks of `job` and feed VERIFIED */
     ACTION_TIMER,    /* feed TICK at `at_usec`; replaces the earlier timer; 0: no timer */
     ACTION_CHANGED,  /* `job` has entered `state`: tell clients, log */
@@ -247,6 +269,7 @@ typedef struct {
     gboolean needs_gate; /* VERIFY: the job may become ready by it, so the eject gate opens first */
     JobBlock *blocks;    /* owned: OFFLINE (one), ROLLBACK */
     guint n_blocks;
+    GArray *pools; /* of NodePool, owned: POOLS */
 } UnplugAction;
 
 /* A GArray of UnplugAction that frees what they own. */

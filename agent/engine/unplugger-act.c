@@ -262,6 +262,9 @@ static void on_task_done(const WorkResult *result, gpointer user_data)
     guint first = unplugger->task_has_barrier ? 1 : 0;
     int barrier_error = first ? result->errors[0] : 0;
 
+    for (guint i = blocks->len; first == 0 && i < result->n_steps && barrier_error == 0; i++)
+        barrier_error = result->errors[i]; /* of the pools */
+
     unplugger->task = 0;
     if (unplugger->task_has_barrier)
         eject_gate_end_barrier(unplugger->gate, result->errors[result->n_steps - 1]);
@@ -319,6 +322,24 @@ static void start_task(Unplugger *unplugger, const UnplugAction *action, const c
         on_task_done, unplugger, NULL);
 }
 
+static void start_pools(Unplugger *unplugger, const UnplugAction *action)
+{
+    g_autoptr(GArray) steps = g_array_new(FALSE, TRUE, sizeof(WorkStep));
+    AttemptLimits limits = {.deadline_usec = g_get_monotonic_time() + UNPLUG_POOL_TRY_USEC};
+
+    for (guint i = 0; i < action->pools->len; i++) {
+        WorkStep step = {.kind = STEP_POOL, .pool = g_array_index(action->pools, NodePool, i)};
+        g_array_append_val(steps, step);
+    }
+    unplugger->task_job = action->job;
+    unplugger->task_has_barrier = FALSE;
+    unplugger->task_is_offline = FALSE;
+    unplugger->task_blocks = g_array_new(FALSE, FALSE, sizeof(JobBlock));
+    unplugger->task =
+        executor_submit(unplugger->config.executor, EXECUTOR_SOON, (const WorkStep *)steps->data,
+                        steps->len, &limits, on_task_done, unplugger, NULL);
+}
+
 /* --- timer and news --- */
 
 static gboolean on_timer(gpointer user_data)
@@ -362,6 +383,9 @@ static void act(Unplugger *unplugger, const UnplugAction *action)
     case ACTION_ROLLBACK:
         start_task(unplugger, action, "online_movable");
         break;
+    case ACTION_POOLS:
+        start_pools(unplugger, action);
+        break;
     case ACTION_KILL:
         executor_cancel(unplugger->config.executor, unplugger->task);
         break;
@@ -389,14 +413,36 @@ static gboolean is_worker_away(const Unplugger *unplugger)
     return running != 0 && running != unplugger->task;
 }
 
-UnplugWorld unplugger_world(const Unplugger *unplugger)
+static gboolean has_pools(const Unplugger *unplugger)
+{
+    g_autoptr(GPtrArray) jobs = unplug_machine_list(unplugger->machine);
+
+    for (guint i = 0; i < jobs->len; i++) {
+        const UnplugJob *job = jobs->pdata[i];
+        if (!job_state_is_ended(job->state) && job->pools->len > 0)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+/* Hardly any guest has huge pages, and their files are many. */
+static const GArray *look_at_pools(Unplugger *unplugger, const Meminfo *meminfo)
+{
+    g_clear_pointer(&unplugger->pools, g_array_unref);
+    if (meminfo->hugetlb_bytes > 0 || has_pools(unplugger))
+        unplugger->pools = node_pools_read(unplugger->config.io);
+    return unplugger->pools;
+}
+
+UnplugWorld unplugger_world(Unplugger *unplugger)
 {
     Meminfo meminfo = {.available_bytes = 0};
 
     meminfo_read(unplugger->config.io, &meminfo); /* unreadable: nothing to spare, so no offline */
     return (UnplugWorld){.now_usec = g_get_monotonic_time(),
                          .available_bytes = meminfo.available_bytes,
-                         .is_worker_away = is_worker_away(unplugger)};
+                         .is_worker_away = is_worker_away(unplugger),
+                         .pools = look_at_pools(unplugger, &meminfo)};
 }
 
 void unplugger_carry_out(Unplugger *unplugger)

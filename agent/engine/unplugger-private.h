@@ -28,9 +28,11 @@ struct Unplugger {
     EjectGate *gate;
     GArray *waiting; /* of guint64: jobs whose verify waits for the gate to open */
     guint timer;
+    GArray *pools; /* of NodePool, as seen at the last step; NULL: not looked at */
 };
 
-UnplugWorld unplugger_world(const Unplugger *unplugger);
+/* What the machine is told at a step. Its lists live until the next call. */
+UnplugWorld unplugger_world(Unplugger *unplugger);
 UnplugResult unplugger_feed(Unplugger *unplugger, const UnplugEvent *event, guint64 *job_id);
 
 /* Carries out all actions that wait, and those that come of them. */

@@ -141,6 +141,7 @@ void unplugger_free(Unplugger *unplugger)
     inhibitors_free(unplugger->inhibitors);
     eject_gate_free(unplugger->gate);
     g_array_unref(unplugger->waiting);
+    g_clear_pointer(&unplugger->pools, g_array_unref);
     g_free(unplugger);
 }
 

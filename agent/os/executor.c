@@ -88,8 +88,19 @@ static gboolean takes_offline(const WorkStep *step)
 
 static int step_do(const AttrIo *io, const WorkStep *step)
 {
-    int r = step->kind == STEP_BLOCK ? block_write_state(io, step->index, step->inode, step->verb)
-                                     : attr_write(io, step->dir, 0, step->name, step->verb);
+    int r = 0;
+
+    switch (step->kind) {
+    case STEP_BLOCK:
+        r = block_write_state(io, step->index, step->inode, step->verb);
+        break;
+    case STEP_ATTR:
+        r = attr_write(io, step->dir, 0, step->name, step->verb);
+        break;
+    case STEP_POOL:
+        r = node_pool_write(io, &step->pool);
+        break;
+    }
     return r < 0 ? -r : 0;
 }
 

@@ -18,10 +18,12 @@
 
 #include "decide/attempt.h"
 #include "system/attr.h"
+#include "system/hugepages.h"
 
 typedef enum {
     STEP_BLOCK, /* write `verb` to the state of the block (index, inode) */
     STEP_ATTR,  /* write `verb` to the file `name` in the directory `dir` */
+    STEP_POOL,  /* let the kernel fill `pool` */
 } WorkStepKind;
 
 typedef struct {
@@ -31,6 +33,7 @@ typedef struct {
     const char *verb; /* static */
     const char *dir;  /* static; STEP_ATTR */
     const char *name; /* static; STEP_ATTR */
+    NodePool pool;    /* STEP_POOL */
 } WorkStep;
 
 /* Errno of a step that was not begun: the worker was ended first, or the reserve would have been

@@ -7,10 +7,12 @@
 
 #include "os/journal.h"
 #include "os/json-read.h"
+#include "system/cpusets.h"
 
 #define TEXT_MAX 4096
 #define REASONS_MAX 4096
 #define BLOCKS_MAX (1024 * 1024)
+#define POOLS_MAX (4 * NODES_MAX)
 
 /* The times and figures of a job that are plain integers. */
 static const struct {
@@ -102,6 +104,23 @@ static JsonArray *blocks_to_json(const UnplugJob *job)
     return array;
 }
 
+static JsonArray *pools_to_json(const UnplugJob *job)
+{
+    JsonArray *array = json_array_new();
+
+    for (guint i = 0; i < job->pools->len; i++) {
+        const JobPool *pool = &g_array_index(job->pools, JobPool, i);
+        JsonArray *five = json_array_sized_new(5);
+        json_array_add_int_element(five, pool->node);
+        json_array_add_int_element(five, (gint64)pool->page_bytes);
+        json_array_add_int_element(five, pool->before);
+        json_array_add_int_element(five, pool->last);
+        json_array_add_int_element(five, pool->taken);
+        json_array_add_array_element(array, five);
+    }
+    return array;
+}
+
 JsonNode *journal_job_to_json(const UnplugJob *job)
 {
     JsonNode *node = json_node_new(JSON_NODE_OBJECT);
@@ -119,6 +138,7 @@ JsonNode *journal_job_to_json(const UnplugJob *job)
     json_object_set_array_member(object, "selectors", selectors_to_json(job));
     json_object_set_array_member(object, "devices", devices_to_json(job));
     json_object_set_array_member(object, "blocks", blocks_to_json(job));
+    json_object_set_array_member(object, "pools", pools_to_json(job));
     json_object_set_array_member(object, "reasons", reasons_to_json(job->reasons));
     return node;
 }
@@ -216,20 +236,62 @@ static gboolean devices_from_json(JsonObject *object, UnplugJob *job, GError **e
     return array != NULL;
 }
 
-static gboolean block_from_json(JsonNode *node, JobBlock *block)
+/* An array of N integers, and of nothing else, into V. */
+static gboolean integers_from_json(JsonNode *node, gint64 *v, guint n)
 {
-    gint64 v[4];
-
-    if (!JSON_NODE_HOLDS_ARRAY(node) || json_array_get_length(json_node_get_array(node)) != 4)
+    if (!JSON_NODE_HOLDS_ARRAY(node) || json_array_get_length(json_node_get_array(node)) != n)
         return FALSE;
-    for (guint i = 0; i < 4; i++) {
+    for (guint i = 0; i < n; i++) {
         JsonNode *element = json_array_get_element(json_node_get_array(node), i);
         if (!JSON_NODE_HOLDS_VALUE(element) || json_node_get_value_type(element) != G_TYPE_INT64)
             return FALSE;
         v[i] = json_node_get_int(element);
     }
-    if (v[0] < 0 || v[0] > G_MAXUINT32 || v[1] < 0 || v[2] < 0 || v[2] > G_MAXUINT16 || v[3] < 0 ||
-        v[3] > JOB_BLOCK_GONE)
+    return TRUE;
+}
+
+static gboolean pool_from_json(JsonNode *node, JobPool *pool)
+{
+    gint64 v[5];
+
+    if (!integers_from_json(node, v, G_N_ELEMENTS(v)) || v[0] < -1 || v[0] >= NODES_MAX ||
+        v[1] <= 0)
+        return FALSE;
+    for (guint i = 2; i < G_N_ELEMENTS(v); i++) {
+        if (v[i] < -G_MAXINT32 || v[i] > G_MAXINT32)
+            return FALSE;
+    }
+    *pool = (JobPool){.node = (gint32)v[0],
+                      .page_bytes = (guint64)v[1],
+                      .before = v[2],
+                      .last = MAX(v[3], 0),
+                      .taken = v[4]};
+    return TRUE;
+}
+
+/* A job of an earlier version has none. */
+static gboolean pools_from_json(JsonObject *object, UnplugJob *job, GError **error)
+{
+    if (!json_object_has_member(object, "pools"))
+        return TRUE;
+    JsonArray *array = json_read_array(object, "pools", POOLS_MAX, error);
+    for (guint i = 0; array && i < json_array_get_length(array); i++) {
+        JobPool pool;
+        if (!pool_from_json(json_array_get_element(array, i), &pool)) {
+            g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "'pools[%u]' is no pool", i);
+            return FALSE;
+        }
+        g_array_append_val(job->pools, pool);
+    }
+    return array != NULL;
+}
+
+static gboolean block_from_json(JsonNode *node, JobBlock *block)
+{
+    gint64 v[4];
+
+    if (!integers_from_json(node, v, G_N_ELEMENTS(v)) || v[0] < 0 || v[0] > G_MAXUINT32 ||
+        v[1] < 0 || v[2] < 0 || v[2] > G_MAXUINT16 || v[3] < 0 || v[3] > JOB_BLOCK_GONE)
         return FALSE;
     *block = (JobBlock){.index = (guint32)v[0],
                         .inode = (guint64)v[1],
@@ -289,7 +351,8 @@ static gboolean job_fill(UnplugJob *job, JsonObject *object, GError **error)
             return FALSE;
     }
     return selectors_from_json(object, job, error) && devices_from_json(object, job, error) &&
-           blocks_from_json(object, job, error) && reasons_from_json(object, job->reasons, error);
+           blocks_from_json(object, job, error) && pools_from_json(object, job, error) &&
+           reasons_from_json(object, job->reasons, error);
 }
 
 UnplugJob *journal_job_from_json(JsonNode *node, GError **error)

@@ -1,10 +1,11 @@
 /*
- * Reads /sys/kernel/mm/hugepages/hugepages-NkB (mm/hugetlb_sysfs.c).
+ * Reads /sys/kernel/mm/hugepages/hugepages-NkB (mm/hugetlb_sysfs.c) and the same of each node.
  */
 #include "system/hugepages.h"
 
 #include <string.h>
 
+#include "system/cpusets.h"
 #include "system/units.h"
 
 #define DIR "sys/kernel/mm/hugepages"
@@ -14,18 +15,24 @@
 #define GIGANTIC_BYTES                                                                             \
     GIB /* larger than the buddy allocator's largest piece, wherever they exist */
 
-static gboolean collect_size(const char *name, gpointer user_data)
+/* "hugepages-2048kB" -> 2 MiB; 0: no such name. */
+static guint64 parse_size(const char *name)
 {
-    GArray *pools = user_data;
     char *end;
 
     if (!g_str_has_prefix(name, PREFIX))
-        return TRUE;
+        return 0;
     guint64 kib = g_ascii_strtoull(name + strlen(PREFIX), &end, 10);
-    if (kib > 0 && kib <= G_MAXUINT64 / KIB && g_str_equal(end, SUFFIX)) {
-        HugepagePool pool = {.page_bytes = kib * KIB};
+    return kib <= G_MAXUINT64 / KIB && g_str_equal(end, SUFFIX) ? kib * KIB : 0;
+}
+
+static gboolean collect_size(const char *name, gpointer user_data)
+{
+    GArray *pools = user_data;
+    HugepagePool pool = {.page_bytes = parse_size(name)};
+
+    if (pool.page_bytes > 0)
         g_array_append_val(pools, pool);
-    }
     return pools->len < SIZES_MAX;
 }
 
@@ -62,4 +69,86 @@ GArray *hugepages_read(const AttrIo *io)
         pool->can_be_movable = pool->page_bytes < GIGANTIC_BYTES || gigantic == 1;
     }
     return pools;
+}
+
+/* --- nodes --- */
+
+#define NODE_DIR "sys/devices/system/node"
+
+/* The directory of POOL, into PATH. */
+static const char *node_pool_dir(const NodePool *pool, char path[ATTR_PATH_MAX])
+{
+    g_autofree char *parent =
+        pool->node < 0 ? g_strdup(DIR) : g_strdup_printf(NODE_DIR "/node%d/hugepages", pool->node);
+
+    g_snprintf(path, ATTR_PATH_MAX, "%s/" PREFIX "%" G_GUINT64_FORMAT SUFFIX, parent,
+               pool->page_bytes / KIB);
+    return path;
+}
+
+static guint64 read_node_figure(const AttrIo *io, const char *dir, const char *name)
+{
+    g_autofree char *path = g_strdup_printf("%s/%s", dir, name);
+    guint64 figure = 0;
+
+    attr_read_uint64(io, path, 10, &figure);
+    return figure;
+}
+
+typedef struct {
+    const AttrIo *io;
+    gint32 node;
+    GArray *pools; /* of NodePool */
+} NodeWalk;
+
+static gboolean collect_node_size(const char *name, gpointer user_data)
+{
+    NodeWalk *walk = user_data;
+    NodePool pool = {.node = walk->node, .page_bytes = parse_size(name)};
+    char dir[ATTR_PATH_MAX];
+
+    if (pool.page_bytes == 0)
+        return TRUE;
+    node_pool_dir(&pool, dir);
+    guint64 total = read_node_figure(walk->io, dir, "nr_hugepages");
+    guint64 surplus = read_node_figure(walk->io, dir, "surplus_hugepages");
+    pool.count = total - MIN(surplus, total);
+    g_array_append_val(walk->pools, pool);
+    return TRUE;
+}
+
+static gboolean collect_node(const char *name, gpointer user_data)
+{
+    NodeWalk *walk = user_data;
+    guint64 node;
+
+    if (!g_str_has_prefix(name, "node") ||
+        !g_ascii_string_to_unsigned(name + strlen("node"), 10, 0, NODES_MAX - 1, &node, NULL))
+        return TRUE;
+    g_autofree char *path = g_strdup_printf(NODE_DIR "/%s/hugepages", name);
+    walk->node = (gint32)node;
+    attr_list(walk->io, path, collect_node_size, walk);
+    return TRUE;
+}
+
+GArray *node_pools_read(const AttrIo *io)
+{
+    NodeWalk walk = {.io = io, .node = -1, .pools = g_array_new(FALSE, FALSE, sizeof(NodePool))};
+    guint64 sum = 0;
+
+    if (attr_list(io, NODE_DIR, collect_node, &walk) < 0)
+        attr_list(io, DIR, collect_node_size, &walk);
+    for (guint i = 0; i < walk.pools->len; i++)
+        sum += g_array_index(walk.pools, NodePool, i).count;
+    if (sum == 0)
+        g_array_set_size(walk.pools, 0);
+    return walk.pools;
+}
+
+int node_pool_write(const AttrIo *io, const NodePool *pool)
+{
+    g_autofree char *value = g_strdup_printf("%" G_GUINT64_FORMAT, pool->count);
+    char dir[ATTR_PATH_MAX];
+
+    return attr_write(io, node_pool_dir(pool, dir), 0, "nr_hugepages", value);
 }

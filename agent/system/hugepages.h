@@ -1,5 +1,5 @@
 /*
- * The pools of huge pages (hugetlbfs), one for each size.
+ * The pools of huge pages (hugetlbfs), one for each size, and what of them is on each node.
  */
 #pragma once
 
@@ -21,3 +21,18 @@ typedef struct {
 /* From /sys/kernel/mm/hugepages; empty where the kernel has none, ascending by size. A figure that
  * cannot be read is 0. Return (transfer full): a GArray of HugepagePool. */
 GArray *hugepages_read(const AttrIo *io);
+
+/* One size on one node. */
+typedef struct {
+    gint32 node; /* -1: this kernel has no nodes, and the figure is the guest's */
+    guint64 page_bytes;
+    guint64 count; /* pages that stay: without surplus ones, which go with their last user */
+} NodePool;
+
+/* All sizes on all nodes; empty where no size has a page. Return (transfer full): a GArray of
+ * NodePool. */
+GArray *node_pools_read(const AttrIo *io);
+/* Writes POOL's count, which may take as long as the kernel needs to find the pages, and ends early
+ * at a signal. It takes what it finds: 0 does not say that all are there. Return 0 or a negative
+ * errno. */
+int node_pool_write(const AttrIo *io, const NodePool *pool);

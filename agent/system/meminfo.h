@@ -17,6 +17,7 @@ typedef struct {
     guint64 hugepage_size_bytes; /* Hugepagesize (the default size) */
     guint64 hugepages_total;     /* of the default size */
     guint64 hugepages_free;
+    guint64 hugetlb_bytes; /* Hugetlb: of all sizes */
 } Meminfo;
 
 /* Return 0 or a negative errno; -EPROTO if MemTotal or MemAvailable is missing. */

@@ -12,6 +12,9 @@
 /* include/uapi/linux/kernel-page-flags.h */
 #define KPF_ANON_AND_LRU (G_GUINT64_CONSTANT(1) << 12 | G_GUINT64_CONSTANT(1) << 5)
 #define KPF_BUDDY (G_GUINT64_CONSTANT(1) << 10)
+#define NODE_DIR "sys/devices/system/node"
+#define POOL_DIR NODE_DIR "/node0/hugepages"
+#define POOL POOL_DIR "/hugepages-2048kB/nr_hugepages"
 #define ACPI_DEVICES "sys/bus/acpi/devices"
 
 /* "sys/devices/system/memory/memory12/state" -> 12, "state" ("" for the directory itself). */
@@ -93,9 +96,10 @@ static char *meminfo_text(FakeKernel *fake)
     return g_strdup_printf("MemTotal:       %8" G_GUINT64_FORMAT " kB\n"
                            "MemFree:        %8" G_GUINT64_FORMAT " kB\n"
                            "MemAvailable:   %8" G_GUINT64_FORMAT " kB\n"
-                           "Hugepagesize:       2048 kB\n",
+                           "Hugepagesize:       2048 kB\n"
+                           "Hugetlb:        %8u kB\n",
                            total * (fake->block_size_bytes >> 10), fake->available_bytes >> 10,
-                           fake->available_bytes >> 10);
+                           fake->available_bytes >> 10, fake->pool * 2048);
 }
 
 static const FakeRegion *region_of(const FakeKernel *fake, guint32 index)
@@ -170,6 +174,8 @@ static char *text_of(FakeKernel *fake, const char *path)
         return g_strdup_printf("%" G_GINT64_MODIFIER "x\n", fake->block_size_bytes);
     if (strcmp(path, HOTPLUG_FLAG) == 0)
         return fake->hotplug_flag < 0 ? NULL : g_strdup_printf("%d\n", fake->hotplug_flag);
+    if (strcmp(path, POOL) == 0 && fake->pool_max > 0)
+        return g_strdup_printf("%u\n", fake->pool);
     if (strcmp(path, "proc/meminfo") == 0)
         return meminfo_text(fake);
     if (strcmp(path, "proc/iomem") == 0)
@@ -241,6 +247,8 @@ static int fake_write(gpointer self, const char *dir, guint64 expected_inode, co
         result = fake_write_state(fake, index, expected_inode, value);
     } else if (strcmp(write->path, HOTPLUG_FLAG) == 0) {
         result = fake_write_hotplug_flag(fake, value);
+    } else if (strcmp(write->path, POOL) == 0 && fake->pool_max > 0) {
+        result = fake_write_pool(fake, value);
     } else {
         FakeFile *file;
 
@@ -289,6 +297,11 @@ static GPtrArray *names_in(FakeKernel *fake, const char *path)
             if (fake->blocks[i].exists)
                 g_ptr_array_add(names, g_strdup_printf("memory%u", i));
         }
+        return names;
+    }
+    if (fake->pool_max > 0 && (strcmp(path, NODE_DIR) == 0 || strcmp(path, POOL_DIR) == 0)) {
+        g_ptr_array_add(names,
+                        g_strdup(path[strlen(NODE_DIR)] == '\0' ? "node0" : "hugepages-2048kB"));
         return names;
     }
     if (strcmp(path, ACPI_DEVICES) == 0) {

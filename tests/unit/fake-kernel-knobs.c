@@ -66,6 +66,23 @@ void fake_kernel_hide_hotplug_flag(FakeKernel *fake)
     fake_unlock(fake);
 }
 
+void fake_kernel_set_pool(FakeKernel *fake, guint n_pages, guint per_block, guint max)
+{
+    fake_lock(fake);
+    fake->pool = n_pages;
+    fake->pool_per_block = per_block;
+    fake->pool_max = max;
+    fake_unlock(fake);
+}
+
+guint fake_kernel_pool(FakeKernel *fake)
+{
+    fake_lock(fake);
+    guint n_pages = fake->pool;
+    fake_unlock(fake);
+    return n_pages;
+}
+
 /* --- what a test looks at --- */
 
 const char *fake_kernel_state(FakeKernel *fake, guint32 index)

@@ -58,7 +58,8 @@ struct FakeKernel {
     gint64 offlining;      /* index of the block that the holder of hotplug_lock offlines, -1 */
     gint64 eject_end_usec; /* 0: none in flight */
     int eject_slot;
-    int hotplug_flag; /* -1: hidden */
+    int hotplug_flag;                     /* -1: hidden */
+    guint pool, pool_per_block, pool_max; /* huge pages */
     guint traps;
     guint64 operations;
     guint n_writes;
@@ -88,6 +89,9 @@ FakeFile *fake_find_file(FakeKernel *fake, const char *path); /* or NULL */
 int fake_write_state(FakeKernel *fake, guint32 index, guint64 expected_inode, const char *value);
 /* A write of hotplug/memory/enabled. */
 int fake_write_hotplug_flag(FakeKernel *fake, const char *value);
+
+/* A write of the pool's nr_hugepages. */
+int fake_write_pool(FakeKernel *fake, const char *value);
 
 /* The AttrIo's operations. */
 extern const AttrOps fake_kernel_ops;

@@ -179,6 +179,18 @@ int fake_write_state(FakeKernel *fake, guint32 index, guint64 expected_inode, co
     return result;
 }
 
+int fake_write_pool(FakeKernel *fake, const char *value)
+{
+    guint64 n_pages = 0;
+
+    fake_lock(fake);
+    gboolean is_number = g_ascii_string_to_unsigned(value, 10, 0, G_MAXUINT, &n_pages, NULL);
+    if (is_number)
+        fake->pool = (guint)MIN(n_pages, fake->pool_max);
+    fake_unlock(fake);
+    return is_number ? 0 : -EINVAL;
+}
+
 int fake_write_hotplug_flag(FakeKernel *fake, const char *value)
 {
     sigset_t all, mask;

@@ -129,6 +129,8 @@ void fake_change_state(FakeKernel *fake, FakeBlock *block, const char *state, co
         fake->available_bytes += fake->block_size_bytes;
     if (was_online && !is_online)
         fake->available_bytes -= MIN(fake->available_bytes, fake->block_size_bytes);
+    if (was_online && !is_online) /* dissolve_free_huge_pages() */
+        fake->pool -= MIN(fake->pool, fake->pool_per_block);
     g_strlcpy(block->state, state, sizeof block->state);
     g_strlcpy(block->zone, zone, sizeof block->zone);
     block->zones[0] = '\0';

@@ -75,6 +75,10 @@ guint64 fake_kernel_inode(FakeKernel *fake, guint32 index);
  * rises by a block's size with each block. */
 void fake_kernel_set_available(FakeKernel *fake, guint64 available_bytes);
 guint64 fake_kernel_available(FakeKernel *fake);
+/* Huge pages of 2 MiB on node 0, all free: each block that goes offline takes PER_BLOCK of them
+ * along, and no write raises their number above MAX. */
+void fake_kernel_set_pool(FakeKernel *fake, guint n_pages, guint per_block, guint max);
+guint fake_kernel_pool(FakeKernel *fake);
 /* Any other file, or one of the above by another text. NULL: not there. */
 void fake_kernel_set_file(FakeKernel *fake, const char *path, const char *text);
 

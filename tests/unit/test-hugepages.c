@@ -43,6 +43,71 @@ static void test_pools(void)
     g_assert_true(pool_at(movable, 1)->can_be_movable);
 }
 
+#define NODE "sys/devices/system/node/node%d/hugepages/hugepages-%skB/%s"
+
+static void write_node(TempTree *tree, int node, const char *kib, const char *name,
+                       const char *text)
+{
+    g_autofree char *path = g_strdup_printf(NODE, node, kib, name);
+
+    temp_tree_write(tree, path, text);
+}
+
+static guint64 count_on(const GArray *pools, gint32 node, guint64 page_bytes)
+{
+    for (guint i = 0; i < pools->len; i++) {
+        const NodePool *pool = &g_array_index(pools, NodePool, i);
+
+        if (pool->node == node && pool->page_bytes == page_bytes)
+            return pool->count;
+    }
+    g_assert_not_reached();
+}
+
+static void test_node_pools(void)
+{
+    g_autoptr(TempTree) tree = temp_tree_new();
+
+    temp_tree_write(tree, DIR "hugepages-2048kB/nr_hugepages", "77\n");
+    temp_tree_write(tree, "sys/devices/system/node/online", "0,11\n");
+    write_node(tree, 0, "2048", "nr_hugepages", "70\n");
+    write_node(tree, 0, "2048", "surplus_hugepages", "0\n");
+    write_node(tree, 11, "2048", "nr_hugepages", "7\n");
+    write_node(tree, 11, "2048", "surplus_hugepages", "5\n");
+    write_node(tree, 11, "1048576", "nr_hugepages", "1\n");
+    g_autoptr(AttrIo) io = attr_io_open(tree->root, ATTR_READ_WRITE, NULL);
+    g_autoptr(GArray) pools = node_pools_read(io);
+    g_assert_cmpuint(pools->len, ==, 3);
+    g_assert_cmpuint(count_on(pools, 0, 2 * MIB), ==, 70);
+    g_assert_cmpuint(count_on(pools, 11, 2 * MIB), ==, 2);
+    g_assert_cmpuint(count_on(pools, 11, GIB), ==, 1);
+
+    const NodePool wanted = {.node = 11, .page_bytes = 2 * MIB, .count = 9};
+    g_assert_cmpint(node_pool_write(io, &wanted), ==, 0);
+    g_autofree char *path = g_strdup_printf(NODE, 11, "2048", "nr_hugepages");
+    g_autofree char *text = temp_tree_read(tree, path);
+    g_assert_cmpstr(text, ==, "9\n");
+}
+
+/* A kernel without nodes (CONFIG_NUMA=n) has the guest's pools only. */
+static void test_pools_without_nodes(void)
+{
+    g_autoptr(TempTree) tree = temp_tree_new();
+
+    temp_tree_write(tree, DIR "hugepages-2048kB/nr_hugepages", "77\n");
+    g_autoptr(AttrIo) io = attr_io_open(tree->root, ATTR_READ_WRITE, NULL);
+    g_autoptr(GArray) pools = node_pools_read(io);
+    g_assert_cmpuint(pools->len, ==, 1);
+    g_assert_cmpuint(count_on(pools, -1, 2 * MIB), ==, 77);
+    const NodePool wanted = {.node = -1, .page_bytes = 2 * MIB, .count = 80};
+    g_assert_cmpint(node_pool_write(io, &wanted), ==, 0);
+    g_autoptr(GArray) again = node_pools_read(io);
+    g_assert_cmpuint(count_on(again, -1, 2 * MIB), ==, 80);
+    temp_tree_write(tree, DIR "hugepages-2048kB/nr_hugepages", "0\n");
+    g_autoptr(GArray) none = node_pools_read(io);
+    g_assert_cmpuint(none->len, ==, 0);
+}
+
 static void test_no_pools(void)
 {
     g_autoptr(TempTree) tree = temp_tree_new();
@@ -95,6 +160,8 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/hugepages/pools", test_pools);
+    g_test_add_func("/hugepages/nodes", test_node_pools);
+    g_test_add_func("/hugepages/without-nodes", test_pools_without_nodes);
     g_test_add_func("/hugepages/none", test_no_pools);
     g_test_add_func("/cpusets/node-lists", test_node_lists);
     g_test_add_func("/cpusets/tree", test_cpusets);

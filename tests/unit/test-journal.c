@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "os/journal.h"
+#include "system/units.h"
 #include "temp-tree.h"
 
 static UnplugJob *make_job(guint64 id)
@@ -47,6 +48,8 @@ static UnplugJob *make_job(guint64 id)
                           .phase = (guint8)phase};
         g_array_append_val(job->blocks, block);
     }
+    JobPool pools[] = {{-1, 2 * MIB, 300, 7, 290}, {1, GIB, 0, 0, -3}};
+    g_array_append_vals(job->pools, pools, G_N_ELEMENTS(pools));
     for (guint code = 0; code < REASON_COUNT; code++) {
         Reason *reason = reason_new(code, NULL, -1, 0, "reason %u", code);
         reason->bytes = code * 1000;
@@ -110,6 +113,16 @@ static void assert_same(const UnplugJob *a, const UnplugJob *b)
         g_assert_cmpuint(x->inode, ==, y->inode);
         g_assert_cmpuint(x->device, ==, y->device);
         g_assert_cmpuint(x->phase, ==, y->phase);
+    }
+    g_assert_cmpuint(a->pools->len, ==, b->pools->len);
+    for (guint i = 0; i < a->pools->len; i++) {
+        const JobPool *x = &g_array_index(a->pools, JobPool, i);
+        const JobPool *y = &g_array_index(b->pools, JobPool, i);
+        g_assert_cmpint(x->node, ==, y->node);
+        g_assert_cmpuint(x->page_bytes, ==, y->page_bytes);
+        g_assert_cmpint(x->before, ==, y->before);
+        g_assert_cmpint(x->last, ==, y->last);
+        g_assert_cmpint(x->taken, ==, y->taken);
     }
     assert_same_reasons(a->reasons, b->reasons);
 }

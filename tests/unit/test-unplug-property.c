@@ -70,6 +70,8 @@ static void end_work(World *world)
 
     event.blocks.barrier_error = end == ATTEMPT_NO_WORKER ? EAGAIN : chance(world, 2) ? EIO : 0;
     event.blocks.attempt = (AttemptOutcome){.end = end, .error = EAGAIN};
+    if (world->worker.pools != NULL)
+        end_pools(world);
     event.blocks.n_reports = end_worker(world, reports);
     event.blocks.reports = reports;
     BlockTruth truth = event.blocks.n_reports > 0 ? reports[0].truth : TRUTH_GONE;
@@ -101,7 +103,7 @@ static void pass_time(World *world)
     }
     if (world->timer_usec != 0)
         next_usec = world->is_friendly ? world->timer_usec : MIN(next_usec, world->timer_usec);
-    is_worker_next = world->worker.n_blocks > 0 && world->worker.ends_usec <= next_usec;
+    is_worker_next = is_at_work(world) && world->worker.ends_usec <= next_usec;
     if (is_worker_next)
         next_usec = world->worker.ends_usec;
     world->now_usec = MAX(next_usec, world->now_usec);
@@ -130,6 +132,19 @@ static void watch_restored(World *world)
     }
 }
 
+/* Whose huge pages are missing is known after a crash only where the journal was up to date, and no
+ * two jobs may have had the worker since. */
+static void note_crash(World *world)
+{
+    guint n_going = 0;
+
+    for (guint i = 0; i < world->journal->len; i++) {
+        JobState state = ((const UnplugJob *)g_ptr_array_index(world->journal, i))->state;
+        n_going += state == JOB_OFFLINING || state == JOB_ROLLING_BACK;
+    }
+    world->is_owed_unknown |= world->is_journal_old || n_going > 1;
+}
+
 static void crash(World *world)
 {
     g_autoptr(GArray) actions = unplug_actions_new();
@@ -139,12 +154,15 @@ static void crash(World *world)
     n_crashes++;
     if (is_traced)
         trace(world, "crash", world->worker.job, world->worker.blocks, world->worker.n_blocks);
-    if (world->worker.n_blocks > 0) {
+    if (is_at_work(world)) {
         world->worker.is_killed = world->worker.kind == ACTION_OFFLINE;
         if (world->worker.end != ATTEMPT_NO_WORKER)
             world->worker.end = world->worker.is_killed ? ATTEMPT_CANCELLED : ATTEMPT_OVER;
+        if (world->worker.pools != NULL)
+            end_pools(world);
         end_worker(world, reports);
     }
+    note_crash(world);
     g_queue_clear_full(&world->pending, g_free);
     unplug_machine_free(world->machine);
     world->machine = unplug_machine_new(chance(world, 50) ? 1 : world->journal_next_id);
@@ -163,7 +181,9 @@ static void crash(World *world)
     world->now_usec += pick(world, 3000000);
     watch_restored(world);
     settle(world);
-    seen = (UnplugWorld){.now_usec = world->now_usec, .available_bytes = available_bytes(world)};
+    seen = (UnplugWorld){.now_usec = world->now_usec,
+                         .available_bytes = available_bytes(world),
+                         .pools = world->pools};
     unplug_machine_resume(world->machine, &seen, actions);
     carry_out_all(world, actions);
     for (guint i = 0; i < 3 && chance(world, 30); i++) /* before the first look */
@@ -200,6 +220,7 @@ static void disturb(World *world)
         break;
     case 5:
         world->journal_fails = chance(world, 20);
+        world->is_short = chance(world, 20);
         break;
     case 6:
         world->blocks[index].mood = any_mood(world);
@@ -239,6 +260,7 @@ static void make_friendly(World *world)
 {
     world->is_friendly = TRUE;
     world->hog_bytes = 0;
+    world->is_short = FALSE;
     world->journal_fails = FALSE;
     for (guint i = 0; i < N_BLOCKS; i++) {
         world->blocks[i].mood = EASY;
@@ -267,6 +289,12 @@ static void play(guint32 seed)
     world.since = g_hash_table_new(NULL, NULL);
     world.journal = g_ptr_array_new_with_free_func((GDestroyNotify)unplug_job_free);
     world.journal_next_id = 1;
+    world.owed = g_hash_table_new(NULL, NULL);
+    world.pools = g_array_new(FALSE, FALSE, sizeof(NodePool));
+    for (guint i = 0; i < 4; i++) {
+        NodePool pool = {.node = i % 2, .page_bytes = i < 2 ? 2 * MIB : GIB, .count = 20 * (3 - i)};
+        g_array_append_val(world.pools, pool);
+    }
     g_queue_init(&world.pending);
     for (guint slot = 0; slot < N_SLOTS; slot++)
         plug(&world, slot);
@@ -284,6 +312,8 @@ static void play(guint32 seed)
     g_hash_table_unref(world.states);
     g_hash_table_unref(world.since);
     g_ptr_array_unref(world.journal);
+    g_hash_table_unref(world.owed);
+    g_array_unref(world.pools);
     g_rand_free(world.rand);
 }
 

@@ -154,6 +154,47 @@ static void test_killed_after_every_block(World *world, G_GNUC_UNUSED gconstpoin
     }
 }
 
+/* Free huge pages leave the pool with their blocks; where these come back, so do they, and the
+ * check's warning is no longer true. */
+static void test_huge_pages_come_back(World *world, G_GNUC_UNUSED gconstpointer data)
+{
+    for (guint round = 0; round < 3; round++) {
+        fake_kernel_set_pool(world->fake, 40, 3, 100);
+        guint64 id = world_prepare(world, 0, round == 1 ? 50 : 60000);
+        world_wait_for(world, id, JOB_READY);
+        g_assert_cmpuint(fake_kernel_pool(world->fake), ==, 40 - 3 * WORLD_COUNT);
+        if (round == 2) { /* somebody else has made it larger meanwhile */
+            g_autoptr(AttrIo) io = fake_kernel_io(world->fake);
+            const NodePool pool = {.node = 0, .page_bytes = 2 * MIB, .count = 30};
+            g_assert_cmpint(node_pool_write(io, &pool), ==, 0);
+        }
+        if (round != 1)
+            unplugger_cancel(world->unplugger, id);
+        world_wait_for(world, id, round == 1 ? JOB_EXPIRED : JOB_CANCELLED);
+        g_assert_cmpuint(fake_kernel_pool(world->fake), ==, 40);
+        g_assert_cmpuint(world_job(world, id)->reasons->len, ==, 0);
+    }
+}
+
+/* What the kernel does not give is told, with the number. */
+static void test_huge_pages_that_stay_away(World *world, G_GNUC_UNUSED gconstpointer data)
+{
+    fake_kernel_set_pool(world->fake, 40, 3, 100);
+    guint64 id = world_prepare(world, 0, 60000);
+
+    world_wait_for(world, id, JOB_READY);
+    fake_kernel_set_pool(world->fake, 16, 3, 33);
+    unplugger_cancel(world->unplugger, id);
+    world_wait_for(world, id, JOB_CANCELLED);
+    world_assert_all_movable(world);
+    g_assert_cmpuint(fake_kernel_pool(world->fake), ==, 33);
+    g_assert_cmpuint(world_job(world, id)->reasons->len, ==, 1);
+    const Reason *reason = world_job(world, id)->reasons->pdata[0];
+    g_assert_cmpint(reason->code, ==, REASON_HUGEPAGES_LOST);
+    g_assert_cmpuint(reason->bytes, ==, 7 * 2 * MIB);
+    g_assert_true(g_str_has_prefix(reason->desc, "7 huge pages of 2 MiB"));
+}
+
 /* A new DIMM at the old address is none of an old job's. */
 static void test_new_dimm_at_old_address(World *world, G_GNUC_UNUSED gconstpointer data)
 {
@@ -364,6 +405,8 @@ int main(int argc, char **argv)
     ADD("guard-while-offlining", test_guard_while_offlining);
     ADD("stop-rolls-back", test_stop_rolls_back);
     ADD("killed-after-every-block", test_killed_after_every_block);
+    ADD("huge-pages-come-back", test_huge_pages_come_back);
+    ADD("huge-pages-that-stay-away", test_huge_pages_that_stay_away);
     ADD("new-dimm-at-old-address", test_new_dimm_at_old_address);
     ADD("killed-behind-barrier", test_killed_behind_barrier);
     ADD("link-comes-while-queued", test_link_comes_while_queued);

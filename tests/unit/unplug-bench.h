@@ -47,8 +47,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Bench, bench_free)
 
 static void note_action(Bench *bench, const UnplugAction *action)
 {
-    static const char *const names[] = {"check",  "journal", "offline", "kill",   "rollback",
-                                        "verify", "timer",   "",        "stopped"};
+    static const char *const names[] = {"check", "journal", "offline", "kill", "rollback",
+                                        "pools", "verify",  "timer",   "",     "stopped"};
     GString *done = bench->done;
 
     bench->n_journals += action->kind == ACTION_JOURNAL;

@@ -28,9 +28,10 @@ static void copy_journal(World *world)
 
 static void start_worker(World *world, const UnplugAction *action)
 {
-    CHECK(world, world->worker.n_blocks == 0, "two workers");
+    CHECK(world, !is_at_work(world), "two workers");
     world->worker = (Worker){.kind = action->kind, .job = action->job};
     world->worker.n_blocks = action->n_blocks;
+    world->worker.pools = action->pools != NULL ? g_array_ref(action->pools) : NULL;
     for (guint i = 0; i < action->n_blocks; i++)
         world->worker.blocks[i] = action->blocks[i];
     if (action->kind == ACTION_OFFLINE)
@@ -38,7 +39,7 @@ static void start_worker(World *world, const UnplugAction *action)
     else
         world->worker.ends_usec =
             later(world, world->is_friendly || chance(world, 90) ? 500 : 60000);
-    if (action->kind == ACTION_ROLLBACK && !world->is_friendly && chance(world, 3))
+    if (action->kind != ACTION_OFFLINE && !world->is_friendly && chance(world, 3))
         world->worker.end = ATTEMPT_NO_WORKER;
 }
 
@@ -52,6 +53,7 @@ static void carry_out(World *world, const UnplugAction *action, gboolean *was_jo
         CHECK(world, !*was_journal, "two journals in a step");
         *was_journal = TRUE;
         push(world, UNPLUG_JOURNALED, 0, world->journal_fails ? ENOSPC : 0);
+        world->is_journal_old = world->journal_fails;
         if (!world->journal_fails)
             copy_journal(world);
         break;
@@ -72,6 +74,10 @@ static void carry_out(World *world, const UnplugAction *action, gboolean *was_jo
         break;
     case ACTION_ROLLBACK:
         check_rollback(world, action);
+        start_worker(world, action);
+        break;
+    case ACTION_POOLS:
+        check_pools(world, action);
         start_worker(world, action);
         break;
     case ACTION_VERIFY:
@@ -109,8 +115,8 @@ static void trace(const World *world, const char *what, guint64 job, const JobBl
 
 static void trace_action(const World *world, const UnplugAction *action)
 {
-    static const char *const names[] = {"CHECK",  "JOURNAL", "OFFLINE", "KILL",   "ROLLBACK",
-                                        "VERIFY", "TIMER",   "CHANGED", "STOPPED"};
+    static const char *const names[] = {"CHECK", "JOURNAL", "OFFLINE", "KILL",    "ROLLBACK",
+                                        "POOLS", "VERIFY",  "TIMER",   "CHANGED", "STOPPED"};
     g_autofree char *what =
         g_strdup_printf("     %s %s", names[action->kind],
                         action->kind == ACTION_CHANGED ? job_state_name(action->state) : "");
@@ -141,6 +147,7 @@ static UnplugResult feed(World *world, const UnplugEvent *event, guint64 *job_id
     g_autoptr(GArray) actions = unplug_actions_new();
     UnplugWorld seen = {.now_usec = world->now_usec,
                         .available_bytes = available_bytes(world),
+                        .pools = world->pools,
                         .is_worker_away = !world->is_friendly && chance(world, 2)};
     static const char *const names[] = {"submit",   "checked", "journaled", "worker-done", "blocks",
                                         "verified", "cancel",  "tick",      "stop"};

@@ -39,6 +39,41 @@ static void check_ready(const World *world, const UnplugJob *job)
     }
 }
 
+static gboolean tells_of_huge_pages(const UnplugJob *job)
+{
+    for (guint i = 0; i < job->reasons->len; i++) {
+        if (((const Reason *)g_ptr_array_index(job->reasons, i))->code == REASON_HUGEPAGES_LOST)
+            return TRUE;
+    }
+    return job->reasons->len >= UNPLUG_REASONS_NAMED_MAX; /* it may be among those not listed */
+}
+
+static void check_pools(World *world, const UnplugAction *action)
+{
+    const UnplugJob *job = unplug_machine_find(world->machine, action->job);
+    gsize owed = GPOINTER_TO_SIZE(g_hash_table_lookup(world->owed, GSIZE_TO_POINTER(action->job)));
+    guint64 n_wanted = 0;
+
+    CHECK(world, job != NULL && job->state == JOB_ROLLING_BACK, "huge pages out of the state");
+    CHECK(world, action->n_blocks == 0 && action->pools->len > 0, "no pools");
+    for (guint i = 0; i < action->pools->len; i++) {
+        const NodePool *pool = &g_array_index(action->pools, NodePool, i);
+        n_wanted +=
+            pool->count - *pool_count(world, pool->node + (pool->page_bytes == GIB ? 2 : 0));
+    }
+    CHECK(world, world->is_owed_unknown || n_wanted <= owed, "more huge pages than were taken");
+}
+
+/* A job that has given its blocks back owes no huge page, or says so. */
+static void check_owed(const World *world, const UnplugJob *job)
+{
+    gsize owed = GPOINTER_TO_SIZE(g_hash_table_lookup(world->owed, GSIZE_TO_POINTER(job->id)));
+
+    if (job->state != JOB_UNPLUGGED && !world->is_owed_unknown)
+        CHECK(world, owed == 0 || tells_of_huge_pages(job), "%" G_GSIZE_FORMAT " huge pages owed",
+              owed);
+}
+
 static void check_changed(World *world, const UnplugAction *action, gboolean was_journal)
 {
     gpointer told = g_hash_table_lookup(world->states, GSIZE_TO_POINTER(action->job));
@@ -59,6 +94,8 @@ static void check_changed(World *world, const UnplugAction *action, gboolean was
     if (action->state == JOB_ROLLING_BACK)
         g_hash_table_insert(world->since, GSIZE_TO_POINTER(action->job),
                             GSIZE_TO_POINTER(world->now_usec));
+    if (job_state_is_ended(action->state))
+        check_owed(world, unplug_machine_find(world->machine, action->job));
     if (action->state == JOB_READY)
         check_ready(world, unplug_machine_find(world->machine, action->job));
 }
@@ -138,10 +175,10 @@ static void check_timer(const World *world, guint n_live, guint n_timed, gint64 
 {
     if (n_live == 0)
         CHECK(world, world->timer_usec == 0, "a timer runs for nothing");
-    if (n_live > 0 && n_timed == 0 && lease_end_usec == 0 && world->worker.n_blocks > 0)
+    if (n_live > 0 && n_timed == 0 && lease_end_usec == 0 && is_at_work(world))
         CHECK(world, world->timer_usec == 0 || is_tell_timer(world),
               "a timer runs beside a rollback");
-    if (n_timed == 0 && lease_end_usec != 0 && world->worker.n_blocks > 0)
+    if (n_timed == 0 && lease_end_usec != 0 && is_at_work(world))
         CHECK(world,
               world->timer_usec == lease_end_usec ||
                   (world->timer_usec != 0 && world->timer_usec < lease_end_usec &&
@@ -152,8 +189,7 @@ static void check_timer(const World *world, guint n_live, guint n_timed, gint64 
     if (is_offlining(world) && !world->worker.is_killed)
         CHECK(world, world->timer_usec != 0, "nobody ends the attempt at the deadline");
     if (n_live > 0)
-        CHECK(world,
-              world->timer_usec != 0 || world->worker.n_blocks > 0 || world->pending.length > 0,
+        CHECK(world, world->timer_usec != 0 || is_at_work(world) || world->pending.length > 0,
               "%u jobs wait for nothing", n_live);
 }
 

@@ -38,7 +38,8 @@ typedef struct {
     UnplugActionKind kind;
     guint64 job;
     JobBlock blocks[N_BLOCKS];
-    guint n_blocks; /* 0: idle */
+    guint n_blocks; /* 0 and no `pools`: idle */
+    GArray *pools;  /* of NodePool: POOLS */
     gint64 ends_usec;
     gboolean is_killed; /* by the machine */
     AttemptEnd end;     /* as the executor will tell it */
@@ -62,6 +63,10 @@ typedef struct {
     gint64 timer_usec;
     Block blocks[N_BLOCKS];
     guint64 hog_bytes;
+    GArray *pools;    /* of NodePool: huge pages of two sizes on two nodes */
+    GHashTable *owed; /* id -> huge pages that left the pools by the hand of a job */
+    gboolean is_owed_unknown;
+    gboolean is_short; /* the kernel has not all the huge pages that are asked for */
     guint64 next_inode;
     Worker worker;
     GQueue pending;     /* of Pending */
@@ -70,6 +75,7 @@ typedef struct {
     GPtrArray *journal; /* of UnplugJob: the last journal that could be written */
     guint64 journal_next_id;
     gboolean journal_fails;
+    gboolean is_journal_old; /* the last one could not be written */
     gboolean is_friendly;
     gboolean is_stopping;
     gboolean is_stopped;
@@ -127,6 +133,11 @@ static gboolean is_offlining(const World *world)
     return world->worker.n_blocks > 0 && world->worker.kind == ACTION_OFFLINE;
 }
 
+static gboolean is_at_work(const World *world)
+{
+    return world->worker.n_blocks > 0 || world->worker.pools != NULL;
+}
+
 static gboolean is_in_work(const World *world, guint index)
 {
     for (guint i = 0; i < world->worker.n_blocks; i++) {
@@ -134,6 +145,54 @@ static gboolean is_in_work(const World *world, guint index)
             return TRUE;
     }
     return FALSE;
+}
+
+/* --- huge pages --- */
+
+static guint64 *pool_count(World *world, guint i)
+{
+    return &g_array_index(world->pools, NodePool, i).count;
+}
+
+static void owe(World *world, guint64 job, gint64 n_pages)
+{
+    gpointer key = GSIZE_TO_POINTER(job);
+    gint64 owed = (gint64)GPOINTER_TO_SIZE(g_hash_table_lookup(world->owed, key)) + n_pages;
+
+    g_hash_table_insert(world->owed, key, GSIZE_TO_POINTER(MAX(owed, 0)));
+}
+
+/* Some of a block's pages are free ones of a pool, and some in use, which move to the other node.
+ */
+static void take_huge_pages(World *world, guint64 job)
+{
+    guint i = pick(world, 4);
+    guint64 n_free = pick(world, 5);
+
+    n_free = MIN(n_free, *pool_count(world, i));
+    *pool_count(world, i) -= n_free;
+    owe(world, job, (gint64)n_free);
+    if (chance(world, 20) && *pool_count(world, i) > 0) {
+        (*pool_count(world, i))--;
+        (*pool_count(world, i ^ 1))++;
+    }
+}
+
+static void end_pools(World *world)
+{
+    GArray *wanted = world->worker.pools;
+
+    for (guint i = 0; i < wanted->len && world->worker.end != ATTEMPT_NO_WORKER; i++) {
+        const NodePool *pool = &g_array_index(wanted, NodePool, i);
+        guint64 *count = pool_count(world, pool->node + (pool->page_bytes == GIB ? 2 : 0));
+        guint64 given = pool->count - MIN(*count, pool->count);
+
+        if (world->is_short && given > 0)
+            given = pick(world, (guint)given);
+        *count += given;
+        owe(world, world->worker.job, -(gint64)given);
+    }
+    g_clear_pointer(&world->worker.pools, g_array_unref);
 }
 
 static void push(World *world, UnplugEventKind kind, guint64 job, int error)
@@ -284,6 +343,8 @@ static int end_offline(World *world, guint index)
             return EINTR;
         }
     }
+    if (error == 0)
+        take_huge_pages(world, job);
     if (error == 0)
         set_truth(world, index, TRUTH_OFFLINE, job);
     else
