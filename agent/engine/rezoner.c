@@ -24,6 +24,7 @@ struct Rezoner {
     gboolean is_carrying_out;
     guint64 reserve_bytes; /* as configured */
     RezoneBlock running;
+    guint n_block_steps; /* of its task; behind them it fills the pools of huge pages again */
     guint timer;
     gboolean was_read_only; /* said once: /sys cannot be written */
     RezonerStoppedFunc on_stopped;
@@ -38,7 +39,7 @@ static void on_task_done(const WorkResult *result, gpointer user_data)
     RezoneBlock block = rezoner->running;
     int error = result->errors[0];
 
-    for (guint i = 1; i < result->n_steps && error == 0; i++)
+    for (guint i = 1; i < rezoner->n_block_steps && error == 0; i++)
         error = result->errors[i];
     model_keeper_look(rezoner->keeper, &block.index, 1);
     BlockReport report =
@@ -61,10 +62,31 @@ static RezoneWorld look(const Rezoner *rezoner)
                          .block_size_bytes = block_size_bytes};
 }
 
+static void add_step(GArray *steps, const RezoneBlock *block, const char *verb)
+{
+    WorkStep step = {
+        .kind = STEP_BLOCK, .index = block->index, .inode = block->inode, .verb = verb};
+
+    g_array_append_val(steps, step);
+}
+
+/* Free huge pages in the block leave their pools as it goes offline: afterwards each pool of its
+ * node is to have as many as now. */
+static void add_pools(const Rezoner *rezoner, GArray *steps, guint32 index)
+{
+    const Block *block = snapshot_find_block(model_keeper_snapshot(rezoner->keeper), index);
+    g_autoptr(GArray) pools = node_pools_read(rezoner->io);
+
+    for (guint i = 0; i < pools->len; i++) {
+        WorkStep step = {.kind = STEP_POOL, .pool = g_array_index(pools, NodePool, i)};
+        if (step.pool.node < 0 || (block && block->node == step.pool.node))
+            g_array_append_val(steps, step);
+    }
+}
+
 static void start_task(Rezoner *rezoner, const RezoneAction *action)
 {
-    WorkStep steps[2];
-    guint n = 0;
+    g_autoptr(GArray) steps = g_array_new(FALSE, TRUE, sizeof(WorkStep));
     const RezoneBlock *block = &action->block;
     RezoneWorld world = look(rezoner);
     AttemptLimits limits = {.reserve_bytes = world.reserve_bytes,
@@ -77,13 +99,14 @@ static void start_task(Rezoner *rezoner, const RezoneAction *action)
             rezoner->placement, block->index, block->inode,
             block_marks_want(placement_marks(rezoner->placement), block->index, block->inode));
         placement_save(rezoner->placement);
-        steps[n++] = (WorkStep){
-            .kind = STEP_BLOCK, .index = block->index, .inode = block->inode, .verb = "offline"};
+        add_step(steps, block, "offline");
     }
-    steps[n++] = (WorkStep){
-        .kind = STEP_BLOCK, .index = block->index, .inode = block->inode, .verb = action->verb};
+    add_step(steps, block, action->verb);
     rezoner->running = *block;
-    executor_submit(rezoner->executor, EXECUTOR_LATER, steps, n,
+    rezoner->n_block_steps = steps->len;
+    if (action->kind == REZONE_ACT_MOVE)
+        add_pools(rezoner, steps, block->index);
+    executor_submit(rezoner->executor, EXECUTOR_LATER, (const WorkStep *)steps->data, steps->len,
                     action->kind == REZONE_ACT_MOVE ? &limits : NULL, on_task_done, rezoner, NULL);
 }
 

@@ -98,7 +98,7 @@ static int step_do(const AttrIo *io, const WorkStep *step)
         r = attr_write(io, step->dir, 0, step->name, step->verb);
         break;
     case STEP_POOL:
-        r = node_pool_write(io, &step->pool);
+        r = node_pool_fill(io, &step->pool);
         break;
     }
     return r < 0 ? -r : 0;
@@ -294,7 +294,7 @@ static gboolean on_look(gpointer user_data)
     } else {
         must_end = is_reached(task->limits.deadline_usec, now_usec);
     }
-    if (!must_end && is_reached(task->limits.yield_usec, now_usec) &&
+    if (!must_end && step->kind == STEP_BLOCK && is_reached(task->limits.yield_usec, now_usec) &&
         (executor->soon.length > 0 || executor->later.length > 0)) {
         outcome = (AttemptOutcome){.end = ATTEMPT_CANCELLED};
         must_end = TRUE;

@@ -101,18 +101,25 @@ typedef struct {
     GArray *pools; /* of NodePool */
 } NodeWalk;
 
+/* Reads POOL's count. */
+static void read_count(const AttrIo *io, NodePool *pool)
+{
+    char dir[ATTR_PATH_MAX];
+
+    node_pool_dir(pool, dir);
+    guint64 total = read_node_figure(io, dir, "nr_hugepages");
+    guint64 surplus = read_node_figure(io, dir, "surplus_hugepages");
+    pool->count = total - MIN(surplus, total);
+}
+
 static gboolean collect_node_size(const char *name, gpointer user_data)
 {
     NodeWalk *walk = user_data;
     NodePool pool = {.node = walk->node, .page_bytes = parse_size(name)};
-    char dir[ATTR_PATH_MAX];
 
     if (pool.page_bytes == 0)
         return TRUE;
-    node_pool_dir(&pool, dir);
-    guint64 total = read_node_figure(walk->io, dir, "nr_hugepages");
-    guint64 surplus = read_node_figure(walk->io, dir, "surplus_hugepages");
-    pool.count = total - MIN(surplus, total);
+    read_count(walk->io, &pool);
     g_array_append_val(walk->pools, pool);
     return TRUE;
 }
@@ -145,10 +152,14 @@ GArray *node_pools_read(const AttrIo *io)
     return walk.pools;
 }
 
-int node_pool_write(const AttrIo *io, const NodePool *pool)
+int node_pool_fill(const AttrIo *io, const NodePool *pool)
 {
     g_autofree char *value = g_strdup_printf("%" G_GUINT64_FORMAT, pool->count);
+    NodePool now = *pool;
     char dir[ATTR_PATH_MAX];
 
+    read_count(io, &now);
+    if (now.count >= pool->count)
+        return 0;
     return attr_write(io, node_pool_dir(pool, dir), 0, "nr_hugepages", value);
 }

@@ -32,7 +32,7 @@ typedef struct {
 /* All sizes on all nodes; empty where no size has a page. Return (transfer full): a GArray of
  * NodePool. */
 GArray *node_pools_read(const AttrIo *io);
-/* Writes POOL's count, which may take as long as the kernel needs to find the pages, and ends early
- * at a signal. It takes what it finds: 0 does not say that all are there. Return 0 or a negative
- * errno. */
-int node_pool_write(const AttrIo *io, const NodePool *pool);
+/* Asks for as many pages as POOL says, where there are fewer. It may take as long as the kernel
+ * needs to find them, and ends early at a signal; the kernel gives what it finds, so 0 does not say
+ * that all are there. Return 0 or a negative errno. */
+int node_pool_fill(const AttrIo *io, const NodePool *pool);

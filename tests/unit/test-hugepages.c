@@ -83,7 +83,11 @@ static void test_node_pools(void)
     g_assert_cmpuint(count_on(pools, 11, GIB), ==, 1);
 
     const NodePool wanted = {.node = 11, .page_bytes = 2 * MIB, .count = 9};
-    g_assert_cmpint(node_pool_write(io, &wanted), ==, 0);
+    const NodePool fewer = {.node = 0, .page_bytes = 2 * MIB, .count = 69};
+    g_assert_cmpint(node_pool_fill(io, &fewer), ==, 0);
+    g_assert_cmpint(node_pool_fill(io, &wanted), ==, 0);
+    g_autoptr(GArray) now = node_pools_read(io);
+    g_assert_cmpuint(count_on(now, 0, 2 * MIB), ==, 70);
     g_autofree char *path = g_strdup_printf(NODE, 11, "2048", "nr_hugepages");
     g_autofree char *text = temp_tree_read(tree, path);
     g_assert_cmpstr(text, ==, "9\n");
@@ -100,7 +104,7 @@ static void test_pools_without_nodes(void)
     g_assert_cmpuint(pools->len, ==, 1);
     g_assert_cmpuint(count_on(pools, -1, 2 * MIB), ==, 77);
     const NodePool wanted = {.node = -1, .page_bytes = 2 * MIB, .count = 80};
-    g_assert_cmpint(node_pool_write(io, &wanted), ==, 0);
+    g_assert_cmpint(node_pool_fill(io, &wanted), ==, 0);
     g_autoptr(GArray) again = node_pools_read(io);
     g_assert_cmpuint(count_on(again, -1, 2 * MIB), ==, 80);
     temp_tree_write(tree, DIR "hugepages-2048kB/nr_hugepages", "0\n");

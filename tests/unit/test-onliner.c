@@ -212,6 +212,23 @@ static void test_rezone(void)
     world_free(world);
 }
 
+/* The huge pages that leave with the blocks come back. */
+static void test_rezone_with_huge_pages(void)
+{
+    World *world = world_new();
+
+    fake_kernel_add_dimm(world->fake, 0, 40, 2);
+    fake_kernel_set_state(world->fake, 40, "online", "Normal");
+    fake_kernel_set_state(world->fake, 41, "online", "Normal");
+    fake_kernel_set_pool(world->fake, 40, 7, 100);
+    start(world);
+    wait_zone(world, 40, "Movable");
+    wait_zone(world, 41, "Movable");
+    stop(world);
+    g_assert_cmpuint(fake_kernel_pool(world->fake), ==, 40);
+    world_free(world);
+}
+
 /* Killed between offline and online: nobody chose that, and the next daemon brings it back. */
 static void test_killed_while_moving(void)
 {
@@ -482,6 +499,7 @@ int main(int argc, char **argv)
     g_test_add_func("/onliner/leave", test_leave);
     g_test_add_func("/onliner/choice", test_choice);
     g_test_add_func("/onliner/rezone", test_rezone);
+    g_test_add_func("/onliner/rezone-with-huge-pages", test_rezone_with_huge_pages);
     g_test_add_func("/onliner/killed-while-moving", test_killed_while_moving);
     g_test_add_func("/onliner/killed-while-moving-and-removed",
                     test_killed_while_moving_and_removed);

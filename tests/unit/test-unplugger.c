@@ -166,7 +166,7 @@ static void test_huge_pages_come_back(World *world, G_GNUC_UNUSED gconstpointer 
         if (round == 2) { /* somebody else has made it larger meanwhile */
             g_autoptr(AttrIo) io = fake_kernel_io(world->fake);
             const NodePool pool = {.node = 0, .page_bytes = 2 * MIB, .count = 30};
-            g_assert_cmpint(node_pool_write(io, &pool), ==, 0);
+            g_assert_cmpint(node_pool_fill(io, &pool), ==, 0);
         }
         if (round != 1)
             unplugger_cancel(world->unplugger, id);
