@@ -50,13 +50,15 @@ typedef struct {
     guint n_left_out;     /* how many */
     gboolean is_late;     /* went to rolling-back at its deadline, with an attempt under way */
     int gate_error;       /* errno for which the eject gate did not open; 0: none */
-    gint64 quiet_usec;    /* ROLLING_BACK: something else onlines its blocks, and is let do it until
-                           * nothing came back for a while; but not beyond this time. 0: nothing */
-    gint64 tell_usec;     /* ROLLING_BACK: when it says what it waits for; 0: it has */
-    gboolean had_worker;  /* restored, not looked at yet, and the worker may have been at it */
-    guint pool_tries;     /* ROLLING_BACK: how often it tried to put huge pages back */
-    int pool_error;       /* of the last try */
-    HeldBy held_by;       /* what it said that it waits for */
+    gboolean is_haunted; /* taken over from a daemon whose worker may still be in the kernel, with a
+                          * block of it: until a write of ours has passed the kernel's lock */
+    gint64 quiet_usec;   /* ROLLING_BACK: something else onlines its blocks, and is let do it until
+                          * nothing came back for a while; but not beyond this time. 0: nothing */
+    gint64 tell_usec;    /* ROLLING_BACK: when it says what it waits for; 0: it has */
+    gboolean had_worker; /* restored, not looked at yet, and the worker may have been at it */
+    guint pool_tries;    /* ROLLING_BACK: how often it tried to put huge pages back */
+    int pool_error;      /* of the last try */
+    HeldBy held_by;      /* what it said that it waits for */
     guint64 held_by_job;
 } Job;
 

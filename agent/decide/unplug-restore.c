@@ -104,6 +104,7 @@ gboolean unplug_machine_restore(UnplugMachine *machine, const UnplugJob *job)
         can_have = !has_block_of_another(machine, restored);
         restored->verify = VERIFY_RESTORE;
         restored->had_worker = restored->pub.state != JOB_READY;
+        restored->is_haunted = restored->pub.state != JOB_READY;
     }
     if (!can_have) {
         job_free(restored);

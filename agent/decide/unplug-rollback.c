@@ -52,11 +52,27 @@ static void tell_if_slow(Step *step, Job *job)
     reasons_set_held(job, by, by_job, 0);
 }
 
+/* Of a job no block of which is known to be offline, one counts as tried. Writing to it waits for
+ * the kernel's hotplug lock, and so for whoever may still take another one offline. */
+static void claim_one(Job *job)
+{
+    if (job_count(job, JOB_BLOCK_OFFLINED) > 0)
+        return;
+    for (guint i = 0; i < job->pub.blocks->len; i++) {
+        if (job_block(job, i)->phase != JOB_BLOCK_ONLINE)
+            continue;
+        job_block(job, i)->phase = JOB_BLOCK_OFFLINED;
+        return;
+    }
+}
+
 /* What is due for JOB, which is rolling back. TRUE if something was done. */
 gboolean rollback_run(Step *step, Job *job)
 {
     Worker *worker = &step->machine->worker;
 
+    if (job->is_haunted && job->verify == VERIFY_NONE)
+        claim_one(job);
     if (job_count(job, JOB_BLOCK_OFFLINED) > 0)
         tell_if_slow(step, job);
     else if (step->world.now_usec >= job->tell_usec)
@@ -85,12 +101,14 @@ void rollback_worker_done(Step *step, Job *job, const UnplugEvent *event)
     guint n_before = job_count(job, JOB_BLOCK_OFFLINED);
     guint n_left;
     int error = event->blocks.barrier_error;
+    gboolean has_passed = FALSE;
 
     step->machine->worker = (Worker){.kind = WORKER_IDLE};
     for (guint i = 0; i < event->blocks.n_reports; i++) {
         const BlockReport *report = &event->blocks.reports[i];
         guint position;
 
+        has_passed |= report->truth != TRUTH_GONE;
         if (!job_find_block(job, report->index, &position))
             continue;
         if (job_block(job, position)->inode != report->inode ||
@@ -103,9 +121,16 @@ void rollback_worker_done(Step *step, Job *job, const UnplugEvent *event)
         else if (error == 0)
             error = report->error;
     }
+    if (job->is_haunted && has_passed && event->blocks.attempt.end == ATTEMPT_OVER) {
+        job->is_haunted = FALSE;
+        job_ask_verify(step, job, VERIFY_RESTORE);
+    }
     n_left = job_count(job, JOB_BLOCK_OFFLINED);
-    if (n_left == 0)
+    if (n_left == 0) {
+        if (job->is_haunted)
+            job_pause(step, job, UNPLUG_ROLLBACK_PAUSE_MAX_USEC);
         return;
+    }
     if (n_left < n_before)
         job->pause_usec = 0;
     job_pause(step, job, UNPLUG_ROLLBACK_PAUSE_MAX_USEC);

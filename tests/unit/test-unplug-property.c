@@ -101,6 +101,8 @@ static void pass_time(World *world)
         if (world->blocks[i].settles_usec != 0)
             next_usec = MIN(next_usec, world->blocks[i].settles_usec);
     }
+    if (has_ghost(world))
+        next_usec = MIN(next_usec, world->ghost.ends_usec);
     if (world->timer_usec != 0)
         next_usec = world->is_friendly ? world->timer_usec : MIN(next_usec, world->timer_usec);
     is_worker_next = is_at_work(world) && world->worker.ends_usec <= next_usec;
@@ -110,6 +112,7 @@ static void pass_time(World *world)
     if (chance(world, 10) && !world->is_friendly)
         world->now_usec += pick(world, 30000);
     settle(world);
+    end_ghost(world);
     guard(world);
     if (world->timer_usec != 0 && world->timer_usec <= world->now_usec)
         tick(world);
@@ -154,6 +157,9 @@ static void crash(World *world)
     n_crashes++;
     if (is_traced)
         trace(world, "crash", world->worker.job, world->worker.blocks, world->worker.n_blocks);
+    if (is_offlining(world) && !has_ghost(world) && world->worker.end != ATTEMPT_NO_WORKER &&
+        chance(world, 30))
+        make_ghost(world);
     if (is_at_work(world)) {
         world->worker.is_killed = world->worker.kind == ACTION_OFFLINE;
         if (world->worker.end != ATTEMPT_NO_WORKER)
@@ -181,6 +187,7 @@ static void crash(World *world)
     world->now_usec += pick(world, 3000000);
     watch_restored(world);
     settle(world);
+    end_ghost(world);
     seen = (UnplugWorld){.now_usec = world->now_usec,
                          .available_bytes = available_bytes(world),
                          .pools = world->pools};

@@ -41,6 +41,8 @@ static void start_worker(World *world, const UnplugAction *action)
             later(world, world->is_friendly || chance(world, 90) ? 500 : 60000);
     if (action->kind != ACTION_OFFLINE && !world->is_friendly && chance(world, 3))
         world->worker.end = ATTEMPT_NO_WORKER;
+    else if (has_ghost(world)) /* no write passes before it */
+        world->worker.ends_usec = MAX(world->worker.ends_usec, world->ghost.ends_usec);
 }
 
 static void carry_out(World *world, const UnplugAction *action, gboolean *was_journal)

@@ -69,6 +69,7 @@ typedef struct {
     gboolean is_short; /* the kernel has not all the huge pages that are asked for */
     guint64 next_inode;
     Worker worker;
+    Worker ghost;       /* a killed daemon's, asleep in the kernel; it has the hotplug lock */
     GQueue pending;     /* of Pending */
     GHashTable *states; /* id -> JobState + 1, as CHANGED told */
     GHashTable *since;  /* id -> when (in us) it began to roll back, or was taken over so */
@@ -322,6 +323,36 @@ static void start_offline(World *world)
         block->truth = TRUTH_CHANGING;
 }
 
+static gboolean has_ghost(const World *world)
+{
+    return world->ghost.n_blocks > 0;
+}
+
+/* The attempt of a daemon that was killed goes on for a while, and may yet take its block. */
+static void make_ghost(World *world)
+{
+    world->ghost = world->worker;
+    world->ghost.ends_usec = later(world, chance(world, 50) ? 500 : 20000);
+    world->worker.n_blocks = 0;
+}
+
+static void end_ghost(World *world)
+{
+    const JobBlock *tried = &world->ghost.blocks[0];
+    Block *block = &world->blocks[tried->index];
+
+    if (!has_ghost(world) || world->ghost.ends_usec > world->now_usec)
+        return;
+    world->ghost.n_blocks = 0;
+    if (block->inode != tried->inode || block->truth == TRUTH_GONE || block->truth == TRUTH_OFFLINE)
+        return;
+    if (chance(world, 60))
+        set_truth(world, tried->index, TRUTH_OFFLINE, world->ghost.job);
+    else
+        set_truth(world, tried->index, block->before, 0);
+    push_look(world, tried->index, 1);
+}
+
 /* The end of an attempt on a block that is still there: its errno. */
 static int end_offline(World *world, guint index)
 {
@@ -332,6 +363,10 @@ static int end_offline(World *world, guint index)
 
     if (block->before != TRUTH_ONLINE_MOVABLE && block->before != TRUTH_ONLINE_KERNEL)
         return EINVAL;
+    if (world->worker.is_killed && has_ghost(world)) { /* it never had the lock */
+        set_truth(world, index, block->before, 0);
+        return EINTR;
+    }
     if (world->worker.is_killed || world->worker.end != ATTEMPT_OVER) {
         guint luck = pick(world, 100);
 
