@@ -63,7 +63,7 @@ gboolean command_line_fits_verb(const CommandLine *line, GError **error)
         {"sysroot", line->sysroot != NULL, {"doctor"}},
         {"id", line->id != NULL, {"plug"}},
         {"backend", line->backend != NULL, {"plug", "resize"}},
-        {"node", line->node != NOT_GIVEN, {"plug", "resize"}},
+        {"node", line->node != NOT_GIVEN, {"plan", "plug", "resize"}},
         {"dry-run", line->dry_run, {"resize"}},
         {"best-effort", line->best_effort, {"plug", "resize"}},
     };
@@ -129,7 +129,8 @@ CommandLine *command_line_parse(int argc, char **argv, GError **error)
         {"movable-ratio", 0, 0, G_OPTION_ARG_INT64, &line->movable_ratio,
          "policy: percent MOVABLE:KERNEL", "PERCENT"},
         {"node", 0, 0, G_OPTION_ARG_INT64, &line->node,
-         "plug, resize: the guest's node that new memory belongs to", "N"},
+         "plan: devices of this node; plug, resize: the guest's node that new memory belongs to",
+         "N"},
         {"id", 0, 0, G_OPTION_ARG_STRING, &line->id, "plug: the DIMM's id", "ID"},
         {"backend", 0, 0, G_OPTION_ARG_STRING, &line->backend,
          "plug, resize: ram, memfd or file, and its properties; by default as the guest's RAM",

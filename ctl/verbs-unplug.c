@@ -93,6 +93,8 @@ CtlStatus verb_plan(Ctl *ctl, GError **error)
     JsonObject *arguments = json_object_new();
     json_object_set_int_member(arguments, "bytes", (gint64)bytes);
     json_object_set_boolean_member(arguments, "allow-more", ctl->line->allow_more);
+    if (ctl->line->node != NOT_GIVEN)
+        json_object_set_int_member(arguments, "node", ctl->line->node);
     JsonNode *answer = client_call(ctl->client, "memory-plan-unplug", arguments, error);
     if (!answer)
         return CTL_REFUSED;

@@ -7,17 +7,22 @@
  */
 #include "decide/plan.h"
 
-/* A cost is used pages first and devices second, in one number. */
+/* What a subset costs: what it takes of nodes with CPUs first; used pages second and devices third,
+ * in one number. */
+typedef struct {
+    guint64 units;
+    guint64 pages_and_devices;
+} Cost;
 #define COST_PAGES_SHIFT 9
-#define COST_NONE G_MAXUINT64
 G_STATIC_ASSERT(PLAN_DEVICES_MAX < 1 << COST_PAGES_SHIFT);
+static const Cost cost_none = {G_MAXUINT64, G_MAXUINT64}; /* there is no such subset */
 
 typedef struct {
     const PlanDevice *devices;
     guint n;
     guint64 unit_bytes;
     gsize n_sums;     /* sums 0 … n_sums - 1, in units */
-    guint64 *costs;   /* [n_sums]: COST_NONE where no subset has this sum */
+    Cost *costs;      /* [n_sums] */
     guint8 *is_taken; /* bits [n][n_sums] */
 } Search;
 
@@ -32,9 +37,20 @@ static guint64 greatest_common_divisor(guint64 a, guint64 b)
     return a;
 }
 
-static guint64 cost_of(const PlanDevice *device)
+static gboolean is_none(const Cost *cost)
 {
-    return (device->used_pages << COST_PAGES_SHIFT) + 1;
+    return cost->units == cost_none.units;
+}
+
+static gboolean is_less(const Cost *a, const Cost *b)
+{
+    return a->units != b->units ? a->units < b->units : a->pages_and_devices < b->pages_and_devices;
+}
+
+static Cost cost_with(const Search *search, const Cost *before, const PlanDevice *device)
+{
+    return (Cost){before->units + (device->has_cpus ? device->size_bytes / search->unit_bytes : 0),
+                  before->pages_and_devices + (device->used_pages << COST_PAGES_SHIFT) + 1};
 }
 
 static gsize bit_of(const Search *search, guint device, gsize sum)
@@ -45,16 +61,16 @@ static gsize bit_of(const Search *search, guint device, gsize sum)
 static void take_device(Search *search, guint i)
 {
     gsize size = (gsize)(search->devices[i].size_bytes / search->unit_bytes);
-    guint64 cost = cost_of(&search->devices[i]);
 
     /* Downwards, so that no device is taken twice. */
     for (gsize sum = search->n_sums; sum-- > size;) {
-        guint64 before = search->costs[sum - size];
+        const Cost *before = &search->costs[sum - size];
+        Cost cost = cost_with(search, before, &search->devices[i]);
         gsize bit;
 
-        if (before == COST_NONE || before + cost >= search->costs[sum])
+        if (is_none(before) || !is_less(&cost, &search->costs[sum]))
             continue;
-        search->costs[sum] = before + cost;
+        search->costs[sum] = cost;
         bit = bit_of(search, i, sum);
         search->is_taken[bit / 8] |= (guint8)(1u << bit % 8);
     }
@@ -84,7 +100,7 @@ static gsize find_at_most(const Search *search, gsize wanted)
 {
     gsize sum = MIN(wanted, search->n_sums - 1);
 
-    while (search->costs[sum] == COST_NONE)
+    while (is_none(&search->costs[sum]))
         sum--;
     return sum;
 }
@@ -93,7 +109,7 @@ static gsize find_at_most(const Search *search, gsize wanted)
 static gboolean find_at_least(const Search *search, gsize wanted, gsize *sum)
 {
     for (*sum = wanted; *sum < search->n_sums; (*sum)++) {
-        if (search->costs[*sum] != COST_NONE)
+        if (!is_none(&search->costs[*sum]))
             return TRUE;
     }
     return FALSE;
@@ -142,10 +158,10 @@ UnplugPlan *unplug_plan(const PlanDevice *devices, guint n, guint64 wanted_bytes
         return NULL;
 
     search.n_sums = (gsize)(limit_bytes / search.unit_bytes) + 1;
-    search.costs = g_new(guint64, search.n_sums);
+    search.costs = g_new(Cost, search.n_sums);
     for (gsize sum = 1; sum < search.n_sums; sum++)
-        search.costs[sum] = COST_NONE;
-    search.costs[0] = 0;
+        search.costs[sum] = cost_none;
+    search.costs[0] = (Cost){0, 0};
     search.is_taken = g_malloc0((n * search.n_sums) / 8 + 1);
     for (guint i = 0; i < n; i++)
         take_device(&search, i);

@@ -13,13 +13,14 @@
 /* QEMU has no more slots than this. */
 #define PLAN_DEVICES_MAX 256
 /* The most units (see unplug_plan()) that the search goes through: 32 TiB in blocks of 128 MiB. It
- * bounds one plan to some 8 MiB of memory and a tenth of a second. */
+ * bounds one plan to some 12 MiB of memory and a tenth of a second. */
 #define PLAN_UNITS_MAX (256 * 1024)
 
 typedef struct {
     guint64 size_bytes; /* not 0 */
     guint64 used_pages; /* what would have to move: an estimate is enough, it only breaks ties.
                          * Below 2^40 */
+    gboolean has_cpus;  /* its node has: then a device of a node without goes rather */
 } PlanDevice;
 
 typedef struct {
@@ -41,8 +42,8 @@ typedef struct {
  *   TRUE: the smallest sum that is at least @wanted_bytes, or all devices where they do not
  * suffice.
  *
- * Among subsets of the same sum the one with the fewest used pages wins, then the one with the
- * fewest devices.
+ * Among subsets of the same sum the one with the least on nodes with CPUs wins, then the one with
+ * the fewest used pages, then the one with the fewest devices.
  *
  * Return: (transfer full): free with unplug_plan_free(). NULL if the sum of the sizes that matter
  * is more than PLAN_UNITS_MAX times their greatest common divisor.

@@ -6,7 +6,9 @@
 #include "decide/plan.h"
 #include "engine/contents.h"
 #include "front/agent-private.h"
+#include "front/arguments.h"
 #include "front/reply.h"
+#include "system/cpusets.h"
 
 /* A device that cannot be chosen, and why. */
 typedef struct {
@@ -21,12 +23,15 @@ static void excluded_clear(gpointer data)
     unplug_verdict_free(excluded->verdict);
 }
 
-/* CANDIDATES: of const Device *; EXCLUDED: of Excluded. */
-static void sort_out(Agent *agent, const Snapshot *snapshot, GPtrArray *candidates,
+/* CANDIDATES: of const Device *; EXCLUDED: of Excluded. NODE: no other device is asked about; -1:
+ * all are. */
+static void sort_out(Agent *agent, const Snapshot *snapshot, gint64 node, GPtrArray *candidates,
                      GArray *excluded)
 {
     for (guint32 i = 0; i < snapshot->device_count; i++) {
         const Device *device = &snapshot->devices[i];
+        if (node >= 0 && device->node != node)
+            continue;
         UnplugVerdict *verdict = unplugger_check_briefly(agent->unplugger, device);
 
         if (verdict->can_prepare && device->block_count > 0 && candidates->len < PLAN_DEVICES_MAX) {
@@ -51,6 +56,7 @@ static UnplugPlan *make_plan(Agent *agent, const Snapshot *snapshot, const GPtrA
         const Device *device = candidates->pdata[i];
         guint64 online = device->online_movable_bytes + device->online_kernel_bytes;
         devices[i].size_bytes = device->size_bytes;
+        devices[i].has_cpus = node_has_cpus(agent->io, device->node);
         devices[i].used_pages = page_sample_estimate_used(&samples[i], contents_pages(online));
     }
     return unplug_plan(devices, candidates->len, bytes, allow_more);
@@ -98,9 +104,15 @@ static void plan_unplug(QgaCall *call, JsonObject *arguments, gpointer user_data
                           json_object_get_boolean_member(arguments, "allow-more");
     g_autoptr(GPtrArray) candidates = g_ptr_array_new();
     g_autoptr(GArray) excluded = g_array_new(FALSE, FALSE, sizeof(Excluded));
+    g_autoptr(GError) error = NULL;
+    guint64 node;
 
+    if (!arguments_uint(arguments, "node", 0, NODES_MAX - 1, G_MAXUINT64, &node, &error)) {
+        qga_call_fail_error(call, error);
+        return;
+    }
     g_array_set_clear_func(excluded, excluded_clear);
-    sort_out(agent, snapshot, candidates, excluded);
+    sort_out(agent, snapshot, (gint64)node, candidates, excluded);
     g_autoptr(UnplugPlan) plan = make_plan(agent, snapshot, candidates, bytes, allow_more);
     if (!plan) {
         qga_call_fail(call, QGA_CLASS_GENERIC,

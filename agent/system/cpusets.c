@@ -50,6 +50,16 @@ gboolean node_set_is_within(const NodeSet *set, const NodeSet *other)
     return any != 0;
 }
 
+gboolean node_has_cpus(const AttrIo *io, gint node)
+{
+    NodeSet set;
+    char text[ATTR_VALUE_MAX];
+
+    return node < 0 ||
+           attr_read_line(io, "sys/devices/system/node/has_cpu", text, sizeof text) < 0 ||
+           !node_set_parse(text, &set) || node_set_has(&set, (guint)node);
+}
+
 typedef struct {
     const char *parent;
     GPtrArray *paths;

@@ -1,5 +1,5 @@
 /*
- * The sets of NUMA nodes that cpusets confine processes to.
+ * Sets of NUMA nodes: those that have CPUs, those that cpusets confine processes to.
  */
 #pragma once
 
@@ -29,6 +29,9 @@ static inline void node_set_add(NodeSet *set, guint node)
 gboolean node_set_parse(const char *text, NodeSet *set);
 /* Whether SET is not empty and lies wholly in OTHER. */
 gboolean node_set_is_within(const NodeSet *set, const NodeSet *other);
+
+/* Whether NODE (-1: none) has CPUs, also where the kernel does not say so. */
+gboolean node_has_cpus(const AttrIo *io, gint node);
 
 /* What the cpusets below /sys/fs/cgroup say in cpuset.mems, each set once; cgroup v1 and v2. Those
  * that inherit from above say nothing. It looks at CPUSETS_LOOKED_AT_MAX cgroups at most. Memory

@@ -141,6 +141,18 @@ static void test_node_lists(void)
     g_assert_false(node_set_is_within(&none, &set));
 }
 
+static void test_nodes_with_cpus(void)
+{
+    g_autoptr(TempTree) tree = temp_tree_new();
+    g_autoptr(AttrIo) io = attr_io_open(tree->root, ATTR_READ_ONLY, NULL);
+
+    g_assert_true(node_has_cpus(io, 2)); /* not known */
+    temp_tree_write(tree, "sys/devices/system/node/has_cpu", "0-1,3\n");
+    g_assert_true(node_has_cpus(io, 1));
+    g_assert_false(node_has_cpus(io, 2));
+    g_assert_true(node_has_cpus(io, -1));
+}
+
 static void test_cpusets(void)
 {
     g_autoptr(TempTree) tree = temp_tree_new();
@@ -168,6 +180,7 @@ int main(int argc, char **argv)
     g_test_add_func("/hugepages/without-nodes", test_pools_without_nodes);
     g_test_add_func("/hugepages/none", test_no_pools);
     g_test_add_func("/cpusets/node-lists", test_node_lists);
+    g_test_add_func("/cpusets/nodes-with-cpus", test_nodes_with_cpus);
     g_test_add_func("/cpusets/tree", test_cpusets);
     return g_test_run();
 }

@@ -67,6 +67,20 @@ static void test_emptiest_among_equals(void)
     assert_choice(&fewer->best, 512, "3");
 }
 
+/* Memory that no CPU has at its side goes first, also where it is fuller. */
+static void test_nodes_without_cpus(void)
+{
+    PlanDevice devices[8];
+    guint n = make(devices, (const guint[]){256, 256, 512, 0});
+
+    devices[0].has_cpus = devices[2].has_cpus = TRUE;
+    devices[1].used_pages = 70;
+    g_autoptr(UnplugPlan) one = unplug_plan(devices, n, 256 * MIB, FALSE);
+    assert_choice(&one->best, 256, "1");
+    g_autoptr(UnplugPlan) two = unplug_plan(devices, n, 512 * MIB, FALSE);
+    assert_choice(&two->best, 512, "0 1");
+}
+
 static void test_allow_more(void)
 {
     PlanDevice devices[8];
@@ -135,12 +149,14 @@ static void test_256_devices(void)
 
 typedef struct {
     gboolean is_found;
-    guint64 bytes, used_pages;
+    guint64 bytes, with_cpus_bytes, used_pages;
     guint n_devices;
 } Subset;
 
 static gboolean is_cheaper(const Subset *a, const Subset *b)
 {
+    if (a->with_cpus_bytes != b->with_cpus_bytes)
+        return a->with_cpus_bytes < b->with_cpus_bytes;
     if (a->used_pages != b->used_pages)
         return a->used_pages < b->used_pages;
     return a->n_devices < b->n_devices;
@@ -153,6 +169,8 @@ static Subset sum_up(const PlanDevice *devices, const guint *positions, guint n)
     for (guint i = 0; i < n; i++) {
         subset.bytes += devices[positions[i]].size_bytes;
         subset.used_pages += devices[positions[i]].used_pages;
+        if (devices[positions[i]].has_cpus)
+            subset.with_cpus_bytes += devices[positions[i]].size_bytes;
     }
     return subset;
 }
@@ -186,6 +204,7 @@ static void assert_same(const PlanDevice *devices, const PlanChoice *choice, con
     g_assert_true(expected->is_found);
     g_assert_cmpuint(choice->bytes, ==, expected->bytes);
     g_assert_cmpuint(got.bytes, ==, expected->bytes);
+    g_assert_cmpuint(got.with_cpus_bytes, ==, expected->with_cpus_bytes);
     g_assert_cmpuint(got.used_pages, ==, expected->used_pages);
     g_assert_cmpuint(got.n_devices, ==, expected->n_devices);
 }
@@ -202,6 +221,7 @@ static void test_brute_force(void)
         for (guint i = 0; i < n; i++) {
             devices[i].size_bytes = unit * (guint64)g_test_rand_int_range(1, 17);
             devices[i].used_pages = (guint64)g_test_rand_int_range(0, 6);
+            devices[i].has_cpus = g_test_rand_bit();
             total += devices[i].size_bytes;
         }
         guint64 wanted = (guint64)(g_test_rand_double_range(0, 1.2) * (double)(total + 1));
@@ -228,6 +248,7 @@ int main(int argc, char **argv)
     g_test_add_func("/plan/ovirt-documented", test_ovirt_documented);
     g_test_add_func("/plan/ovirt-greedy-is-wrong", test_ovirt_greedy_is_wrong);
     g_test_add_func("/plan/emptiest-among-equals", test_emptiest_among_equals);
+    g_test_add_func("/plan/nodes-without-cpus", test_nodes_without_cpus);
     g_test_add_func("/plan/allow-more", test_allow_more);
     g_test_add_func("/plan/nothing", test_nothing);
     g_test_add_func("/plan/limit", test_limit);

@@ -86,3 +86,21 @@ def test_reserved_huge_pages_refuse(guest, agent, dimm):
     wait_until(lambda: re.search(r"HugePages_Rsvd: +0$", guest.shells.output("cat /proc/meminfo"),
                                  re.M), "the reservation to end")
     assert check(guest, agent, dimm)[0]
+
+
+def test_a_plan_of_one_node_and_of_the_node_without_cpus_first(guest, agent, dimm):
+    other = guest.plug_dimm("other", node=0)
+    guest.wait_states("other", "online", "Movable")
+    of_node = {node: agent.call("memory-plan-unplug", bytes=GIB, node=node) for node in (0, 1, 7)}
+    slots = {0: "slot%d" % other["slot"], 1: "slot%d" % guest.dimm(dimm)["slot"]}
+    assert {node: plan["devices"] for node, plan in of_node.items()} == {
+        0: [slots[0]], 1: [slots[1]], 7: []}
+    # The DIMM of node 1 is the fuller one, and no CPU is beside it.
+    guest.shells.output("mkdir -p /run/full; mount -t tmpfs -o size=400m,mpol=bind:1 none /run/full;"
+                        " dd if=/dev/zero of=/run/full/file bs=1M count=300 2>/dev/null")
+    assert agent.call("memory-plan-unplug", bytes=GIB)["devices"] == [slots[1]]
+    guest.shells.output("umount /run/full")
+    job = prepare(agent, {"slot": other["slot"]})
+    wait_job(agent, job, "ready")
+    guest.wait_deleted("other", guest.device_del("other"))
+    wait_job(agent, job, "unplugged")

@@ -164,6 +164,21 @@ def test_an_upgrade_gives_back_what_is_prepared(guest):
     guest.wait_states("dimm", "online", "Movable")
 
 
+def test_the_sandbox_lets_huge_pages_come_back(guest):
+    pool = "/proc/sys/vm/nr_hugepages"
+    # Most of it has to lie in the DIMM.
+    guest.shells.output("echo 480 >%s" % pool)
+    before = guest.shells.output("cat %s" % pool)
+    with guest.channel() as channel:
+        job = prepare(channel, {"slot": guest.dimm("dimm")["slot"]})
+        wait_job(channel, job, "ready")
+        assert int(guest.shells.output("cat %s" % pool)) < int(before)
+        channel.call("memory-cancel-unplug", job=job)
+        record = wait_job(channel, job, "cancelled")
+    assert guest.shells.output("cat %s" % pool) == before and record["reasons"] == []
+    guest.shells.output("echo 0 >%s" % pool)
+
+
 def test_doctor(guest):
     _, said = guest.shell("memplugctl doctor --json")
     found = {finding["subject"]: finding["verdict"] for finding in json.loads(said)}
