@@ -1,0 +1,185 @@
+"""plug, unplug and resize with something in the middle: each ends, its last sentence is true, and a
+guest that lives on has nothing offline without an owner."""
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+import figures
+from guest import MIB, wait_until
+from guest.jobs import ENDED
+from guest.shell import Shells
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = Path(tempfile.mkdtemp(prefix="memplug-middles."))
+DISK = FOLDER / "snapshots.qcow2"
+GUEST = {"memory": "1G", "maxmem": "8G", "slots": 8,
+         "devices": ["-chardev", "socket,id=second,path=%s/qmp.sock,server=on,wait=off" % FOLDER,
+                     "-mon", "chardev=second,mode=control",
+                     "-drive", "if=none,id=snapshots,format=qcow2,file=%s" % DISK,
+                     "-object", "memory-backend-ram,id=vmem-ram,size=2G",
+                     "-device", "virtio-mem-pci,id=vmem,memdev=vmem-ram,requested-size=0"]}
+DONE, REFUSED, NO_CONNECTION = 0, 1, 3
+VERBS = {"plug": ["plug", "256M", "--id=more"], "unplug": ["unplug", "there"],
+         "grow": ["resize", "3G"], "shrink": ["resize", "1G"]}
+MIDDLES = ("interrupt", "kill", "daemon", "reset", "reboot", "pause", "loadvm")
+MOMENTS = ("before", "during", "after")
+ALL = [(verb, middle, moment) for verb in VERBS for middle in MIDDLES for moment in MOMENTS]
+RUNS = 300 if os.environ.get("SOAK") == "1" else 9
+
+
+@pytest.fixture(scope="module", autouse=True)
+def folder():
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(DISK), "8G"], check=True)
+    yield
+    shutil.rmtree(FOLDER)
+
+
+def start(guest, *words):
+    """memplugctl, running."""
+    if guest._channel:
+        guest._channel.close()  # the port takes one client at a time
+    return subprocess.Popen([str(ROOT / "build" / "memplugctl"), "--host",
+                             "unix:%s" % guest.path("agent"), "--qmp",
+                             "unix:%s/qmp.sock" % FOLDER, "--json", *words],
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def finish(running):
+    """(exit status, report or None, what it said on standard error)"""
+    said, error = running.communicate(timeout=400)
+    print(running.args[-2:], running.returncode, said, error)
+    return running.returncode, json.loads(said) if said.startswith("{") else None, error
+
+
+def total(guest):
+    """The guest's memory by QEMU, in bytes."""
+    summary = guest.qmp.command("query-memory-size-summary")
+    return summary["base-memory"] + summary.get("plugged-memory", 0)
+
+
+def wait_up(guest):
+    """Waits for the daemon's answer; a guest that has booted again has new shells."""
+    guest.shells.close()
+    guest.shells = Shells([guest.path("shell.%d" % n) for n in range(3)])
+    guest.shells.output("true", 300)
+    guest.channel(timeout=300).close()
+
+
+def disturb(guest, middle, running):
+    """Does what comes in between."""
+    if middle in ("interrupt", "kill"):
+        running.send_signal(signal.SIGINT if middle == "interrupt" else signal.SIGKILL)
+    elif middle == "daemon":
+        guest.shells.output("kill -KILL $(cat /run/memplugd.pid)")
+        guest.start_daemon()
+    elif middle == "reset":
+        guest.qmp.command("system_reset")
+    elif middle == "reboot":
+        guest.shell_start("reboot -f")
+        guest.qmp.wait_event("RESET", since=guest.qmp.mark() - 1)
+    elif middle == "pause":
+        guest.qmp.command("stop")
+        time.sleep(random.uniform(0.1, 3))
+        guest.qmp.command("cont")
+    elif middle == "loadvm":
+        said = guest.qmp.command("human-monitor-command", command_line="loadvm before")
+        assert not said, said
+
+
+def restore(guest):
+    """The guest as each run begins: 1 GiB, the DIMM "there" of 256 MiB, nothing else. A job that
+    lost its memplugctl ends with its lease first."""
+    whole(guest)
+    for words in (["resize", "1G"], ["plug", "256M", "--id=there"]):
+        status, report, error = finish(start(guest, *words))
+        assert status == DONE, (report, error)
+    assert guest.dimm("there") and total(guest) == 1280 * MIB
+    whole(guest)
+
+
+def whole(guest):
+    """Every block is online, or some job that has not ended owns it; no backend lies idle."""
+    def owned():
+        with guest.channel() as channel:
+            alive = [job for job in channel.call("memory-query-unplug")
+                     if job["state"] not in ENDED]
+        offline = [block for block in guest.blocks().values() if block.state != "online"]
+        return not offline or alive
+
+    assert owned()
+    wait_until(lambda: all(block.state == "online" for block in guest.blocks().values()),
+               "every block to come back", timeout=300)
+    behind = {device["data"]["memdev"].rpartition("/")[2]
+              for device in guest.qmp.command("query-memory-devices")}
+    idle = {backend["id"] for backend in guest.qmp.command("query-memdev")
+            if backend["id"].startswith("memplug-mem")} - behind
+    return not idle
+
+
+def told_true(guest, verb, status, report):
+    """What memplugctl said at its end is what QEMU says."""
+    if status == DONE:
+        wanted = {"plug": 1536, "unplug": 1024, "grow": 3072, "shrink": 1024}[verb] * MIB
+        assert report["wanted"] == wanted == report["by-hypervisor"] == total(guest)
+    for step in report["steps"] if report else ():
+        if step["result"] == "done" and step["action"] == "unplug":
+            assert guest.dimm(step["device"]) is None
+        if step["result"] == "done" and step["action"] == "plug":
+            assert guest.dimm(step["device"])
+
+
+def one(guest, verb, middle, moment):
+    """One run."""
+    if middle == "loadvm":
+        said = guest.qmp.command("human-monitor-command", command_line="savevm before")
+        assert not said, said
+        if moment == "after":
+            moment = "during"  # QEMU does not load a state with other devices
+    since = guest.qmp.mark()
+    if moment == "before" and middle not in ("interrupt", "kill"):
+        disturb(guest, middle, None)
+    running = start(guest, *VERBS[verb])
+    if moment == "during" or middle in ("interrupt", "kill"):
+        time.sleep(random.uniform(0, 1.5 if moment == "during" else 0.05))
+        devices = {device["data"]["id"] for device in guest.qmp.command("query-memory-devices")}
+        if middle != "loadvm" or (devices == {"there", "vmem"} and running.poll() is None):
+            disturb(guest, middle, running)
+    status, report, error = finish(running)
+    # Ctrl-C before anything was begun ends it as any program.
+    is_ended = {"kill": (-9,), "interrupt": (-2,)}.get(middle, ())
+    assert status in (DONE, REFUSED, NO_CONNECTION) or status in is_ended
+    assert status == DONE or status in is_ended or report or error
+    if middle != "loadvm":
+        told_true(guest, verb, status, report)
+    if moment == "after" and middle not in ("interrupt", "kill"):
+        disturb(guest, middle, running)
+    if guest.qmp.find_event("RESET", since=since):
+        wait_up(guest)
+    wait_until(lambda: guest.shell("pidof memplugd")[0] == 0, "the daemon")
+    restore(guest)
+    assert whole(guest), "a backend without a device"
+    return status
+
+
+def test_each_verb_with_each_middle(guest):
+    """In check a spread of them, in soak all, several times."""
+    random.seed(15)
+    guest.qmp.command("set-action", reboot="reset")  # the harness has it end QEMU
+    seen = {}
+    restore(guest)
+    runs = (ALL * (RUNS // len(ALL) + 1))[:RUNS] if RUNS >= len(ALL) else random.sample(ALL, RUNS)
+    for verb, middle, moment in runs:
+        print("---", verb, middle, moment)
+        status = one(guest, verb, middle, moment)
+        seen[status] = seen.get(status, 0) + 1
+    figures.record("interrupted runs", runs=len(runs),
+                   **{"exit_%d" % status: count for status, count in sorted(seen.items())})
+    assert guest.oom_kills() == 0
