@@ -115,8 +115,8 @@ static gboolean may_be_unlinked(const Snapshot *snapshot, const Block *block, gb
 {
     const Device *device = snapshot_block_device(snapshot, block);
 
-    return device == NULL ||
-           (!has_boot && device->kind == DEVICE_BOOT && block->backing == BLOCK_BACKING_UNRESOLVED);
+    return device == NULL || (!has_boot && (device->kind == DEVICE_BOOT || block->is_standby) &&
+                              block->backing == BLOCK_BACKING_UNRESOLVED);
 }
 
 /* The kernel makes all blocks of a DIMM, and then links them to it one after the other, without an

@@ -53,6 +53,8 @@ typedef struct {
                             * even where nothing tells (yet) what backs it. Set by the snapshot */
     guint8 look_again; /* boolean: an event named it while nothing told what backs it, so the next
                         * refresh looks for its firmware_node again. Set by the snapshot */
+    guint8 is_standby; /* boolean: never seen online, and no RAM of the firmware's: standby memory
+                        * (s390). Set by the snapshot */
 } Block;
 
 /* "memory12" -> 12. FALSE for everything that is not "memory" and decimal digits ("memory012"
@@ -68,7 +70,7 @@ const char *block_path(guint32 index, const char *attribute, char buf[BLOCK_PATH
 
 /**
  * block_read: reads what the directory of block @index says.
- * @out: written on success only; its device is -1, is_new and look_again are FALSE.
+ * @out: written on success only; its device is -1, is_new, look_again and is_standby are FALSE.
  *
  * Return: 0, -ENOENT/-ENODEV if there is no such block (any more), another negative errno.
  */

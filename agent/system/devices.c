@@ -1,7 +1,8 @@
 /*
  * Derives devices from blocks. The order of belief: a block's firmware_node (a DIMM), /proc/iomem
  * (virtio-mem, other drivers), a foreign firmware_node; what remains is RAM of the firmware's map,
- * if it was there from the start. Never guesses: a new block of which nothing tells has no device.
+ * if it was there from the start and is in that map, or has been online. Never guesses: a new block
+ * of which nothing tells has no device.
  */
 #include "system/devices.h"
 
@@ -100,7 +101,7 @@ static gint32 device_of(Derivation *d, const Block *previous, const Block *block
     gint32 range = range_of(d, address);
     if (range >= 0 && d->range_devices[range] >= 0)
         return d->range_devices[range];
-    if (range >= 0 || block->backing == BLOCK_BACKING_FOREIGN)
+    if (range >= 0 || block->backing == BLOCK_BACKING_FOREIGN || block->is_standby)
         return other_of(d, previous, block, address);
     if (block->is_new)
         return -1;

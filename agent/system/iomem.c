@@ -134,3 +134,71 @@ int iomem_read(const AttrIo *io, GArray **ranges)
     *ranges = iomem_parse(text);
     return 0;
 }
+
+/* --- the firmware's RAM --- */
+
+#define MEMMAP_DIR "sys/firmware/memmap"
+#define RAM_NAME "System RAM"
+
+typedef struct {
+    const AttrIo *io;
+    GArray *ranges;
+} RamSearch;
+
+static gboolean see_map_entry(const char *name, gpointer user_data)
+{
+    RamSearch *search = user_data;
+    char path[ATTR_PATH_MAX], type[64];
+    IomemRange range = {.is_virtio_mem = FALSE};
+
+    g_snprintf(path, sizeof path, MEMMAP_DIR "/%s/type", name);
+    if (attr_read_line(search->io, path, type, sizeof type) < 0 || !g_str_equal(type, RAM_NAME))
+        return TRUE;
+    g_snprintf(path, sizeof path, MEMMAP_DIR "/%s/start", name);
+    if (attr_read_uint64(search->io, path, 16, &range.start) < 0)
+        return TRUE;
+    g_snprintf(path, sizeof path, MEMMAP_DIR "/%s/end", name);
+    if (attr_read_uint64(search->io, path, 16, &range.last) == 0 && range.last > range.start)
+        g_array_append_val(search->ranges, range);
+    return TRUE;
+}
+
+static void add_iomem_ram(const char *text, GArray *ranges)
+{
+    for (const char *at = text; *at != '\0';) {
+        gsize length = strcspn(at, "\n");
+        Line line;
+
+        if (parse_line(at, length, &line) && line.level == 0 && has_name(&line, RAM_NAME))
+            add_range(ranges, &line, FALSE);
+        at += length;
+        at += *at == '\n';
+    }
+}
+
+GArray *firmware_ram_read(const AttrIo *io, gboolean *has_map)
+{
+    RamSearch search = {.io = io, .ranges = g_array_new(FALSE, TRUE, sizeof(IomemRange))};
+    g_autofree char *text = NULL;
+
+    attr_list(io, MEMMAP_DIR, see_map_entry, &search);
+    *has_map = search.ranges->len > 0;
+    if (!*has_map && attr_read_all(io, "proc/iomem", IOMEM_MAX_BYTES, &text) >= 0)
+        add_iomem_ram(text, search.ranges);
+    g_array_sort(search.ranges, compare_ranges);
+    return search.ranges;
+}
+
+guint64 iomem_overlap_bytes(const GArray *ranges, guint64 start, guint64 last)
+{
+    guint64 bytes = 0;
+
+    for (guint i = 0; i < ranges->len; i++) {
+        const IomemRange *range = &g_array_index(ranges, IomemRange, i);
+        guint64 from = MAX(range->start, start), to = MIN(range->last, last);
+
+        if (from <= to)
+            bytes += to - from + 1;
+    }
+    return bytes;
+}

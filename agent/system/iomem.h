@@ -23,3 +23,11 @@ GArray *iomem_parse(const char *text);
 
 /* Reads /proc/iomem. Return 0 and (transfer full) *RANGES, or a negative errno. */
 int iomem_read(const AttrIo *io, GArray **ranges);
+
+/* RAM that the firmware gave the kernel, to the byte: /sys/firmware/memmap where there is one
+ * (CONFIG_FIRMWARE_MEMMAP, x86), else the "System RAM" of /proc/iomem. The kernel adds DIMMs to
+ * both when they come. HAS_MAP: whether it is the firmware's own map. Return (transfer full): a
+ * GArray of IomemRange, ascending; empty where neither can be read. */
+GArray *firmware_ram_read(const AttrIo *io, gboolean *has_map);
+/* How many of the bytes from START to LAST are in RANGES. */
+guint64 iomem_overlap_bytes(const GArray *ranges, guint64 start, guint64 last);

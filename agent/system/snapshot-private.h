@@ -13,6 +13,7 @@ typedef struct {
     Block *blocks;
     GArray *devices; /* of Device */
     GArray *ranges;  /* of IomemRange: what /proc/iomem told last */
+    GArray *ram;     /* of IomemRange: the firmware's RAM, of the first scan */
     gboolean has_loose_ends;
 } SnapshotData;
 

@@ -118,16 +118,17 @@ static gboolean find_loose_ends(const Block *blocks, guint n)
  * make: the one place where a snapshot is put together.
  * @old: what may be taken over of it (devices_derive()), or NULL.
  * @blocks: (transfer full): a GArray of Block, ascending by index, no index twice.
- * @ranges: (transfer full): a GArray of IomemRange.
+ * @ranges, @ram: (transfer full): GArrays of IomemRange.
  */
 static Snapshot *make(const AttrIo *io, const Snapshot *old, guint64 block_size_bytes,
-                      GArray *blocks, GArray *ranges)
+                      GArray *blocks, GArray *ranges, GArray *ram)
 {
     SnapshotData *data = g_new0(SnapshotData, 1);
     guint n = blocks->len;
 
     data->refs = 1;
     data->ranges = ranges;
+    data->ram = ram;
     /* No more room than needed: a snapshot lives long. */
     data->blocks = g_new(Block, MAX(n, 1));
     if (n > 0)
@@ -142,6 +143,7 @@ static Snapshot *make(const AttrIo *io, const Snapshot *old, guint64 block_size_
         .device_count = data->devices->len,
         .blocks = data->blocks,
         .devices = (const Device *)data->devices->data,
+        .ram = ram,
     };
     return &data->public;
 }
@@ -179,6 +181,22 @@ static void doubt_blocks(GArray *blocks, gboolean is_coming)
     }
 }
 
+/* Memory that may be there or not at the administrator's will, and so far is not. RAM, the
+ * firmware's map, tells it from RAM that somebody has taken offline; without one, what is offline
+ * counts as standby. */
+static void find_standby(GArray *blocks, guint64 block_size_bytes, const GArray *ram)
+{
+    for (guint i = 0; i < blocks->len; i++) {
+        Block *block = &g_array_index(blocks, Block, i);
+        guint64 start = block->index * block_size_bytes;
+
+        block->is_standby =
+            block->state == BLOCK_STATE_OFFLINE && block->backing == BLOCK_BACKING_UNRESOLVED &&
+            !block->is_new &&
+            (!ram || iomem_overlap_bytes(ram, start, start + block_size_bytes - 1) == 0);
+    }
+}
+
 /* A block that OLD knew by the same identity stays what it was; any other has come since. */
 static void mark_new_blocks(GArray *blocks, const Snapshot *old)
 {
@@ -189,6 +207,7 @@ static void mark_new_blocks(GArray *blocks, const Snapshot *old)
         block->is_new = before == NULL || before->inode != block->inode || before->is_new;
         block->look_again =
             before != NULL && before->look_again && block->backing == BLOCK_BACKING_UNRESOLVED;
+        block->is_standby = before != NULL && before->is_standby && !block->is_new;
     }
 }
 
@@ -221,6 +240,9 @@ static Snapshot *scan(const Snapshot *old, const AttrIo *io, int *result, const 
     sort_indices(indices);
 
     gboolean is_coming = old == NULL && devices_is_dimm_coming(io);
+    gboolean has_map = FALSE;
+    GArray *ram =
+        old != NULL ? g_array_ref(snapshot_data(old)->ram) : firmware_ram_read(io, &has_map);
     GArray *blocks = new_blocks(indices->len);
     for (guint i = 0; i < indices->len; i++) {
         Block block;
@@ -228,13 +250,15 @@ static Snapshot *scan(const Snapshot *old, const AttrIo *io, int *result, const 
         if (read_or_doubt(io, g_array_index(indices, guint32, i), &block))
             g_array_append_val(blocks, block);
     }
-    if (old != NULL)
+    if (old != NULL) {
         mark_new_blocks(blocks, old);
-    else
+    } else {
         doubt_blocks(blocks, is_coming);
+        find_standby(blocks, block_size_bytes, has_map ? ram : NULL);
+    }
     /* After the blocks: a driver's resource is there before its blocks are. */
     GArray *ranges = ranges_read_or(io, old != NULL ? snapshot_data(old)->ranges : NULL);
-    return make(io, old, block_size_bytes, blocks, ranges);
+    return make(io, old, block_size_bytes, blocks, ranges, ram);
 }
 
 Snapshot *snapshot_scan_or_fault(const AttrIo *io)
@@ -245,7 +269,8 @@ Snapshot *snapshot_scan_or_fault(const AttrIo *io)
 
     if (snapshot != NULL)
         return snapshot;
-    snapshot = make(io, NULL, 0, new_blocks(0), g_array_new(FALSE, TRUE, sizeof(IomemRange)));
+    snapshot = make(io, NULL, 0, new_blocks(0), g_array_new(FALSE, TRUE, sizeof(IomemRange)),
+                    g_array_new(FALSE, TRUE, sizeof(IomemRange)));
     snapshot->fault = -result;
     snapshot->fault_path = path;
     return snapshot;
@@ -271,10 +296,12 @@ Snapshot *snapshot_scan(const AttrIo *io, GError **error)
 Snapshot *snapshot_build(const AttrIo *io, guint64 block_size_bytes, const Block *blocks, guint n)
 {
     GArray *copy = new_blocks(n);
+    gboolean has_map;
 
     g_array_append_vals(copy, blocks, n);
     g_array_sort(copy, compare_blocks);
-    return make(io, NULL, block_size_bytes, copy, ranges_read_or(io, NULL));
+    return make(io, NULL, block_size_bytes, copy, ranges_read_or(io, NULL),
+                firmware_ram_read(io, &has_map));
 }
 
 /* --- refresh --- */
@@ -296,7 +323,8 @@ static gboolean block_equal(const Block *a, const Block *b)
     return a->inode == b->inode && a->index == b->index && a->acpi_number == b->acpi_number &&
            a->node == b->node && a->state == b->state && a->zone == b->zone &&
            a->can_be_movable == b->can_be_movable && a->backing == b->backing &&
-           a->is_new == b->is_new && a->look_again == b->look_again;
+           a->is_new == b->is_new && a->look_again == b->look_again &&
+           a->is_standby == b->is_standby;
 }
 
 static gboolean is_boot(const Snapshot *snapshot, const Block *block)
@@ -351,6 +379,7 @@ static void take_again(Refresh *r, guint32 index, const Block *before, gboolean 
      * whose link is still to come: only the link can tell. */
     block.look_again = block.backing == BLOCK_BACKING_UNRESOLVED && is_same &&
                        (before->look_again || (is_named && is_boot(r->old, before)));
+    block.is_standby = is_same && before->is_standby;
     block.device = is_same ? before->device : -1;
     r->is_added |= !is_same;
     r->is_changed |= !is_same || !block_equal(&block, before);
@@ -419,5 +448,6 @@ Snapshot *snapshot_refresh(Snapshot *old, const AttrIo *io, const guint32 *indic
         ranges = g_array_new(FALSE, TRUE, sizeof(IomemRange));
         g_array_append_vals(ranges, known->data, known->len);
     }
-    return make(io, old, old->block_size_bytes, r.blocks, ranges);
+    return make(io, old, old->block_size_bytes, r.blocks, ranges,
+                g_array_ref(snapshot_data(old)->ram));
 }

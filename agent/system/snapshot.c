@@ -26,6 +26,7 @@ void snapshot_unref(Snapshot *snapshot)
     g_free(data->blocks);
     g_array_free(data->devices, TRUE);
     g_array_free(data->ranges, TRUE);
+    g_array_unref(data->ram);
     g_free(data);
 }
 

@@ -19,6 +19,7 @@ typedef struct {
     guint32 device_count;
     const Block *blocks;   /* ascending by index, no index twice */
     const Device *devices; /* ascending by address */
+    const GArray *ram;     /* of IomemRange: see firmware_ram_read(). NULL or empty: not known */
     /* Why the kernel shows no blocks: the errno of FAULT_PATH (static; the memory directory, or its
      * block_size_bytes). 0: it shows them. Else the block size is 0, and there is no device. */
     int fault;

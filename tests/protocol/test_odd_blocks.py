@@ -82,6 +82,73 @@ def test_block_sizes(odd, size):
     assert channel.call("guest-get-memory-block-info") == {"size": size}
 
 
+# --- the memory of the boot ---
+
+MIB = 1 << 20
+# Of a z/VM guest (util-linux's s390-zvm-6g): (first block, last block, state, valid_zones).
+ZVM_BLOCKS = [(0, 6, "online", "DMA"), (7, 7, "online", "none"), (8, 13, "online", "Normal"),
+              (14, 14, "offline", "Normal"), (15, 16, "online", "Normal"),
+              (17, 18, "online", "none"), (19, 19, "online", "Movable"),
+              (20, 23, "offline", "Movable")]
+
+
+def look(tmp_path, blocks, block_size=256 * MIB, **files):
+    """memory-get-status and the devices by id, of a tree of these blocks."""
+    memory = make_tree(tmp_path / "tree", 0)
+    (memory / "block_size_bytes").write_text("%x\n" % block_size)
+    for first, last, state, zones in blocks:
+        for index in range(first, last + 1):
+            add_block(memory, index, state, zones)
+    (tmp_path / "tree/proc").mkdir()
+    (tmp_path / "tree/proc/iomem").write_text(files.get("iomem", ""))
+    for number, (start, last, kind) in enumerate(files.get("memmap", [])):
+        entry = tmp_path / "tree/sys/firmware/memmap" / str(number)
+        entry.mkdir(parents=True)
+        for name, text in (("start", hex(start)), ("end", hex(last)), ("type", kind)):
+            (entry / name).write_text(text + "\n")
+    with memplugd(tmp_path / "run", "--sysroot=%s" % (tmp_path / "tree")) as (sock, _), \
+            Channel(sock) as channel:
+        return (channel.call("memory-get-status"),
+                {device["id"]: device for device in channel.call("memory-get-devices")})
+
+
+def test_standby_memory_is_nobodys(tmp_path):
+    status, devices = look(tmp_path, ZVM_BLOCKS)
+    assert status["guest-at-boot"] == status["guest-current"] == 19 * 256 * MIB
+    assert status["present"] == 6 * GIB
+    assert [(device["kind"], device["first-block"], device["block-count"])
+            for device in devices.values()] == [
+                ("boot", 0, 19), ("other", 14, 1), ("other", 20, 4)]
+
+
+def test_boot_memory_that_is_offline_is_in_the_firmwares_map(tmp_path):
+    """Without the firmware's own; and what lies above the map is standby memory."""
+    status, devices = look(
+        tmp_path, [(0, 2, "online", "DMA32"), (3, 4, "offline", "Normal")],
+        memmap=[(0, 0x9fbff, "System RAM"), (0x9fc00, 0xfffff, "Reserved"),
+                (0x100000, GIB - 5 * MIB - 1, "System RAM")])
+    assert status["guest-at-boot"] == GIB - 4 * MIB  # to 2 MiB
+    assert status["guest-current"] == 768 * MIB
+    assert status["online-kernel"] == 768 * MIB
+    assert (devices["boot"]["block-count"], devices["other0"]["block-count"]) == (4, 1)
+
+
+def test_boot_memory_that_ends_within_a_block(tmp_path):
+    """1000 MiB; a DIMM's entry in the map is none of the boot's."""
+    status, _ = look(tmp_path, [(0, 3, "online", "DMA32")],
+                     memmap=[(0, 1000 * MIB - 1, "System RAM"),
+                             (4 * GIB, 5 * GIB - 1, "System RAM")])
+    assert status["guest-at-boot"] == status["guest-current"] == 1000 * MIB
+
+
+def test_without_a_firmware_map_iomem_tells(tmp_path):
+    """arm64: the firmware's flash is a block too."""
+    status, _ = look(tmp_path, [(0, 0, "online", "DMA"), (4, 7, "online", "DMA")],
+                     iomem="00000000-07ffffff : reserved\n40000000-7feeffff : System RAM\n"
+                           "  40210000-41d0ffff : Kernel code\n7fef0000-7fffffff : reserved\n")
+    assert status["guest-at-boot"] == status["guest-current"] == GIB
+
+
 # --- kernels that show no blocks ---
 
 def no_directory(root):

@@ -7,6 +7,7 @@
 #include "decide/block-events.h"
 #include "decide/target.h"
 #include "system/figures.h"
+#include "system/iomem.h"
 #include "system/map.h"
 #include "system/units.h"
 
@@ -176,6 +177,18 @@ static void test_figures(void)
     g_assert_cmpuint(figures_current_bytes(&figures), ==, BLOCK_SIZE);
     figures.balloon_bytes = 5 * BLOCK_SIZE;
     g_assert_cmpuint(figures_current_bytes(&figures), ==, 0);
+
+    /* Block 1 has a hole, block 2 is offline; a DIMM's RAM counts as a whole. */
+    g_autoptr(GArray) ram = g_array_new(FALSE, TRUE, sizeof(IomemRange));
+    const IomemRange parts[] = {{.start = 0, .last = BLOCK_SIZE + MIB - 1},
+                                {.start = BLOCK_SIZE + 3 * MIB, .last = 3 * BLOCK_SIZE - 1},
+                                {.start = 32 * BLOCK_SIZE, .last = 32 * BLOCK_SIZE + MIB}};
+    g_array_append_vals(ram, parts, G_N_ELEMENTS(parts));
+    snapshot.ram = ram;
+    figures = figures_of(&snapshot);
+    g_assert_cmpuint(figures.at_boot_bytes, ==, 3 * BLOCK_SIZE - 2 * MIB);
+    g_assert_cmpuint(figures_current_bytes(&figures), ==, 4 * BLOCK_SIZE - 2 * MIB);
+    g_assert_cmpuint(figures.online_kernel_bytes, ==, 3 * BLOCK_SIZE);
 }
 
 static void test_target(void)

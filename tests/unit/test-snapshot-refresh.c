@@ -115,8 +115,8 @@ static void test_rescan(SnapshotFixture *f, gconstpointer data)
     g_autoptr(Snapshot) third = snapshot_rescan(next, f->io, &error);
     g_assert_no_error(error);
     g_assert_null(snapshot_device_of(third, 32));
-    /* A plain scan cannot know. */
-    g_assert_cmpstr(snapshot_device_of(snapshot_fixture_scan(f), 32)->id, ==, "boot");
+    /* A plain scan cannot know: it may be standby memory. */
+    g_assert_cmpstr(snapshot_device_of(snapshot_fixture_scan(f), 32)->id, ==, "other0");
 }
 
 /* The daemon starts while a DIMM is being added: it is enabled, and nothing is linked to it yet. */
@@ -161,16 +161,16 @@ static void test_scan_between_events_and_links(SnapshotFixture *f, gconstpointer
     }
 }
 
-/* Boot RAM that an administrator took offline is boot RAM. */
+/* Boot RAM that an administrator takes offline is boot RAM. (What is offline from the start is so
+ * only by the firmware's map: tests/protocol/test_odd_blocks.py.) */
 static void test_offline_boot(SnapshotFixture *f, gconstpointer data)
 {
     (void)data;
     fake_kernel_add_dimm(f->fake, 3, 32, 2);
-    fake_kernel_set_state(f->fake, 5, "offline", NULL);
-    g_assert_cmpstr(snapshot_device_of(snapshot_fixture_scan(f), 5)->id, ==, "boot");
+    snapshot_fixture_scan(f);
     fake_kernel_set_state(f->fake, 6, "offline", NULL);
     g_assert_cmpstr(snapshot_device_of(snapshot_fixture_refresh_one(f, 6), 6)->id, ==, "boot");
-    g_assert_cmpuint(f->snapshot->devices[0].offline_bytes, ==, 2 * BS);
+    g_assert_cmpuint(f->snapshot->devices[0].offline_bytes, ==, BS);
 }
 
 static void test_virtio_grows(SnapshotFixture *f, gconstpointer data)

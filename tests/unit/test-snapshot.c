@@ -103,6 +103,8 @@ static void test_iomem(SnapshotFixture *f, gconstpointer data)
     fake_kernel_add_block(f->fake, 96);
     fake_kernel_add_block(f->fake, 112);
     fake_kernel_add_block(f->fake, 128);
+    for (guint32 i = 0; i < 3; i++) /* nothing is told of them */
+        fake_kernel_set_state(f->fake, (const guint32[]){33, 96, 128}[i], "online", "Normal");
     fake_kernel_set_file(f->fake, "proc/iomem", text);
     const Snapshot *s = snapshot_fixture_scan(f);
     g_assert_cmpstr(snapshot_device_of(s, 32)->id, ==, "other0");
@@ -119,6 +121,28 @@ static void test_iomem(SnapshotFixture *f, gconstpointer data)
     g_assert_cmpstr(snapshot_device_of(s, 128)->id, ==, "boot");
 }
 
+/* Offline from the start and backed by nothing: nobody's, and so it stays when it comes online. */
+static void test_standby(SnapshotFixture *f, gconstpointer data)
+{
+    (void)data;
+    for (guint32 i = 8; i < 11; i++)
+        fake_kernel_add_block(f->fake, i);
+    const Snapshot *s = snapshot_fixture_scan(f);
+    g_assert_cmpint(snapshot_device_of(s, 8)->kind, ==, DEVICE_OTHER);
+    g_assert_cmpuint(snapshot_device_of(s, 8)->block_count, ==, 3);
+    fake_kernel_set_state(f->fake, 9, "online", "Normal");
+    s = snapshot_fixture_refresh_one(f, 9);
+    g_assert_cmpint(snapshot_device_of(s, 9)->kind, ==, DEVICE_OTHER);
+    g_autoptr(Snapshot) again = snapshot_rescan(s, f->io, NULL);
+    g_assert_cmpint(snapshot_device_of(again, 9)->kind, ==, DEVICE_OTHER);
+    g_assert_cmpint(snapshot_device_of(again, 10)->kind, ==, DEVICE_OTHER);
+    /* Its link comes late: a DIMM's after all. */
+    fake_kernel_add_dimm(f->fake, 3, 40, 1);
+    fake_kernel_set_firmware_node(f->fake, 10, "../PNP0C80:03");
+    s = snapshot_fixture_refresh_one(f, 10);
+    g_assert_cmpint(snapshot_device_of(s, 10)->kind, ==, DEVICE_DIMM);
+}
+
 /* Without privileges every address reads zero, and a sandbox may hide the file. */
 static void test_no_iomem(SnapshotFixture *f, gconstpointer data)
 {
@@ -128,10 +152,10 @@ static void test_no_iomem(SnapshotFixture *f, gconstpointer data)
                          "00000000-00000000 : virtio0\n"
                          "  00000000-00000000 : System RAM (virtio_mem)\n");
     const Snapshot *s = snapshot_fixture_scan(f);
-    g_assert_cmpuint(s->device_count, ==, 1);
-    g_assert_cmpstr(snapshot_device_of(s, 64)->id, ==, "boot");
+    g_assert_cmpuint(s->device_count, ==, 2);
+    g_assert_cmpstr(snapshot_device_of(s, 64)->id, ==, "other0");
     fake_kernel_set_file(f->fake, "proc/iomem", NULL);
-    g_assert_cmpuint(snapshot_fixture_scan(f)->device_count, ==, 1);
+    g_assert_cmpuint(snapshot_fixture_scan(f)->device_count, ==, 2);
 }
 
 static void test_foreign_and_gaps(SnapshotFixture *f, gconstpointer data)
@@ -306,6 +330,7 @@ int main(int argc, char **argv)
     ADD("/snapshot/devices", test_devices);
     ADD("/snapshot/virtio-mem", test_virtio_mem);
     ADD("/snapshot/iomem", test_iomem);
+    ADD("/snapshot/standby", test_standby);
     ADD("/snapshot/no-iomem", test_no_iomem);
     ADD("/snapshot/foreign-and-gaps", test_foreign_and_gaps);
     ADD("/snapshot/bad-slots", test_bad_slots);
