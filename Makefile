@@ -3,7 +3,8 @@
 # Objects of one variant live in one directory: build/ (the default), build/sanitize for
 # SANITIZE=address,undefined, build/coverage for COVERAGE=1. User CFLAGS come last.
 
-VERSION := 0.1.0
+# The one place; tests/lint holds NEWS.md and the packages' changelogs to it (docs/RELEASING.md).
+VERSION := 0.2.0
 
 prefix ?= /usr/local
 sbindir ?= $(prefix)/sbin
@@ -13,6 +14,9 @@ mandir ?= $(datadir)/man
 docdir ?= $(datadir)/doc/memplug
 sysconfdir ?= /etc
 DESTDIR ?=
+INSTALL ?= install
+# Which memplugctl is installed: memplugctl-guest has no host's half.
+CTL ?= memplugctl
 
 PYTHON ?= /usr/bin/python3
 PKG_CONFIG ?= pkg-config
@@ -59,6 +63,8 @@ CTL_OBJECTS := $(CTL_SOURCES:%.c=$(BUILD)/%.o)
 MAN_PAGES := $(sort $(wildcard docs/man/*.[1-8]))
 # For users; installed side by side, so their links are shortened.
 DOC_PAGES := README.md NEWS.md SECURITY.md docs/hosts.md docs/operating.md docs/protocol.md docs/udev.md
+# Of these what a host needs, which has no guest's half.
+HOST_PAGES := NEWS.md docs/hosts.md docs/protocol.md
 
 LIB_OBJECTS := $(LIB_SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/qga-protocol/memplug-schema.o
 SUPPORT_OBJECTS := $(UNIT_SUPPORT:%.c=$(BUILD)/%.o) $(BUILD)/tests/unit/toy-schema.o
@@ -110,7 +116,7 @@ check-fresh: deps
 
 # --- configuration: what pkg-config says, asked once ---
 
-CONFIG_FREE := $(WRAPPED) deps help clean lint format deb
+CONFIG_FREE := $(WRAPPED) deps help clean lint format deb dist
 ifneq ($(filter-out $(CONFIG_FREE),$(or $(MAKECMDGOALS),all)),)
 include $(BUILD)/config.mk
 endif
@@ -137,7 +143,7 @@ $(BUILD)/config.mk: Makefile
 # libvirt is loaded at run time, and only its headers are wanted here.
 ifeq ($(HAVE_LIBVIRT),yes)
 $(BUILD)/ctl/%.o: BASE_CPPFLAGS += -DMEMPLUG_LIBVIRT $(LIBVIRT_CFLAGS)
-$(BUILD)/memplugctl: CTL_LIBS += -ldl
+$(BUILD)/memplugctl $(BUILD)/memplugctl-guest: CTL_LIBS += -ldl
 endif
 
 ALL_CFLAGS = $(BASE_CPPFLAGS) $(DEP_CFLAGS) $(CPPFLAGS) $(BASE_CFLAGS) $(VARIANT_FLAGS) $(CFLAGS)
@@ -169,11 +175,20 @@ $(BUILD)/memplugctl: $(CTL_OBJECTS) $(BUILD)/libmemplug.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(CTL_LIBS)
 
+# The guests' memplugctl of a distribution: the linker drops all that ctl/main.c does not name.
+$(BUILD)/memplugctl-guest: $(filter-out %/main.o,$(CTL_OBJECTS)) $(BUILD)/ctl/main-guest.o $(BUILD)/libmemplug.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(CTL_LIBS)
+
+$(BUILD)/ctl/main-guest.o: ctl/main.c $(BUILD)/config.mk
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -DMEMPLUG_WITHOUT_HOST -MMD -MP -c -o $@ $<
+
 $(UNIT_BINARIES): $(BUILD)/%: $(BUILD)/%.o $(SUPPORT_OBJECTS) $(BUILD)/libmemplug.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -pthread -o $@ $< $(SUPPORT_OBJECTS) $(BUILD)/libmemplug.a $(DEP_LIBS)
 
--include $(LIB_OBJECTS:.o=.d) $(SUPPORT_OBJECTS:.o=.d) $(UNIT_BINARIES:=.d) $(BUILD)/agent/main.d $(CTL_OBJECTS:.o=.d)
+-include $(LIB_OBJECTS:.o=.d) $(SUPPORT_OBJECTS:.o=.d) $(UNIT_BINARIES:=.d) $(BUILD)/agent/main.d $(CTL_OBJECTS:.o=.d) $(BUILD)/ctl/main-guest.d
 
 # --- tests: everything speaks TAP, prove adds it up ---
 
@@ -252,35 +267,40 @@ format:
 
 # --- installing: files only, no service is touched ---
 
-.PHONY: install uninstall
-install: $(BUILD)/memplugd $(BUILD)/memplugctl
-	install -D -m 0755 $(BUILD)/memplugd $(DESTDIR)$(sbindir)/memplugd
-	install -d -m 0755 $(DESTDIR)$(udevdir)/rules.d
-	sed -e 's,@sbindir@,$(sbindir),' udev-rules/39-memplug-online.rules.in >$(DESTDIR)$(udevdir)/rules.d/39-memplug-online.rules
-	chmod 0644 $(DESTDIR)$(udevdir)/rules.d/39-memplug-online.rules
-	install -D -m 0644 udev-rules/99-memplug-port.rules $(DESTDIR)$(udevdir)/rules.d/99-memplug-port.rules
-	install -d -m 0755 $(DESTDIR)$(unitdir)
-	sed -e 's,@sbindir@,$(sbindir),' systemd/memplugd.service.in >$(DESTDIR)$(unitdir)/memplugd.service
-	chmod 0644 $(DESTDIR)$(unitdir)/memplugd.service
-	install -D -m 0644 systemd/memplugd.conf $(DESTDIR)$(sysconfdir)/memplug/memplugd.conf
-	install -D -m 0755 $(BUILD)/memplugctl $(DESTDIR)$(bindir)/memplugctl
-	install -D -m 0644 packaging/dbus/org.memplug.Agent1.conf \
+.PHONY: install install-host uninstall
+install: install-host $(BUILD)/memplugd
+	$(INSTALL) -D -m 0755 $(BUILD)/memplugd $(DESTDIR)$(sbindir)/memplugd
+	$(call fill,udev-rules/39-memplug-online.rules.in,$(udevdir)/rules.d/39-memplug-online.rules)
+	$(INSTALL) -D -m 0644 udev-rules/99-memplug-port.rules $(DESTDIR)$(udevdir)/rules.d/99-memplug-port.rules
+	$(call fill,systemd/memplugd.service.in,$(unitdir)/memplugd.service)
+	$(INSTALL) -D -m 0644 systemd/memplugd.conf $(DESTDIR)$(sysconfdir)/memplug/memplugd.conf
+	$(INSTALL) -D -m 0644 packaging/dbus/org.memplug.Agent1.conf \
 		$(DESTDIR)$(dbusdatadir)/dbus-1/system.d/org.memplug.Agent1.conf
-	install -d -m 0755 $(DESTDIR)$(dbusdatadir)/dbus-1/system-services
-	sed -e 's,@sbindir@,$(sbindir),' packaging/dbus/org.memplug.Agent1.service.in \
-		>$(DESTDIR)$(dbusdatadir)/dbus-1/system-services/org.memplug.Agent1.service
-	chmod 0644 $(DESTDIR)$(dbusdatadir)/dbus-1/system-services/org.memplug.Agent1.service
-	install -D -m 0644 packaging/dbus/org.memplug.policy $(DESTDIR)$(polkitdir)/org.memplug.policy
-	install -D -m 0644 packaging/completion/memplugctl $(DESTDIR)$(completionsdir)/memplugctl
-	for page in $(MAN_PAGES); do \
-		install -D -m 0644 $$page $(DESTDIR)$(mandir)/man$${page##*.}/$${page##*/} || exit 1; done
-	install -d -m 0755 $(DESTDIR)$(docdir)
-	for page in $(DOC_PAGES); do \
+	$(call fill,packaging/dbus/org.memplug.Agent1.service.in,$(dbusdatadir)/dbus-1/system-services/org.memplug.Agent1.service)
+	$(INSTALL) -D -m 0644 packaging/dbus/org.memplug.policy $(DESTDIR)$(polkitdir)/org.memplug.policy
+	$(call install-pages,$(MAN_PAGES),$(DOC_PAGES))
+	$(INSTALL) -D -m 0644 docs/memhp-movable.cfg $(DESTDIR)$(docdir)/memhp-movable.cfg
+
+# What a host needs: memplugctl and its pages.
+install-host: $(BUILD)/$(CTL)
+	$(INSTALL) -D -m 0755 $(BUILD)/$(CTL) $(DESTDIR)$(bindir)/memplugctl
+	$(INSTALL) -D -m 0644 packaging/completion/memplugctl $(DESTDIR)$(completionsdir)/memplugctl
+	$(call install-pages,docs/man/memplugctl.1,$(HOST_PAGES))
+	$(INSTALL) -D -m 0644 qga-protocol/memplug-schema.json $(DESTDIR)$(docdir)/memplug-schema.json
+	$(INSTALL) -D -m 0644 docs/examples/unplug.py $(DESTDIR)$(docdir)/examples/unplug.py
+
+# $(call fill,SOURCE,TARGET): a file that names where others are.
+fill = $(INSTALL) -d -m 0755 $(DESTDIR)$(dir $2) && \
+	sed -e 's,@sbindir@,$(sbindir),' $1 >$(DESTDIR)$2 && chmod 0644 $(DESTDIR)$2
+# $(call install-pages,MAN PAGES,DOC PAGES)
+define install-pages
+	for page in $1; do \
+		$(INSTALL) -D -m 0644 $$page $(DESTDIR)$(mandir)/man$${page##*.}/$${page##*/} || exit 1; done
+	$(INSTALL) -d -m 0755 $(DESTDIR)$(docdir)
+	for page in $2; do \
 		sed -e 's,](docs/,](,g' -e 's,](\.\./qga-protocol/,](,g' $$page >$(DESTDIR)$(docdir)/$${page##*/} && \
 		chmod 0644 $(DESTDIR)$(docdir)/$${page##*/} || exit 1; done
-	install -D -m 0644 qga-protocol/memplug-schema.json $(DESTDIR)$(docdir)/memplug-schema.json
-	install -D -m 0644 docs/memhp-movable.cfg $(DESTDIR)$(docdir)/memhp-movable.cfg
-	install -D -m 0644 docs/examples/unplug.py $(DESTDIR)$(docdir)/examples/unplug.py
+endef
 
 uninstall:
 	rm -f $(DESTDIR)$(sbindir)/memplugd \
@@ -298,9 +318,12 @@ uninstall:
 		$(DESTDIR)$(docdir)/memhp-movable.cfg $(DESTDIR)$(docdir)/examples/unplug.py
 	@echo "left in place: $(DESTDIR)$(sysconfdir)/memplug"
 
-# --- the Debian package, in build/deb/ ---
+# --- what is handed on: the sources of a release, the packages ---
 
-.PHONY: deb
+.PHONY: dist deb
+dist:
+	$(Q)packaging/make-dist $(BUILD)/dist
+
 deb:
 	$(Q)packaging/make-deb $(BUILD)
 
@@ -313,7 +336,8 @@ help:
 	@echo "make check           every test, ending in prove's summary"
 	@echo "make                 build memplugd and memplugctl in build/"
 	@echo "make install         install below prefix=$(prefix) (DESTDIR and directories: see README.md)"
-	@echo "make deb             the Debian package, in build/deb/"
+	@echo "make dist            the sources of a release, in build/dist/: the same bytes each time"
+	@echo "make deb             the Debian packages, in build/deb/"
 	@echo "make uninstall       remove what install put there, but not the configuration"
 	@echo "make check-unit      the tests that need no guest"
 	@echo "make check-vm        the tests in QEMU guests"

@@ -19,6 +19,13 @@ typedef struct {
 
 #define MANY 256
 
+/* Where the host's half is a package of its own, the guests' memplugctl is built without it. */
+#ifdef MEMPLUG_WITHOUT_HOST
+#define verb_plug NULL
+#define verb_unplug NULL
+#define verb_resize NULL
+#endif
+
 /* clang-format off */
 static const Verb verbs[] = {
     {"status", verb_status, 0, 0, TRUE, FALSE},
@@ -75,7 +82,20 @@ static void add_cause(Ctl *ctl, GError **error)
         g_prefix_error(error, "the guest is %s: ", stopped);
 }
 
-static gboolean connect_to(Ctl *ctl, const Verb *verb, GError **error)
+#ifdef MEMPLUG_WITHOUT_HOST
+
+static gboolean connect_hypervisor(Ctl *ctl, GError **error)
+{
+    if (!ctl->line->libvirt && !ctl->line->qmp)
+        return TRUE;
+    g_set_error(error, CTL_ERROR, CTL_USAGE,
+                "this memplugctl is a guest's, and speaks to no hypervisor: install memplug-host");
+    return FALSE;
+}
+
+#else
+
+static gboolean connect_hypervisor(Ctl *ctl, GError **error)
 {
     const CommandLine *line = ctl->line;
 
@@ -85,7 +105,14 @@ static gboolean connect_to(Ctl *ctl, const Verb *verb, GError **error)
         ctl->hv = hypervisor_new_libvirt(ctl->libvirt);
     else if (line->qmp)
         ctl->hv = hypervisor_new_qmp(line->qmp, error);
-    if ((line->libvirt || line->qmp) && !ctl->hv)
+    return ctl->hv || (!line->libvirt && !line->qmp);
+}
+
+#endif
+
+static gboolean connect_to(Ctl *ctl, const Verb *verb, GError **error)
+{
+    if (!connect_hypervisor(ctl, error))
         return FALSE;
     if (!verb->needs_client || ask_connect(ctl, error))
         return TRUE;

@@ -79,6 +79,12 @@ class SystemdImage(Image):
                 self._make_tar()
                 self._to_disk(self.disk, "")
                 _made(self.disk, recipe)
+        self.make_package()
+
+    def make_package(self):
+        """The packages, as `make deb` leaves them."""
+        self.build.mkdir(parents=True, exist_ok=True)
+        with self._locked():
             self._make_package()
 
     def make_installed(self):
@@ -106,8 +112,14 @@ class SystemdImage(Image):
         if len(found) == 1 and not _needs(found[0], key):
             return
         subprocess.run(["make", "-s", "-C", str(ROOT), "deb"], check=True,
-                       stdout=subprocess.DEVNULL, env=_clean_environment())
+                       stdout=subprocess.DEVNULL, env=self.clean_environment())
         _made(self.deb(), key)
+
+    @staticmethod
+    def clean_environment():
+        """What a make above has set is not for a make of its own."""
+        return {name: value for name, value in os.environ.items()
+                if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "DESTDIR", "prefix", "BUILD")}
 
     def _make_tar(self):
         extra = self.folder / "extra"
@@ -237,8 +249,3 @@ def _run_quietly(*command):
                           stderr=subprocess.STDOUT, check=False)
     if done.returncode:
         raise PackageError("%s failed:\n%s" % (command[0], done.stdout[-2000:]))
-
-
-def _clean_environment():
-    return {name: value for name, value in os.environ.items()
-            if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "DESTDIR", "prefix", "BUILD")}
