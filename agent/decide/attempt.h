@@ -56,6 +56,7 @@ typedef struct {
 typedef struct {
     guint64 reserve_bytes;
     guint64 block_bytes;
+    guint swap_percent;   /* of free swap counts as available: see meminfo_read_spare() */
     gint64 deadline_usec; /* of the task; 0: none */
     gint64 yield_usec;    /* from then on the task ends where another one waits for the worker;
                            * 0: it does not */

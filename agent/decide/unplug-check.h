@@ -18,7 +18,8 @@ guint64 unplug_timeout_default_ms(guint64 bytes);
 
 typedef struct {
     const Snapshot *snapshot;
-    const Meminfo *meminfo;
+    const Meminfo *meminfo; /* by meminfo_read_spare() */
+    Uncounted uncounted;
     const DeviceSelector *selectors;
     guint n_selectors;
     guint64 reserve_bytes; /* 0: attempt_reserve_bytes() says it */

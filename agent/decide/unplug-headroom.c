@@ -14,6 +14,22 @@ static void add(UnplugVerdict *verdict, Reason *reason, guint64 bytes)
     g_ptr_array_add(verdict->reasons, reason);
 }
 
+char *headroom_uncounted(const Uncounted *uncounted)
+{
+    GString *text = g_string_new(NULL);
+    char size[UNITS_BYTES_MAX];
+
+    if (uncounted->swap_bytes > 0)
+        g_string_append_printf(text, "; %s of free swap is not counted ([unplug] use-swap)",
+                               units_format_bytes(uncounted->swap_bytes, size));
+    if (uncounted->arc_bytes > 0)
+        g_string_append_printf(text,
+                               "; %s that ZFS may give back of its cache is not counted (a lower "
+                               "zfs_arc_max frees it)",
+                               units_format_bytes(uncounted->arc_bytes, size));
+    return g_string_free(text, FALSE);
+}
+
 static void check_available(UnplugVerdict *verdict, const UnplugCheckInput *input)
 {
     char needed[UNITS_BYTES_MAX], available[UNITS_BYTES_MAX], reserve[UNITS_BYTES_MAX];
@@ -27,15 +43,16 @@ static void check_available(UnplugVerdict *verdict, const UnplugCheckInput *inpu
     /* Memory that is offline already costs nobody anything. */
     if (verdict->needed_bytes == 0 || verdict->available_bytes >= demand)
         return;
+    g_autofree char *uncounted = headroom_uncounted(&input->uncounted);
     add(verdict,
         reason_new(REASON_LOW_MEMORY, NULL, -1, 0,
                    "%s must move elsewhere and %s must stay available, but only %s is "
                    "(%" G_GUINT64_FORMAT " + %" G_GUINT64_FORMAT " > %" G_GUINT64_FORMAT
-                   " bytes); free memory in the guest or unplug less",
+                   " bytes); free memory in the guest or unplug less%s",
                    units_format_bytes(verdict->needed_bytes, needed),
                    units_format_bytes(verdict->reserve_bytes, reserve),
                    units_format_bytes(verdict->available_bytes, available), verdict->needed_bytes,
-                   verdict->reserve_bytes, verdict->available_bytes),
+                   verdict->reserve_bytes, verdict->available_bytes, uncounted),
         demand - verdict->available_bytes);
 }
 

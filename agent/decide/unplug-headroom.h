@@ -6,6 +6,10 @@
 
 #include "decide/unplug-check.h"
 
+/* What a sentence about too little memory ends with: what might be had beside what is counted, and
+ * how. "" where there is nothing. (transfer full) */
+char *headroom_uncounted(const Uncounted *uncounted);
+
 /* After the devices: fills in VERDICT's figures and adds every reason that its `needed_bytes`,
  * which are known by now, give. */
 void headroom_check(UnplugVerdict *verdict, const UnplugCheckInput *input);

@@ -110,7 +110,7 @@ gboolean offline_run(Step *step, Job *job)
         return FALSE;
     if (!attempt_has_room(step->world.available_bytes, job->pub.block_size_bytes,
                           job->pub.reserve_bytes)) {
-        reasons_add_low_before(job, position, step->world.available_bytes);
+        reasons_add_low_before(job, position, step->world.available_bytes, &step->world.uncounted);
         rollback_enter(step, job, JOB_FAILED);
         return TRUE;
     }
@@ -201,9 +201,9 @@ static void note_failure(Step *step, Job *job, guint position, int error, const 
 static void give_back(Step *step, Job *job, guint position, int error, guint64 available_bytes)
 {
     if (error == ECANCELED)
-        reasons_add_low_before(job, position, available_bytes);
+        reasons_add_low_before(job, position, available_bytes, &step->world.uncounted);
     else
-        reasons_add_low_during(job, position, available_bytes);
+        reasons_add_low_during(job, position, available_bytes, &step->world.uncounted);
     rollback_enter(step, job, JOB_FAILED);
 }
 

@@ -176,8 +176,10 @@ gboolean contents_lack_hugepages(const BlockContents *contents);
 
 /* --- unplug-reasons.c: the sentences --- */
 
-void reasons_add_low_before(Job *job, guint position, guint64 available_bytes);
-void reasons_add_low_during(Job *job, guint position, guint64 available_bytes);
+void reasons_add_low_before(Job *job, guint position, guint64 available_bytes,
+                            const Uncounted *uncounted);
+void reasons_add_low_during(Job *job, guint position, guint64 available_bytes,
+                            const Uncounted *uncounted);
 void reasons_add_kept(Job *job, guint position);
 void reasons_add_timeout(Job *job);
 void reasons_add_onlined(Job *job);

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 
+#include "decide/unplug-headroom.h"
 #include "system/units.h"
 
 static const char *device_of(const Job *job, guint position)
@@ -27,8 +28,10 @@ static char *format_seconds(gint64 usec)
 }
 
 /* Not even begun: the next block would not fit into what is left. */
-void reasons_add_low_before(Job *job, guint position, guint64 available_bytes)
+void reasons_add_low_before(Job *job, guint position, guint64 available_bytes,
+                            const Uncounted *uncounted)
 {
+    g_autofree char *more = headroom_uncounted(uncounted);
     guint64 needed_bytes = job->pub.block_size_bytes + job->pub.reserve_bytes;
     char available[UNITS_BYTES_MAX];
     char block_size[UNITS_BYTES_MAX];
@@ -36,26 +39,28 @@ void reasons_add_low_before(Job *job, guint position, guint64 available_bytes)
     Reason *reason = reason_new(
         REASON_LOW_MEMORY, device_of(job, position), job_block(job, position)->index, 0,
         "block %u was not taken offline: %s of memory is available, and %s for the block and %s in "
-        "reserve are needed; free memory or unplug less",
+        "reserve are needed; free memory or unplug less%s",
         job_block(job, position)->index, units_format_bytes(available_bytes, available),
         units_format_bytes(job->pub.block_size_bytes, block_size),
-        units_format_bytes(job->pub.reserve_bytes, reserve));
+        units_format_bytes(job->pub.reserve_bytes, reserve), more);
 
     reason->bytes = needed_bytes;
     job_add_reason(job, reason);
 }
 
 /* While block POSITION was being taken offline. */
-void reasons_add_low_during(Job *job, guint position, guint64 available_bytes)
+void reasons_add_low_during(Job *job, guint position, guint64 available_bytes,
+                            const Uncounted *uncounted)
 {
+    g_autofree char *more = headroom_uncounted(uncounted);
     char available[UNITS_BYTES_MAX];
     char reserve[UNITS_BYTES_MAX];
     Reason *reason = reason_new(
         REASON_LOW_MEMORY, device_of(job, position), job_block(job, position)->index, 0,
         "memory ran low while block %u went offline: %s is available, less than the %s kept in "
-        "reserve; free memory or unplug less",
+        "reserve; free memory or unplug less%s",
         job_block(job, position)->index, units_format_bytes(available_bytes, available),
-        units_format_bytes(job->pub.reserve_bytes, reserve));
+        units_format_bytes(job->pub.reserve_bytes, reserve), more);
 
     reason->bytes = job->pub.reserve_bytes;
     job_add_reason(job, reason);

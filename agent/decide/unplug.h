@@ -38,6 +38,7 @@
 #include "decide/reason.h"
 #include "system/device.h"
 #include "system/hugepages.h"
+#include "system/meminfo.h"
 #include "system/page-sample.h"
 
 #define UNPLUG_TIMEOUT_MAX_MS 600000
@@ -237,7 +238,8 @@ typedef struct {
 /* What the machine knows of the world at a step. */
 typedef struct {
     gint64 now_usec;         /* never runs backwards */
-    guint64 available_bytes; /* MemAvailable, read for this step */
+    guint64 available_bytes; /* MemAvailable, read for this step, and what counts beside it */
+    Uncounted uncounted;     /* for sentences only */
     gboolean is_worker_away; /* the worker is at a write that is no job's */
     const GArray *pools;     /* of NodePool, read for this step; NULL: not looked at */
 } UnplugWorld;

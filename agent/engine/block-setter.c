@@ -220,8 +220,10 @@ static void sort_out(Request *request, GArray *steps, AttemptLimits *limits)
     guint64 leaving_bytes = 0;
     Meminfo meminfo = {.available_bytes = 0};
 
-    meminfo_read(setter->io, &meminfo); /* once: a request may name thousands of blocks */
     limits->block_bytes = block_bytes;
+    limits->swap_percent = unplugger_swap_percent(setter->unplugger);
+    /* once: a request may name thousands of blocks */
+    meminfo_read_spare(setter->io, limits->swap_percent, &meminfo, NULL);
 
     for (guint i = 0; i < request->n_entries; i++) {
         BlockSetEntry *entry = &request->entries[i];

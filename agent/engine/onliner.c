@@ -384,9 +384,9 @@ void onliner_set_config(Onliner *onliner, const OnlineConfig *config)
     onliner_review(onliner); /* the last policy may have left new blocks offline, or elsewhere */
 }
 
-void onliner_set_reserve(Onliner *onliner, guint64 reserve_bytes)
+void onliner_set_reserve(Onliner *onliner, guint64 reserve_bytes, guint swap_percent)
 {
-    rezoner_set_reserve(onliner->rezoner, reserve_bytes);
+    rezoner_set_reserve(onliner->rezoner, reserve_bytes, swap_percent);
 }
 
 gboolean onliner_owns_auto_online(const Onliner *onliner, const char *word)
@@ -440,7 +440,7 @@ Onliner *onliner_new(const OnlinerConfig *config)
     onliner->placement = placement_new(config->state_dir, config->boot_id, onliner->online.policy);
     onliner->rezoner = rezoner_new(config->io, config->keeper, config->executor, onliner->placement,
                                    config->is_owned, config->user_data);
-    rezoner_set_reserve(onliner->rezoner, config->reserve_bytes);
+    rezoner_set_reserve(onliner->rezoner, config->reserve_bytes, config->swap_percent);
     onliner->setter =
         kernel_setter_new(config->io, config->executor, config->state_dir, config->boot_id);
     return onliner;

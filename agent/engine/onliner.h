@@ -20,6 +20,7 @@ typedef struct {
     const char *boot_id;
     OnlineConfig online;
     guint64 reserve_bytes;   /* [unplug] reserve-bytes, 0: by size; for blocks that are moved */
+    guint swap_percent;      /* [unplug] use-swap */
     gboolean adopt_existing; /* [online] existing */
     gboolean is_live;        /* FALSE below a sysroot: nothing is ever changed */
     gboolean is_last;        /* no daemon follows: a stop waits for what is coming online */
@@ -46,8 +47,8 @@ void onliner_review(Onliner *onliner);
  * blocks. */
 const OnlineConfig *onliner_config(const Onliner *onliner);
 void onliner_set_config(Onliner *onliner, const OnlineConfig *config);
-/* [unplug] reserve-bytes, as in OnlinerConfig. */
-void onliner_set_reserve(Onliner *onliner, guint64 reserve_bytes);
+/* [unplug] reserve-bytes and use-swap, as in OnlinerConfig. */
+void onliner_set_reserve(Onliner *onliner, guint64 reserve_bytes, guint swap_percent);
 /* Whether the kernel's auto_online_blocks, which reads WORD, is as the policy needs it, or as the
  * daemon set it. */
 gboolean onliner_owns_auto_online(const Onliner *onliner, const char *word);

@@ -23,6 +23,7 @@ struct Rezoner {
     guint next_action;
     gboolean is_carrying_out;
     guint64 reserve_bytes; /* as configured */
+    guint swap_percent;
     RezoneBlock running;
     guint n_block_steps; /* of its task; behind them it fills the pools of huge pages again */
     guint timer;
@@ -54,7 +55,8 @@ static RezoneWorld look(const Rezoner *rezoner)
     Meminfo meminfo = {.available_bytes = 0};
     guint64 block_size_bytes = model_keeper_snapshot(rezoner->keeper)->block_size_bytes;
 
-    meminfo_read(rezoner->io, &meminfo); /* unreadable: nothing to spare, so no offline */
+    /* unreadable: nothing to spare, so no offline */
+    meminfo_read_spare(rezoner->io, rezoner->swap_percent, &meminfo, NULL);
     return (RezoneWorld){.now_usec = g_get_monotonic_time(),
                          .available_bytes = meminfo.available_bytes,
                          .reserve_bytes = attempt_reserve_after(
@@ -91,6 +93,7 @@ static void start_task(Rezoner *rezoner, const RezoneAction *action)
     RezoneWorld world = look(rezoner);
     AttemptLimits limits = {.reserve_bytes = world.reserve_bytes,
                             .block_bytes = world.block_size_bytes,
+                            .swap_percent = rezoner->swap_percent,
                             .yield_usec = world.now_usec + REZONE_YIELD_USEC};
 
     if (action->kind == REZONE_ACT_MOVE) {
@@ -253,8 +256,9 @@ void rezoner_review(Rezoner *rezoner, const OnlineConfig *config)
         feed(rezoner, &event);
 }
 
-void rezoner_set_reserve(Rezoner *rezoner, guint64 reserve_bytes)
+void rezoner_set_reserve(Rezoner *rezoner, guint64 reserve_bytes, guint swap_percent)
 {
+    rezoner->swap_percent = swap_percent;
     rezoner->reserve_bytes = reserve_bytes;
 }
 

@@ -21,8 +21,8 @@ void rezoner_free(Rezoner *rezoner); /* accepts NULL */
  * jobs own. */
 void rezoner_review(Rezoner *rezoner, const OnlineConfig *config);
 
-/* [unplug] reserve-bytes, for moves that begin from now on; 0: by size. */
-void rezoner_set_reserve(Rezoner *rezoner, guint64 reserve_bytes);
+/* [unplug] reserve-bytes (0: by size) and use-swap, for moves that begin from now on. */
+void rezoner_set_reserve(Rezoner *rezoner, guint64 reserve_bytes, guint swap_percent);
 
 /* Whether it has this block offline. */
 gboolean rezoner_holds(const Rezoner *rezoner, guint32 index, guint64 inode);

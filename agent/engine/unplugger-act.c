@@ -315,7 +315,8 @@ static void start_task(Unplugger *unplugger, const UnplugAction *action, const c
     /* The deadline is the machine's: the job's state changes with it. */
     const UnplugJob *job = unplug_machine_find(unplugger->machine, action->job);
     AttemptLimits limits = {.reserve_bytes = job->reserve_bytes,
-                            .block_bytes = job->block_size_bytes};
+                            .block_bytes = job->block_size_bytes,
+                            .swap_percent = unplugger->config.swap_percent};
     unplugger->task = executor_submit(
         unplugger->config.executor, action->barrier ? EXECUTOR_SOON : EXECUTOR_LATER,
         (const WorkStep *)steps->data, steps->len, action->kind == ACTION_OFFLINE ? &limits : NULL,
@@ -437,10 +438,13 @@ static const GArray *look_at_pools(Unplugger *unplugger, const Meminfo *meminfo)
 UnplugWorld unplugger_world(Unplugger *unplugger)
 {
     Meminfo meminfo = {.available_bytes = 0};
+    Uncounted uncounted;
 
-    meminfo_read(unplugger->config.io, &meminfo); /* unreadable: nothing to spare, so no offline */
+    /* unreadable: nothing to spare, so no offline */
+    meminfo_read_spare(unplugger->config.io, unplugger->config.swap_percent, &meminfo, &uncounted);
     return (UnplugWorld){.now_usec = g_get_monotonic_time(),
                          .available_bytes = meminfo.available_bytes,
+                         .uncounted = uncounted,
                          .is_worker_away = is_worker_away(unplugger),
                          .pools = look_at_pools(unplugger, &meminfo)};
 }

@@ -56,10 +56,12 @@ static void count_hugepages(const Unplugger *unplugger, UnplugCheckInput *input)
 static UnplugCheckInput gather(Unplugger *unplugger, Meminfo *meminfo, const GArray *nodes)
 {
     const AttrIo *io = unplugger->config.io;
+    Uncounted uncounted;
 
     *meminfo = (Meminfo){.available_bytes = 0}; /* unreadable: nothing to spare */
-    meminfo_read(io, meminfo);
+    meminfo_read_spare(io, unplugger->config.swap_percent, meminfo, &uncounted);
     return (UnplugCheckInput){
+        .uncounted = uncounted,
         .snapshot = model_keeper_snapshot(unplugger->config.keeper),
         .meminfo = meminfo,
         .reserve_bytes = unplugger->config.reserve_bytes,

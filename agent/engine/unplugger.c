@@ -109,8 +109,15 @@ Unplugger *unplugger_new(const UnpluggerConfig *config, UnplugChangedFunc func, 
     return unplugger;
 }
 
-void unplugger_set_limits(Unplugger *unplugger, guint64 timeout_ms, guint64 reserve_bytes)
+guint unplugger_swap_percent(const Unplugger *unplugger)
 {
+    return unplugger->config.swap_percent;
+}
+
+void unplugger_set_limits(Unplugger *unplugger, guint64 timeout_ms, guint64 reserve_bytes,
+                          guint swap_percent)
+{
+    unplugger->config.swap_percent = swap_percent;
     unplugger->config.timeout_ms = timeout_ms;
     unplugger->config.reserve_bytes = reserve_bytes;
 }

@@ -22,6 +22,7 @@ typedef struct {
     const char *boot_id;
     guint64 timeout_ms;    /* 0: by size */
     guint64 reserve_bytes; /* 0: by size */
+    guint swap_percent;    /* of free swap counts as available */
     gboolean gate;         /* refuse ejects while no job is ready; see eject-gate.h */
 } UnpluggerConfig;
 
@@ -33,7 +34,9 @@ Unplugger *unplugger_new(const UnpluggerConfig *config, UnplugChangedFunc func, 
 void unplugger_free(Unplugger *unplugger); /* accepts NULL */
 
 /* For jobs and checks that come from now on; as in UnpluggerConfig. */
-void unplugger_set_limits(Unplugger *unplugger, guint64 timeout_ms, guint64 reserve_bytes);
+void unplugger_set_limits(Unplugger *unplugger, guint64 timeout_ms, guint64 reserve_bytes,
+                          guint swap_percent);
+guint unplugger_swap_percent(const Unplugger *unplugger);
 
 void unplugger_resume(Unplugger *unplugger);
 

@@ -155,6 +155,7 @@ static gboolean make_parts(Agent *agent, GError **error)
                               .boot_id = agent->boot_id,
                               .timeout_ms = settings->timeout_ms,
                               .reserve_bytes = settings->reserve_bytes,
+                              .swap_percent = (guint)settings->use_swap,
                               .gate = settings->unplug_gate && !options->sysroot};
     agent->unplugger = unplugger_new(&config, on_job_changed, agent);
     OnlinerConfig onliner = {.io = agent->io,
@@ -164,6 +165,7 @@ static gboolean make_parts(Agent *agent, GError **error)
                              .boot_id = agent->boot_id,
                              .online = settings->online,
                              .reserve_bytes = settings->reserve_bytes,
+                             .swap_percent = (guint)settings->use_swap,
                              .adopt_existing = settings->adopt_existing,
                              .is_live = options->sysroot == NULL,
                              .is_last = options->undo,
@@ -289,8 +291,9 @@ static void take_settings(Agent *agent, Settings *loaded)
     qga_dispatch_set_lists(agent->dispatch, (const char *const *)now->allow_rpcs,
                            (const char *const *)now->block_rpcs);
     warn_unknown_rpcs(agent);
-    unplugger_set_limits(agent->unplugger, now->timeout_ms, now->reserve_bytes);
-    onliner_set_reserve(agent->onliner, now->reserve_bytes);
+    unplugger_set_limits(agent->unplugger, now->timeout_ms, now->reserve_bytes,
+                         (guint)now->use_swap);
+    onliner_set_reserve(agent->onliner, now->reserve_bytes, (guint)now->use_swap);
     onliner_set_config(agent->onliner, &now->online);
 }
 

@@ -104,11 +104,12 @@ static int step_do(const AttrIo *io, const WorkStep *step)
     return r < 0 ? -r : 0;
 }
 
-static guint64 available_bytes(const AttrIo *io)
+static guint64 available_bytes(const AttrIo *io, const AttemptLimits *limits)
 {
     Meminfo meminfo = {.available_bytes = 0};
 
-    meminfo_read(io, &meminfo); /* unreadable: nothing to spare */
+    /* unreadable: nothing to spare */
+    meminfo_read_spare(io, limits->swap_percent, &meminfo, NULL);
     return meminfo.available_bytes;
 }
 
@@ -119,7 +120,7 @@ static Record step_try(const AttrIo *io, const Task *task, guint at)
     Record record = {.step = at};
 
     if (task->has_limits && takes_offline(step)) {
-        guint64 available = available_bytes(io);
+        guint64 available = available_bytes(io, &task->limits);
         if (!attempt_has_room(available, task->limits.block_bytes, task->limits.reserve_bytes)) {
             record.error = STEP_NOT_DONE;
             record.low_bytes = MAX(available, 1);
@@ -286,7 +287,7 @@ static gboolean on_look(gpointer user_data)
 
     if (task->step < task->n_steps && takes_offline(step)) {
         AttemptLook look = {.now_usec = now_usec,
-                            .available_bytes = available_bytes(executor->io),
+                            .available_bytes = available_bytes(executor->io, &task->limits),
                             .is_begun = is_going_offline(executor->io, step->index),
                             .is_asleep = is_asleep(executor->io, executor->worker)};
         look.used_pages = look.is_begun ? used_pages(executor->io, step->index, &task->guard) : -1;

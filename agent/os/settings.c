@@ -177,6 +177,23 @@ static char *print_uint(gconstpointer member)
     return value ? g_strdup_printf("%" G_GUINT64_FORMAT, value) : NULL;
 }
 
+static const char *parse_percent(G_GNUC_UNUSED const Key *key, const char *text, gpointer member)
+{
+    guint64 value = 0;
+
+    if (!g_str_equal(text, "no") && !g_ascii_string_to_unsigned(text, 10, 1, 100, &value, NULL))
+        return "no, or a percentage from 1 to 100";
+    *(guint64 *)member = value;
+    return NULL;
+}
+
+static char *print_percent(gconstpointer member)
+{
+    char *text = print_uint(member);
+
+    return text ? text : g_strdup("no");
+}
+
 #define MEMBER(name) offsetof(Settings, name), sizeof(((Settings *)NULL)->name)
 #define LIVE TRUE
 #define AT_START FALSE
@@ -201,6 +218,7 @@ static const Key keys[] = {
     {"unplug", "lease-ms", LIVE, MEMBER(lease_ms), parse_uint, print_uint,
      {1, UNPLUG_LEASE_MAX_MS}},
     {"unplug", "reserve-bytes", LIVE, MEMBER(reserve_bytes), parse_uint, print_uint, {0, G_MAXINT64}},
+    {"unplug", "use-swap", LIVE, MEMBER(use_swap), parse_percent, print_percent, {0, 0}},
     {"unplug", "gate", AT_START, MEMBER(unplug_gate), parse_bool, print_bool, {0, 0}},
 };
 /* clang-format on */

@@ -27,6 +27,7 @@ typedef struct {
     guint64 timeout_ms;      /* [unplug] timeout-ms; 0: by size */
     guint64 lease_ms;        /* [unplug] lease-ms */
     guint64 reserve_bytes;   /* [unplug] reserve-bytes; 0: by size */
+    guint64 use_swap;        /* [unplug] use-swap: percent */
     gboolean unplug_gate;    /* [unplug] gate */
 } Settings;
 

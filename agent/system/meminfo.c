@@ -1,6 +1,6 @@
 /*
- * Reads /proc/meminfo and /proc/zoneinfo. Lines and keys that are not known are passed over: each
- * kernel has its own.
+ * Reads /proc/meminfo, /proc/swaps and ZFS's arcstats. Lines and keys that are not known are passed
+ * over: each kernel has its own.
  */
 #include "system/meminfo.h"
 
@@ -90,5 +90,84 @@ int meminfo_read(const AttrIo *io, Meminfo *out)
     if ((seen & 3u) != 3u)
         return -EPROTO;
     *out = info;
+    return 0;
+}
+
+/* "/dev/zram0  partition  4194300  1024  100": name, type, size and used in KiB, priority
+ * (swap_show(), mm/swapfile.c; blanks in names are escaped). */
+static guint64 free_of_swap(const char *line)
+{
+    guint64 size_kib, used_kib, free_bytes;
+    g_autofree char *copy = g_strdup(line);
+    g_auto(GStrv) words = g_strsplit_set(g_strstrip(copy), " \t", -1);
+    const char *fields[4] = {NULL};
+    guint n = 0;
+
+    for (char **word = words; *word != NULL && n < G_N_ELEMENTS(fields); word++) {
+        if (**word != '\0')
+            fields[n++] = *word;
+    }
+    if (n < G_N_ELEMENTS(fields) || g_str_has_prefix(fields[0], "/dev/zram") ||
+        !g_ascii_string_to_unsigned(fields[2], 10, 0, G_MAXUINT64, &size_kib, NULL) ||
+        !g_ascii_string_to_unsigned(fields[3], 10, 0, size_kib, &used_kib, NULL) ||
+        !u64_multiply(&free_bytes, size_kib - used_kib, KIB))
+        return 0;
+    return free_bytes;
+}
+
+static guint64 free_swap_bytes(const AttrIo *io)
+{
+    g_autofree char *text = NULL;
+    guint64 sum = 0;
+    char *line;
+
+    if (attr_read_all(io, "proc/swaps", MEMINFO_MAX_BYTES, &text) < 0)
+        return 0;
+    for (char *rest = text; (line = next_line(&rest)) != NULL;) {
+        guint64 free_bytes = free_of_swap(line);
+        sum += MIN(free_bytes, G_MAXUINT64 - sum);
+    }
+    return sum;
+}
+
+/* "c_min                           4    33554432": name, type, value (kstat_seq_show_named(), ZFS).
+ */
+static guint64 arc_spare_bytes(const AttrIo *io)
+{
+    g_autofree char *text = NULL;
+    guint64 size = 0, least = 0;
+    char *line;
+
+    if (attr_read_all(io, "proc/spl/kstat/zfs/arcstats", MEMINFO_MAX_BYTES, &text) < 0)
+        return 0;
+    for (char *rest = text; (line = next_line(&rest)) != NULL;) {
+        gsize length = strcspn(line, " ");
+        guint64 *figure = length == 4 && strncmp(line, "size", length) == 0    ? &size
+                          : length == 5 && strncmp(line, "c_min", length) == 0 ? &least
+                                                                               : NULL;
+        const char *value = strrchr(line, ' ');
+
+        if (figure != NULL && value != NULL &&
+            !g_ascii_string_to_unsigned(value + 1, 10, 0, G_MAXUINT64, figure, NULL))
+            return 0;
+    }
+    return size - MIN(least, size);
+}
+
+int meminfo_read_spare(const AttrIo *io, guint swap_percent, Meminfo *out, Uncounted *uncounted)
+{
+    int r = meminfo_read(io, out);
+
+    if (uncounted != NULL)
+        *uncounted = (Uncounted){.swap_bytes = 0};
+    if (r < 0)
+        return r;
+    guint64 swap_bytes = 0;
+    if (out->swap_free_bytes > 0 && (swap_percent > 0 || uncounted != NULL))
+        swap_bytes = free_swap_bytes(io);
+    guint64 counted = swap_bytes / 100 * MIN(swap_percent, 100);
+    out->available_bytes += MIN(counted, G_MAXUINT64 - out->available_bytes);
+    if (uncounted != NULL)
+        *uncounted = (Uncounted){swap_bytes - counted, arc_spare_bytes(io)};
     return 0;
 }

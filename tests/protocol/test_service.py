@@ -130,6 +130,7 @@ KEYS = {
     "unplug.timeout-ms": ("1000", "2000", True),
     "unplug.lease-ms": ("1000", "2000", True),
     "unplug.reserve-bytes": ("1000000", "2000000", True),
+    "unplug.use-swap": ("50", "100", True),
     "unplug.gate": ("yes", "no", False),
 }
 

@@ -79,6 +79,46 @@ static void test_meminfo_bad(Fixture *f, gconstpointer data)
     g_assert_cmpuint(info.available_bytes, ==, 6 * KIB);
 }
 
+#define SWAPS                                                                                      \
+    "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"                                           \
+    "/dev/vda2                               partition\t1000\t\t200\t\t-2\n"                       \
+    "/dev/zram0                              partition\t5000\t\t0\t\t100\n"                        \
+    "/swap\\040file                           file\t\t300\t\t100\t\t-3\n"
+#define ARCSTATS                                                                                   \
+    "13 1 0x01 123 33456 5273498 1234567890\n"                                                     \
+    "name                            type data\n"                                                  \
+    "hits                            4    1000\n"                                                  \
+    "c_min                           4    33554432\n"                                              \
+    "size                            4    1073741824\n"                                            \
+    "hdr_size                        4    77\n"
+
+/* Swap counts by its share, and what zram lends is no memory more; ZFS's cache is only told of. */
+static void test_spare(Fixture *f, gconstpointer data)
+{
+    Uncounted uncounted;
+    Meminfo info;
+
+    (void)data;
+    fake_kernel_set_file(f->fake, "proc/meminfo", MEMINFO);
+    fake_kernel_set_file(f->fake, "proc/swaps", SWAPS);
+    g_assert_cmpint(meminfo_read_spare(f->io, 0, &info, &uncounted), ==, 0);
+    g_assert_cmpuint(info.available_bytes, ==, 1712345 * KIB);
+    g_assert_cmpuint(uncounted.swap_bytes, ==, 1000 * KIB);
+    g_assert_cmpuint(uncounted.arc_bytes, ==, 0);
+    fake_kernel_set_file(f->fake, "proc/spl/kstat/zfs/arcstats", ARCSTATS);
+    g_assert_cmpint(meminfo_read_spare(f->io, 100, &info, &uncounted), ==, 0);
+    g_assert_cmpuint(info.available_bytes, ==, 1713345 * KIB);
+    g_assert_cmpuint(uncounted.swap_bytes, ==, 0);
+    g_assert_cmpuint(uncounted.arc_bytes, ==, GIB - 32 * MIB);
+    g_assert_cmpint(meminfo_read_spare(f->io, 25, &info, NULL), ==, 0);
+    g_assert_cmpuint(info.available_bytes, ==, 1712345 * KIB + 250 * KIB);
+    fake_kernel_set_file(f->fake, "proc/spl/kstat/zfs/arcstats", "size 4 5x\nc_min 4 3\nsize\n");
+    fake_kernel_set_file(f->fake, "proc/swaps", "a\nb b 1 2 3\nc c 99999999999999999999 0 1\n");
+    g_assert_cmpint(meminfo_read_spare(f->io, 50, &info, &uncounted), ==, 0);
+    g_assert_cmpuint(info.available_bytes, ==, 1712345 * KIB);
+    g_assert_cmpuint(uncounted.swap_bytes + uncounted.arc_bytes, ==, 0);
+}
+
 /* The machine's own files are read without a complaint. */
 static void test_live(void)
 {
@@ -94,6 +134,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add("/meminfo/fields", Fixture, NULL, set_up, test_meminfo, tear_down);
     g_test_add("/meminfo/bad", Fixture, NULL, set_up, test_meminfo_bad, tear_down);
+    g_test_add("/meminfo/spare", Fixture, NULL, set_up, test_spare, tear_down);
     g_test_add_func("/meminfo/live", test_live);
     return g_test_run();
 }

@@ -87,6 +87,13 @@ static void test_available(void)
     g_autoptr(UnplugVerdict) just = check(&fixture, REASON_COUNT, 0);
     fixture.meminfo.available_bytes--;
     g_autoptr(UnplugVerdict) low = check(&fixture, REASON_LOW_MEMORY, 1);
+    const Reason *reason = low->reasons->pdata[0];
+    g_assert_true(g_str_has_suffix(reason->desc, "or unplug less"));
+    fixture.input.uncounted = (Uncounted){8 * GIB, 992 * MIB};
+    g_autoptr(UnplugVerdict) told = check(&fixture, REASON_LOW_MEMORY, 1);
+    reason = told->reasons->pdata[0];
+    g_assert_nonnull(strstr(reason->desc, "; 8 GiB of free swap is not counted"));
+    g_assert_nonnull(strstr(reason->desc, "; 992 MiB that ZFS may give back"));
     fixture.meminfo.total_bytes = 101 * GIB;
     g_autoptr(UnplugVerdict) large = unplug_check(&fixture.input);
     g_assert_cmpuint(large->reserve_bytes, ==, 5 * GIB);
