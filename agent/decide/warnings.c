@@ -3,6 +3,7 @@
  */
 #include "decide/warnings.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "system/acpi-memory.h"
@@ -180,10 +181,13 @@ static void find_no_hotplug(const WarningInput *input, GPtrArray *warnings)
 
     if (snapshot->fault)
         add(warnings, "no-memory-hotplug",
-            g_strdup_printf("the kernel shows no memory blocks (/%s: %s), so no memory can be "
-                            "added or taken back",
+            g_strdup_printf("%s (/%s: %s), so no memory can be added or taken back",
+                            snapshot->fault == ENOENT ? "the kernel shows no memory blocks"
+                                                      : "the memory blocks cannot be looked after",
                             snapshot->fault_path, g_strerror(snapshot->fault)),
-            g_strdup("boot a kernel with CONFIG_MEMORY_HOTPLUG"));
+            snapshot->fault == ENOENT
+                ? g_strdup("boot a kernel with CONFIG_MEMORY_HOTPLUG")
+                : g_strdup_printf("let memplugd read /%s", snapshot->fault_path));
 }
 
 /* --- udev's rules --- */

@@ -120,7 +120,13 @@ EjectGate *eject_gate_new(const EjectGateConfig *config)
     guint64 value = 0;
 
     gate->config = *config;
-    gate->has_switch = attr_read_uint64(config->io, EJECT_DIR "/" EJECT_NAME, 10, &value) == 0;
+    int result = attr_read_uint64(config->io, EJECT_DIR "/" EJECT_NAME, 10, &value);
+    gate->has_switch = result != -ENOENT;
+    if (result < 0 && gate->has_switch) {
+        g_warning("cannot read /" EJECT_DIR "/" EJECT_NAME ": %s; it is taken for 1",
+                  g_strerror(-result));
+        value = 1;
+    }
     gate->original = config->original;
     /* A worker of the killed daemon may still sleep before its write, behind an eject. A write of
      * ours then comes after it, so one is made in any case. */

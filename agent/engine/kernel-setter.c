@@ -60,15 +60,18 @@ static char *word_of(KernelOnlining *words, int place)
     return (char *)words + places[place].offset;
 }
 
-static KernelOnlining read_now(const AttrIo *io)
+static KernelOnlining read_now(const AttrIo *io, gboolean is_first)
 {
     KernelOnlining now = {"", "", ""};
 
     for (int i = 0; i < N_SETTINGS; i++) {
         char path[128], line[KERNEL_WORD_MAX];
         g_snprintf(path, sizeof path, "%s/%s", places[i].dir, places[i].name);
-        if (attr_read_line(io, path, line, sizeof line) > 0)
+        gssize n = attr_read_line(io, path, line, sizeof line);
+        if (n > 0)
             g_strlcpy(word_of(&now, i), line, KERNEL_WORD_MAX);
+        else if (n < 0 && n != -ENOENT && is_first)
+            g_warning("cannot read /%s, so it is left alone: %s", path, g_strerror((int)-n));
     }
     return now;
 }
@@ -134,7 +137,7 @@ KernelSetter *kernel_setter_new(const AttrIo *io, Executor *executor, const char
     setter->executor = executor;
     setter->state_dir = state_dir;
     setter->boot_id = boot_id;
-    setter->original = read_now(io);
+    setter->original = read_now(io, TRUE);
     setter->set = setter->original;
     load_originals(setter);
     return setter;
@@ -182,7 +185,7 @@ static void on_done(const WorkResult *result, gpointer user_data)
 static gboolean write_wanted(KernelSetter *setter, const KernelOnlining *wanted,
                              gboolean is_restore, KernelSetterFunc func, gpointer user_data)
 {
-    KernelOnlining now = read_now(setter->io);
+    KernelOnlining now = read_now(setter->io, FALSE);
     gboolean is_known = setter->n_tasks == 0; /* else what waits to be written comes first */
     WorkStep steps[N_SETTINGS];
     guint n = 0;

@@ -148,7 +148,7 @@ ModelKeeper *model_keeper_new(const AttrIo *io, guint event_buffer_bytes, ModelC
     }
     keeper->is_stale = keeper->snapshot->fault != 0;
     if (keeper->snapshot->fault)
-        g_warning("there are no memory blocks to look after: /%s: %s", keeper->snapshot->fault_path,
+        g_warning("the memory blocks cannot be looked after: /%s: %s", keeper->snapshot->fault_path,
                   g_strerror(keeper->snapshot->fault));
     return keeper;
 }

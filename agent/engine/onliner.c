@@ -34,6 +34,7 @@ struct Onliner {
     guint net_round;
     guint resolve_round;
     gboolean is_resolving;
+    gboolean is_blind;      /* said once: nothing is known of the zones */
     gboolean was_read_only; /* said once: /sys cannot be written */
     gboolean is_stopping;
     gboolean is_restored; /* the stop is all but told */
@@ -309,6 +310,11 @@ static void apply_to_kernel(Onliner *onliner)
 {
     g_autoptr(GArray) zones = zone_stats_read(onliner->config.io);
 
+    if (!zones && !onliner->is_blind)
+        g_warning(
+            "/proc/zoneinfo cannot be read: kernel-floor-bytes is not in force, and policy auto "
+            "brings memory online as the kernel's");
+    onliner->is_blind = !zones;
     kernel_setter_apply(onliner->setter, &onliner->online, floor_has_room(&onliner->online, zones));
 }
 

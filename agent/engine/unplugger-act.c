@@ -50,6 +50,19 @@ static void add_jobs(const Unplugger *unplugger, GPtrArray *copies)
     }
 }
 
+/* The way back from g_file_error_from_errno(), for what happens to a file of ours. */
+static int errno_of(const GError *error)
+{
+    static const int known[] = {ENOSPC,  EROFS,  EACCES, EPERM, ENOENT,
+                                ENOTDIR, ENOMEM, EMFILE, ENFILE};
+
+    for (guint i = 0; i < G_N_ELEMENTS(known); i++) {
+        if (g_error_matches(error, G_FILE_ERROR, (gint)g_file_error_from_errno(known[i])))
+            return known[i];
+    }
+    return EIO;
+}
+
 static int write_journal(Unplugger *unplugger)
 {
     g_autoptr(JournalState) state = journal_state_new();
@@ -62,12 +75,13 @@ static int write_journal(Unplugger *unplugger)
                          (unplugger->is_stopped ? 0 : JOB_IDS_AHEAD);
     state->eject_enabled = eject_gate_original(unplugger->gate);
     add_jobs(unplugger, state->jobs);
-    if (journal_save(unplugger->config.state_dir, state, &error)) {
+    gboolean is_saved = journal_save(unplugger->config.state_dir, state, &error);
+    if (is_saved)
         unplugger->reserved_job_id = state->next_job_id;
-        return 0;
-    }
-    g_warning("cannot write the journal: %s", error->message);
-    return EIO;
+    else if (!unplugger->has_warned)
+        g_warning("cannot write the journal: %s", error->message);
+    unplugger->has_warned = !is_saved;
+    return is_saved ? 0 : errno_of(error);
 }
 
 void unplugger_skip_to_clock(Unplugger *unplugger)

@@ -28,7 +28,8 @@ struct Unplugger {
     EjectGate *gate;
     GArray *waiting; /* of guint64: jobs whose verify waits for the gate to open */
     guint timer;
-    GArray *pools; /* of NodePool, as seen at the last step; NULL: not looked at */
+    GArray *pools;       /* of NodePool, as seen at the last step; NULL: not looked at */
+    gboolean has_warned; /* said once: the journal cannot be written */
 };
 
 /* What the machine is told at a step. Its lists live until the next call. */

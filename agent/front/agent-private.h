@@ -13,6 +13,7 @@
 #include "front/events.h"
 #include "os/channel.h"
 #include "os/executor.h"
+#include "os/log.h"
 #include "os/service.h"
 #include "os/state-dir.h"
 #include "qga-protocol/basic-commands.h"
@@ -40,9 +41,8 @@ struct Agent {
     gboolean is_up;    /* made, and not stopping */
     AgentStoppedFunc on_stopped;
     gpointer on_stopped_data;
-    Target target;          /* guest-requested */
-    gint64 log_window_usec; /* when the lines about jobs began to be counted; monotonic */
-    guint log_lines;        /* since then */
+    Target target; /* guest-requested */
+    LogBudget job_lines, policy_lines;
 };
 
 /* Each registers the commands of its file. */

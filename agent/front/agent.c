@@ -3,6 +3,8 @@
  */
 #include "front/agent.h"
 
+#include <errno.h>
+#include <gio/gio.h>
 #include <string.h>
 
 #include "front/agent-private.h"
@@ -11,9 +13,7 @@
 #include "os/log.h"
 #include "qga-protocol/errors.h"
 
-/* Lines about jobs that are logged within a window of this length. */
-#define JOB_LINES_MAX 200
-#define JOB_LINES_WINDOW_USEC (30 * G_TIME_SPAN_SECOND)
+#define JOB_LINES_MAX 200 /* in a window of log_budget_take()'s */
 
 #define BOOT_ID_PATH "proc/sys/kernel/random/boot_id"
 
@@ -32,28 +32,13 @@ static void on_model_change(const ModelChange *change, gpointer user_data)
     }
 }
 
-/* What a peer's requests can write to the log is bounded by time. The next line after that says how
- * many were left out. */
-static gboolean may_log_job(Agent *agent)
-{
-    gint64 now_usec = g_get_monotonic_time();
-
-    if (now_usec - agent->log_window_usec >= JOB_LINES_WINDOW_USEC) {
-        if (agent->log_lines > JOB_LINES_MAX)
-            g_message("%u more lines about jobs were left out", agent->log_lines - JOB_LINES_MAX);
-        agent->log_window_usec = now_usec;
-        agent->log_lines = 0;
-    }
-    return ++agent->log_lines <= JOB_LINES_MAX;
-}
-
 static void log_reasons(Agent *agent, const UnplugJob *job)
 {
     for (guint i = 0; i < job->reasons->len; i++) {
         const Reason *reason = job->reasons->pdata[i];
         LogSubject subject = {.job = job->id, .device = reason->device, .block = reason->block};
 
-        if (may_log_job(agent))
+        if (log_budget_take(&agent->job_lines, JOB_LINES_MAX, "jobs"))
             log_event(LOG_JOB_REASON, G_LOG_LEVEL_MESSAGE, &subject,
                       "job %" G_GUINT64_FORMAT ": %s: %s", job->id, reason_code_name(reason->code),
                       reason->desc);
@@ -67,7 +52,7 @@ static void on_job_changed(const UnplugJob *job, JobState state, gpointer user_d
     events_send_job(&agent->listeners, job, state);
     bus_service_queue_update(agent->bus_service);
     status_line_queue_update(agent);
-    if (may_log_job(agent))
+    if (log_budget_take(&agent->job_lines, JOB_LINES_MAX, "jobs"))
         log_event(LOG_JOB_STATE, G_LOG_LEVEL_MESSAGE, &(LogSubject){.job = job->id, .block = -1},
                   "job %" G_GUINT64_FORMAT ": %s", job->id, job_state_name(state));
     if (!job_state_is_ended(state))
@@ -125,7 +110,13 @@ static gboolean open_world(Agent *agent, GError **error)
                              options->sysroot ? ATTR_READ_ONLY : ATTR_READ_WRITE, error);
     if (!agent->io)
         return FALSE;
-    attr_read_line(agent->io, BOOT_ID_PATH, line, sizeof line);
+    /* Without it files of another boot could be taken for this one's. */
+    gssize n = attr_read_line(agent->io, BOOT_ID_PATH, line, sizeof line);
+    if (n < 0 && !(options->sysroot && n == -ENOENT)) {
+        g_set_error(error, G_IO_ERROR, g_io_error_from_errno((int)-n), "cannot read /%s: %s",
+                    BOOT_ID_PATH, g_strerror((int)-n));
+        return FALSE;
+    }
     agent->boot_id = g_strdup(line);
     agent->state_dir = state_dir_open(options->state_dir, error);
     return agent->state_dir != NULL;

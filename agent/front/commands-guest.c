@@ -25,8 +25,12 @@ static void get_blocks(QgaCall *call, G_GNUC_UNUSED JsonObject *arguments, gpoin
 
     /* qga/commands-linux.c: no such directory is an empty list. */
     if (snapshot->fault && snapshot->fault != ENOENT) {
-        qga_call_fail(call, QGA_CLASS_GENERIC, "Can't open directory \"/" BLOCK_DIR "/\": %s",
-                      g_strerror(snapshot->fault));
+        if (g_str_equal(snapshot->fault_path, BLOCK_DIR))
+            qga_call_fail(call, QGA_CLASS_GENERIC, "Can't open directory \"/" BLOCK_DIR "/\": %s",
+                          g_strerror(snapshot->fault));
+        else
+            qga_call_fail(call, QGA_CLASS_GENERIC, "cannot read /%s: %s", snapshot->fault_path,
+                          g_strerror(snapshot->fault));
         return;
     }
     QgaWriter *writer = qga_call_begin_return(call);

@@ -4,6 +4,8 @@
 #include "front/agent-private.h"
 #include "front/arguments.h"
 
+#define POLICY_LINES_MAX 20 /* in a window of log_budget_take()'s */
+
 static void get_policy(QgaCall *call, G_GNUC_UNUSED JsonObject *arguments, gpointer user_data)
 {
     const Agent *agent = user_data;
@@ -38,9 +40,10 @@ static void set_policy(QgaCall *call, JsonObject *arguments, gpointer user_data)
         qga_call_fail(call, QGA_CLASS_GENERIC, "Nothing is changed below --sysroot");
         return;
     }
-    g_message("policy %s, rezone %s, movable-ratio %" G_GUINT64_FORMAT ", by a client's word",
-              online_policy_name(config.policy), config.rezone ? "yes" : "no",
-              config.movable_ratio);
+    if (log_budget_take(&agent->policy_lines, POLICY_LINES_MAX, "changes of the policy"))
+        g_message("policy %s, rezone %s, movable-ratio %" G_GUINT64_FORMAT ", by a client's word",
+                  online_policy_name(config.policy), config.rezone ? "yes" : "no",
+                  config.movable_ratio);
     onliner_set_config(agent->onliner, &config);
     bus_service_queue_update(agent->bus_service);
     qga_call_return_empty(call);

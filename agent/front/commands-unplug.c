@@ -8,6 +8,8 @@
 #include "front/arguments.h"
 #include "front/reply.h"
 
+#define LISTED_MAX 4096
+
 static void check_unplug(QgaCall *call, JsonObject *arguments, gpointer user_data)
 {
     Agent *agent = user_data;
@@ -115,15 +117,37 @@ static void query_one(QgaCall *call, Agent *agent, guint64 job_id)
     qga_call_end_return(call);
 }
 
+/* Jobs from here on are told in the answer about all: those that have ended take so many devices
+ * and reasons at most, and the last of them is told in any case. */
+static guint first_told(const GPtrArray *jobs)
+{
+    guint weight = 0, first = jobs->len;
+
+    for (guint i = jobs->len; i-- > 0;) {
+        const UnplugJob *job = jobs->pdata[i];
+        gboolean is_last = weight == 0;
+        if (job_state_is_ended(job->state))
+            weight += job->devices->len + 2 * job->reasons->len + 1;
+        if (weight > LISTED_MAX && !is_last)
+            break;
+        first = i;
+    }
+    return first;
+}
+
 static void query_all(QgaCall *call, Agent *agent)
 {
     const UnplugMachine *machine = unplugger_machine(agent->unplugger);
     g_autoptr(GPtrArray) jobs = unplug_machine_list(machine);
     g_autofree guint64 *ids = g_new(guint64, jobs->len + 1);
-    guint n = jobs->len;
+    guint first = first_told(jobs);
+    guint n = 0;
 
-    for (guint i = 0; i < n; i++)
-        ids[i] = ((const UnplugJob *)jobs->pdata[i])->id;
+    for (guint i = 0; i < jobs->len; i++) {
+        const UnplugJob *job = jobs->pdata[i];
+        if (i >= first || !job_state_is_ended(job->state))
+            ids[n++] = job->id;
+    }
     for (guint i = 0; i < n; i++)
         unplugger_verify(agent->unplugger, ids[i]);
 

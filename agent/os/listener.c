@@ -14,9 +14,11 @@
 #include <unistd.h>
 
 #include "os/connection.h"
+#include "os/log.h"
 
 /* How long it does not listen after the system had no descriptor or memory for a client. */
 #define PAUSE_S 1
+#define REFUSALS_MAX 20 /* lines in the log, in a window of log_budget_take()'s */
 
 struct Listener {
     char *path;
@@ -25,6 +27,7 @@ struct Listener {
     guint pause;
     QgaDispatch *dispatch;
     GPtrArray *connections; /* of Connection */
+    LogBudget refusals;
 };
 
 static void on_connection_end(Connection *connection, gpointer user_data)
@@ -75,8 +78,9 @@ static gboolean on_client(gint listen_fd, G_GNUC_UNUSED GIOCondition condition, 
     if (fd < 0)
         return on_no_client(listener, errno);
     if (!peer_may_talk(fd) || listener->connections->len >= CHANNEL_CLIENTS_MAX) {
-        g_warning("%s: turned a client away: %s", listener->path,
-                  peer_may_talk(fd) ? "too many clients" : "not root");
+        if (log_budget_take(&listener->refusals, REFUSALS_MAX, "clients that were turned away"))
+            g_warning("%s: turned a client away: %s", listener->path,
+                      peer_may_talk(fd) ? "too many clients" : "not root");
         close(fd);
         return G_SOURCE_CONTINUE;
     }

@@ -15,6 +15,7 @@
 /* What GLib gives a message of its own accord, and what is added below. */
 #define FIELDS_MAX 16
 /* A burst that a busy hour may have, and what may come for ever. */
+#define BUDGET_WINDOW_USEC (30 * USEC_PER_SEC)
 #define LINES_BURST 1000
 #define LINES_PER_SECOND 20
 
@@ -36,6 +37,18 @@ static const char *const message_ids[] = {
     [LOG_JOB_REASON] = "0039278ba53145db9bb8dec17a16aae1",
 };
 G_STATIC_ASSERT(G_N_ELEMENTS(message_ids) == LOG_KIND_COUNT);
+
+gboolean log_budget_take(LogBudget *budget, guint max, const char *what)
+{
+    gint64 now_usec = g_get_monotonic_time();
+
+    if (now_usec - budget->since_usec >= BUDGET_WINDOW_USEC) {
+        if (budget->n > max)
+            g_message("%u more lines about %s were left out", budget->n - max, what);
+        *budget = (LogBudget){.since_usec = now_usec};
+    }
+    return ++budget->n <= max;
+}
 
 const char *log_message_id(LogKind kind)
 {

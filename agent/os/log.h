@@ -30,6 +30,16 @@ typedef enum {
     LOG_KIND_COUNT
 } LogKind;
 
+/* A bound for the lines that a peer can have written: MAX in half a minute. All zero at first. */
+typedef struct {
+    gint64 since_usec; /* monotonic */
+    guint n;
+} LogBudget;
+
+/* Whether one more line about WHAT ("jobs") may be written. The first after a window in which some
+ * were left out says how many. */
+gboolean log_budget_take(LogBudget *budget, guint max, const char *what);
+
 /* What an event is about. */
 typedef struct {
     guint64 job;        /* 0: none */

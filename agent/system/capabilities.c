@@ -35,9 +35,10 @@ static char *block_fault(const Snapshot *snapshot)
 {
     if (!snapshot->fault)
         return NULL;
-    return g_strdup_printf("/%s: %s: the kernel shows no memory blocks, as one without "
-                           "CONFIG_MEMORY_HOTPLUG",
-                           snapshot->fault_path, g_strerror(snapshot->fault));
+    return g_strdup_printf("/%s: %s%s", snapshot->fault_path, g_strerror(snapshot->fault),
+                           snapshot->fault == ENOENT ? ": the kernel shows no memory blocks, as "
+                                                       "one without CONFIG_MEMORY_HOTPLUG"
+                                                     : "");
 }
 
 static char *plug_fault(const AttrIo *io, const Snapshot *snapshot)

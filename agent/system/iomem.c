@@ -5,6 +5,7 @@
  */
 #include "system/iomem.h"
 
+#include <errno.h>
 #include <string.h>
 
 #define IOMEM_MAX_BYTES (4 * 1024 * 1024)
@@ -127,11 +128,11 @@ GArray *iomem_parse(const char *text)
 int iomem_read(const AttrIo *io, GArray **ranges)
 {
     g_autofree char *text = NULL;
-    gssize n = attr_read_all(io, "proc/iomem", IOMEM_MAX_BYTES, &text);
+    gssize n = attr_read_all(io, IOMEM_PATH, IOMEM_MAX_BYTES, &text);
 
-    if (n < 0)
+    if (n < 0 && n != -ENOENT)
         return (int)n;
-    *ranges = iomem_parse(text);
+    *ranges = iomem_parse(n < 0 ? "" : text);
     return 0;
 }
 

@@ -21,7 +21,9 @@ typedef struct {
 /* Pure. Return (transfer full): a GArray of IomemRange, ascending by start, none within another. */
 GArray *iomem_parse(const char *text);
 
-/* Reads /proc/iomem. Return 0 and (transfer full) *RANGES, or a negative errno. */
+#define IOMEM_PATH "proc/iomem"
+/* Reads it. Return 0 and (transfer full) *RANGES, empty where there is no such file; or a negative
+ * errno: then nothing tells a driver's memory from that of the boot. */
 int iomem_read(const AttrIo *io, GArray **ranges);
 
 /* RAM that the firmware gave the kernel, to the byte: /sys/firmware/memmap where there is one

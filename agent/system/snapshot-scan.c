@@ -257,8 +257,14 @@ static Snapshot *scan(const Snapshot *old, const AttrIo *io, int *result, const 
         find_standby(blocks, block_size_bytes, has_map ? ram : NULL);
     }
     /* After the blocks: a driver's resource is there before its blocks are. */
-    GArray *ranges = ranges_read_or(io, old != NULL ? snapshot_data(old)->ranges : NULL);
-    return make(io, old, block_size_bytes, blocks, ranges, ram);
+    GArray *ranges = NULL;
+    *path = IOMEM_PATH;
+    *result = iomem_read(io, &ranges);
+    if (*result == 0)
+        return make(io, old, block_size_bytes, blocks, ranges, ram);
+    g_array_unref(blocks);
+    g_array_unref(ram);
+    return NULL;
 }
 
 Snapshot *snapshot_scan_or_fault(const AttrIo *io)

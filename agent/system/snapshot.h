@@ -20,15 +20,17 @@ typedef struct {
     const Block *blocks;   /* ascending by index, no index twice */
     const Device *devices; /* ascending by address */
     const GArray *ram;     /* of IomemRange: see firmware_ram_read(). NULL or empty: not known */
-    /* Why the kernel shows no blocks: the errno of FAULT_PATH (static; the memory directory, or its
-     * block_size_bytes). 0: it shows them. Else the block size is 0, and there is no device. */
+    /* Why there is nothing to go by: the errno of FAULT_PATH (static; the memory directory, its
+     * block_size_bytes, or /proc/iomem, which tells who backs blocks). 0: there is. Else the block
+     * size is 0, and there is no device. */
     int fault;
     const char *fault_path;
 } Snapshot;
 
 /* snapshot_scan: reads everything. A block that vanishes during the scan is left out, one that is
  * there and cannot be read gets BLOCK_STATE_UNKNOWN: one bad block must not hide the others. NULL
- * and ERROR (G_FILE_ERROR, naming the path) if the memory directory or block size cannot be read.
+ * and ERROR (G_FILE_ERROR, naming the path) if the memory directory, the block size or /proc/iomem
+ * cannot be read.
  */
 Snapshot *snapshot_scan(const AttrIo *io, GError **error);
 

@@ -14,10 +14,10 @@ DEVICES = 256
 
 @pytest.fixture(scope="module")
 def flooded():
-    """A daemon that was asked 20 times to prepare 256 devices that are not there."""
+    """A daemon that was asked 64 times to prepare 256 devices that are not there."""
     with Daemon() as daemon:
         jobs = []
-        for round_ in range(20):
+        for round_ in range(64):
             devices = [{"slot": 1000 * (round_ + 1) + n} for n in range(DEVICES)]
             jobs.append(daemon.ask("memory-prepare-unplug", devices=devices)["return"]["job"])
             wait_until(lambda: daemon.ask("memory-query-unplug", job=jobs[-1])["return"]["state"]
@@ -36,14 +36,19 @@ def test_reasons_of_a_job(flooded):
 
 
 def test_lines_in_the_log(flooded):
-    """20 such requests write some hundreds of lines, not thousands."""
+    """Such requests write some hundreds of lines, not thousands."""
     daemon, _ = flooded
     assert len(daemon.log().splitlines()) <= 300
     assert "job %d: failed" % flooded[1][0] in daemon.log()
 
 
 def test_one_query(flooded):
-    """The answer about all jobs grows with their devices, not with devices times reasons."""
+    """The answer about all jobs has the last ones, up to so many devices and reasons; one that it
+    leaves out is told by its number."""
     daemon, jobs = flooded
-    answer = json.dumps(daemon.ask("memory-query-unplug"))
-    assert len(answer) <= len(jobs) * (DEVICES * 80 + 24 * 2 * 256)
+    told = daemon.ask("memory-query-unplug")["return"]
+    assert [job["job"] for job in told] == jobs[-len(told):]
+    assert 4 < len(told) < len(jobs)
+    assert sum(len(job["devices"]) for job in told) <= 4096
+    assert len(json.dumps(told)) <= 512 * 1024
+    assert daemon.ask("memory-query-unplug", job=jobs[0])["return"]["job"] == jobs[0]

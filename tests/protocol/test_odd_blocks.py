@@ -159,6 +159,12 @@ def no_size(root):
     (root / "sys/devices/system/memory/block_size_bytes").unlink()
 
 
+def unreadable_iomem(root):
+    """What cannot be read is not what is not there: then virtio-mem would be taken for boot RAM."""
+    (root / "proc/iomem").unlink()
+    (root / "proc/iomem").mkdir()
+
+
 def size_of_0(root):
     (root / "sys/devices/system/memory/block_size_bytes").write_text("0\n")
 
@@ -167,6 +173,7 @@ def size_of_0(root):
     (no_directory, "/sys/devices/system/memory", "No such file or directory"),
     (no_size, "/sys/devices/system/memory/block_size_bytes", "No such file or directory"),
     (size_of_0, "/sys/devices/system/memory/block_size_bytes", "Invalid argument"),
+    (unreadable_iomem, "/proc/iomem", "Is a directory"),
 ])
 def test_a_kernel_without_blocks(tmp_path, spoil, path, cause):
     """The daemon stays, answers, and says what is the matter; and sees it when it is mended."""

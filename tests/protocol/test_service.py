@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from daemon import BUILD, PATIENCE_S, ROOT, Daemon
+from daemon import BUILD, PATIENCE_S, ROOT, Daemon, Tree
 
 
 class Notifications:
@@ -185,6 +185,20 @@ def test_a_live_setting_is_in_force_after_a_reload(notifications):
         assert "return" in daemon.ask("memory-get-policy")
         reload_and_log(daemon, notifications, conf(lambda key: KEYS[key][1]))
         assert daemon.ask("memory-get-policy")["error"]["class"] == "CommandNotFound"
+
+
+def test_without_a_boot_id_there_is_no_daemon(tmp_path):
+    """Files of another boot could be taken for this one's: it says so, and does not start."""
+    tree = Tree(tmp_path / "root")
+    boot_id = tree.root / "proc/sys/kernel/random/boot_id"
+    boot_id.unlink()
+    boot_id.mkdir()
+    done = subprocess.run(
+        [str(BUILD / "memplugd"), "--sysroot=%s" % tree.root, "-m", "unix-listen",
+         "-p", str(tmp_path / "sock"), "-t", str(tmp_path / "state"), "-c", "/dev/null"],
+        text=True, capture_output=True, timeout=PATIENCE_S, check=False)
+    assert done.returncode == 1
+    assert "cannot read /proc/sys/kernel/random/boot_id: Is a directory" in done.stderr
 
 
 @pytest.mark.parametrize("where", ["memplugd.conf.d", "memplugd.conf.d/50-site.conf", "memplugd.conf"])

@@ -185,31 +185,36 @@ static char *text_of(FakeKernel *fake, const char *path)
     return NULL;
 }
 
-static char *take_text(FakeKernel *fake, const char *path)
+/* NULL with a negative errno in *RESULT. */
+static char *take_text(FakeKernel *fake, const char *path, int *result)
 {
     fake_lock(fake);
     fake->operations++;
+    const FakeFile *file = fake_find_file(fake, path);
     char *text = text_of(fake, path);
+    *result = file != NULL && file->read_error ? -file->read_error : -ENOENT;
     fake_unlock(fake);
     return text;
 }
 
 static gssize fake_read(gpointer self, const char *path, char *buf, gsize size)
 {
-    g_autofree char *text = take_text(self, path);
+    int result;
+    g_autofree char *text = take_text(self, path, &result);
 
     if (text == NULL)
-        return -ENOENT;
+        return result;
     g_strlcpy(buf, text, size);
     return (gssize)strlen(buf);
 }
 
 static gssize fake_read_all(gpointer self, const char *path, gsize max_bytes, char **contents)
 {
-    char *text = take_text(self, path);
+    int result;
+    char *text = take_text(self, path, &result);
 
     if (text == NULL)
-        return -ENOENT;
+        return result;
     if (strlen(text) > max_bytes) {
         g_free(text);
         return -EFBIG;

@@ -44,6 +44,7 @@ typedef struct {
 typedef struct {
     char path[128]; /* "": free */
     gboolean is_hidden;
+    int read_error; /* the text is not this one's to say */
     char text[FAKE_FILE_BYTES];
 } FakeFile;
 

@@ -283,6 +283,15 @@ void fake_kernel_set_file(FakeKernel *fake, const char *path, const char *text)
         g_error("no room in the fake kernel for %s", path);
     g_strlcpy(file->path, path, sizeof file->path);
     file->is_hidden = text == NULL;
+    file->read_error = 0;
     g_strlcpy(file->text, text != NULL ? text : "", sizeof file->text);
+    fake_unlock(fake);
+}
+
+void fake_kernel_fail_read(FakeKernel *fake, const char *path, int error)
+{
+    fake_kernel_set_file(fake, path, NULL);
+    fake_lock(fake);
+    fake_find_file(fake, path)->read_error = error;
     fake_unlock(fake);
 }

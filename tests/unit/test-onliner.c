@@ -440,6 +440,25 @@ static void test_settings_that_change_at_once(void)
     world_free(world);
 }
 
+/* What cannot be read is told, and is not taken for what is not there. */
+static void test_unreadable(void)
+{
+    World *world = world_new();
+
+    fake_kernel_fail_read(world->fake, FLAG, EACCES);
+    fake_kernel_fail_read(world->fake, "proc/zoneinfo", EACCES);
+    fake_kernel_add_dimm(world->fake, 0, 40, 2);
+    g_test_expect_message("memplug", G_LOG_LEVEL_WARNING,
+                          "*cannot read /" FLAG ", so it is left alone: Permission denied");
+    g_test_expect_message("memplug", G_LOG_LEVEL_WARNING,
+                          "*/proc/zoneinfo cannot be read: kernel-floor-bytes is not in force*");
+    start(world);
+    wait_zone(world, 41, "Movable");
+    stop(world);
+    g_test_assert_expected_messages();
+    world_free(world);
+}
+
 /* What the kernel did before is right for policy auto, once the kernel's own policy is. */
 static void test_auto_onlining_that_was_there(void)
 {
@@ -509,6 +528,7 @@ int main(int argc, char **argv)
     g_test_add_func("/onliner/kernel-settings", test_kernel_settings);
     g_test_add_func("/onliner/dax-device", test_dax_device);
     g_test_add_func("/onliner/settings-change-at-once", test_settings_that_change_at_once);
+    g_test_add_func("/onliner/unreadable", test_unreadable);
     g_test_add_func("/onliner/auto", test_auto_onlining_that_was_there);
     g_test_add_func("/onliner/stopped-at-once", test_stopped_at_once);
     g_test_add_func("/onliner/stopped-at-once-after-a-crash", test_stopped_at_once_after_a_crash);

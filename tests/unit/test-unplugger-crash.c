@@ -138,6 +138,31 @@ static void on_stopped(gpointer user_data)
     world->was_stopped = TRUE;
 }
 
+/* A switch that cannot be read is one all the same: a rollback goes behind it. */
+static void test_unreadable_switch(World *world, G_GNUC_UNUSED gconstpointer data)
+{
+    world_kill_daemon(world);
+    fake_kernel_fail_read(world->fake, "sys/firmware/acpi/hotplug/memory/enabled", EACCES);
+    g_test_expect_message("memplug", G_LOG_LEVEL_WARNING,
+                          "*cannot read /sys/firmware/acpi/hotplug/memory/enabled: Permission "
+                          "denied; it is taken for 1");
+    world_start_daemon(world);
+    g_test_assert_expected_messages();
+    guint64 id = world_prepare(world, 0, 60000);
+    world_wait_for(world, id, JOB_READY);
+    guint n;
+
+    fake_kernel_clear_writes(world->fake);
+    unplugger_cancel(world->unplugger, id);
+    world_wait_for(world, id, JOB_CANCELLED);
+    const FakeWrite *writes = fake_kernel_writes(world->fake, &n);
+    g_assert_cmpuint(n, >, 2);
+    g_assert_cmpstr(writes[0].path, ==, "sys/firmware/acpi/hotplug/memory/enabled");
+    g_assert_cmpstr(writes[0].value, ==, "0");
+    g_assert_cmpint(fake_kernel_hotplug_flag(world->fake), ==, 1);
+    world_assert_all_movable(world);
+}
+
 static void test_gate_is_restored_at_stop(World *world, G_GNUC_UNUSED gconstpointer data)
 {
     world_kill_daemon(world);
@@ -413,6 +438,7 @@ int main(int argc, char **argv)
     ADD("killed-at-every-write", test_killed_at_every_write);
     ADD("killed-at-every-write-with-gate", test_killed_at_every_write_with_gate);
     ADD("gate-opens-before-ready", test_gate_opens_before_ready);
+    ADD("unreadable-switch", test_unreadable_switch);
     ADD("gate-is-restored-at-stop", test_gate_is_restored_at_stop);
     ADD("cancelled-while-the-gate-opens", test_cancelled_while_the_gate_opens);
     ADD("late-worker", test_late_worker);
