@@ -60,6 +60,8 @@ typedef struct {
     gint64 deadline_usec; /* of the task; 0: none */
     gint64 yield_usec;    /* from then on the task ends where another one waits for the worker;
                            * 0: it does not */
+    gboolean is_resumed;  /* the caller comes again with what was not begun: the worker ends after a
+                           * step that failed, and between two steps where another task waits */
 } AttemptLimits;
 
 /* What one look at a running attempt saw. */

@@ -428,6 +428,24 @@ void step_kill_attempt(Step *step)
     step->kill_job = worker->job;
 }
 
+/* Whether an offlining is under way that has a block to leave to later, and was not asked to. */
+gboolean worker_can_yield(const UnplugMachine *machine)
+{
+    const Worker *worker = &machine->worker;
+
+    return worker->kind == WORKER_OFFLINE && !worker->is_killed && !worker->is_yielding &&
+           worker->at + 1 < machine->list->len;
+}
+
+/* Asks, once, that the offlining that is under way ends after the block that it is at. */
+void step_yield(Step *step)
+{
+    if (!worker_can_yield(step->machine))
+        return;
+    step->machine->worker.is_yielding = TRUE;
+    step->yield_job = step->machine->worker.job;
+}
+
 /* JOB is in STATE from now on. */
 void job_enter(Step *step, Job *job, JobState state)
 {

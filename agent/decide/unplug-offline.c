@@ -2,6 +2,9 @@
  * Offlining: one block at a time, until all are offline or the deadline passes. An attempt goes on
  * for as long as pages move: the executor ends one that stalls, or that would cross the reserve.
  *
+ * The worker gets a list of all blocks that are left, and does one after the other until one fails.
+ * Where it is in its list is told by the blocks that are seen offline; what came of all by its end.
+ *
  * The worker's errno is hardly more than a sentence: what counts is what sysfs said afterwards. An
  * attempt that was begun is waited for, always, also after it was told to end; and none begins
  * while another job gives blocks back, before the journal is written, or below the reserve.
@@ -26,23 +29,63 @@ static gboolean find_online_block(const Job *job, guint *position)
     return FALSE;
 }
 
-static void start_attempt(Step *step, Job *job, guint position)
+/* The attempt on what the worker is at, as far as that is known. The phase is the intent: it may
+ * work although we never hear of it. */
+static void mark_attempt(UnplugMachine *machine, Job *job)
 {
-    JobBlock *block = job_block(job, position);
-    UnplugAction *action;
+    Worker *worker = &machine->worker;
 
-    job_track(job, position)->is_tried = TRUE;
-    block->phase = JOB_BLOCK_OFFLINED; /* the intent: it may work although we never hear of it */
-    job->pub.attempt_running = TRUE;
-    step->machine->worker = (Worker){
-        .kind = WORKER_OFFLINE,
-        .job = job->pub.id,
-        .block = position,
-    };
-    action = step_add_action(step, ACTION_OFFLINE, job);
-    action->blocks = g_new(JobBlock, 1);
-    action->blocks[0] = *block;
-    action->n_blocks = 1;
+    job->pub.attempt_running = FALSE;
+    for (; worker->at < machine->list->len; worker->at++) {
+        guint position = g_array_index(machine->list, guint, worker->at);
+
+        if (job_block(job, position)->phase != JOB_BLOCK_ONLINE)
+            continue; /* it has vanished since */
+        job_track(job, position)->is_tried = TRUE;
+        job_block(job, position)->phase = JOB_BLOCK_OFFLINED;
+        job->pub.attempt_running = TRUE;
+        return;
+    }
+}
+
+/* On all blocks that are still online, from POSITION on. */
+static void start_attempts(Step *step, Job *job, guint position)
+{
+    UnplugMachine *machine = step->machine;
+    UnplugAction *action = step_add_action(step, ACTION_OFFLINE, job);
+    guint n_blocks = job->pub.blocks->len;
+
+    machine->worker = (Worker){.kind = WORKER_OFFLINE, .job = job->pub.id};
+    g_array_set_size(machine->list, 0);
+    action->blocks = g_new(JobBlock, n_blocks);
+    for (guint i = 0; i < n_blocks; i++) {
+        guint candidate = (position + i) % n_blocks;
+
+        if (job_block(job, candidate)->phase != JOB_BLOCK_ONLINE)
+            continue;
+        g_array_append_val(machine->list, candidate);
+        job_track(job, candidate)->is_listed = TRUE;
+        action->blocks[action->n_blocks++] = *job_block(job, candidate);
+    }
+    mark_attempt(machine, job);
+}
+
+/* The block at POSITION, which is in the worker's list, is offline: so the worker is behind it. */
+void offline_see_done(UnplugMachine *machine, Job *job, guint position)
+{
+    Worker *worker = &machine->worker;
+
+    job_block(job, position)->phase = JOB_BLOCK_OFFLINED;
+    job_track(job, position)->is_listed = FALSE;
+    job_track(job, position)->is_changing = FALSE;
+    for (guint i = worker->at; i < machine->list->len; i++) {
+        if (g_array_index(machine->list, guint, i) != position)
+            continue;
+        job_track(job, g_array_index(machine->list, guint, worker->at))->is_tried = FALSE;
+        worker->at = i + 1;
+        mark_attempt(machine, job);
+        return;
+    }
 }
 
 /* The deadline has passed. Where a ready job had five seconds to take a block back, what matters is
@@ -105,16 +148,20 @@ gboolean offline_run(Step *step, Job *job)
         give_up(step, job);
         return TRUE;
     }
-    if (is_pausing || job->journal_wait != 0 || step->machine->worker.kind != WORKER_IDLE ||
-        machine_count(step->machine, JOB_ROLLING_BACK) > 0)
+    if (is_pausing || job->journal_wait != 0 || machine_count(step->machine, JOB_ROLLING_BACK) > 0)
         return FALSE;
+    if (step->machine->worker.kind != WORKER_IDLE) {
+        if (job->pub.was_reoffline) /* it has seconds only */
+            step_yield(step);
+        return FALSE;
+    }
     if (!attempt_has_room(step->world.available_bytes, job->pub.block_size_bytes,
                           job->pub.reserve_bytes)) {
         reasons_add_low_before(job, position, step->world.available_bytes, &step->world.uncounted);
         rollback_enter(step, job, JOB_FAILED);
         return TRUE;
     }
-    start_attempt(step, job, position);
+    start_attempts(step, job, position);
     return TRUE;
 }
 
@@ -207,60 +254,105 @@ static void give_back(Step *step, Job *job, guint position, int error, guint64 a
     rollback_enter(step, job, JOB_FAILED);
 }
 
-/* The attempt is over, whether by itself or because it was killed. JOB may be rolling back. */
-void offline_worker_done(Step *step, Job *job, const UnplugEvent *event)
+/* What the worker says of BLOCK, most likely at GUESS; what it does not mention is not known. */
+static BlockReport find_report(const UnplugEvent *event, const JobBlock *block, guint guess)
 {
-    const AttemptOutcome *attempt = &event->blocks.attempt;
-    guint position = step->machine->worker.block;
-    JobBlock *block = job_block(job, position);
-    BlockReport report = {.truth = TRUTH_CHANGING};
+    guint n = event->blocks.n_reports;
 
-    step->machine->worker = (Worker){.kind = WORKER_IDLE};
-    job->pub.attempt_running = FALSE;
-    job_track(job, position)->is_tried = FALSE;
-    for (guint i = 0; i < event->blocks.n_reports; i++) {
-        const BlockReport *candidate = &event->blocks.reports[i];
-        if (candidate->index == block->index && candidate->inode == block->inode)
-            report = *candidate;
+    for (guint i = 0; i < n; i++) {
+        const BlockReport *report = &event->blocks.reports[(guess + i) % n];
+        if (report->index == block->index && report->inode == block->inode)
+            return *report;
     }
-    job_track(job, position)->is_changing = report.truth == TRUTH_CHANGING;
-    switch (report.truth) {
+    return (BlockReport){.truth = TRUTH_CHANGING};
+}
+
+/* TRUE: the block at POSITION is offline or gone. */
+static gboolean settle(Job *job, guint position, const BlockReport *report)
+{
+    JobBlock *block = job_block(job, position);
+
+    job_track(job, position)->is_changing = report->truth == TRUTH_CHANGING;
+    switch (report->truth) {
     case TRUTH_GONE:
         block->phase = JOB_BLOCK_GONE;
-        return;
+        return TRUE;
     case TRUTH_OFFLINE:
         block->phase = JOB_BLOCK_OFFLINED;
-        job->pause_usec = 0;
-        if (attempt->end == ATTEMPT_LOW_MEMORY && job->pub.state == JOB_OFFLINING)
-            give_back(step, job, position, report.error, attempt->available_bytes);
-        return;
-    case TRUTH_CHANGING: /* stays OFFLINED until a look says more */
+        return TRUE;
+    case TRUTH_CHANGING: /* until a look says more */
+        block->phase = JOB_BLOCK_OFFLINED;
         break;
     case TRUTH_ONLINE_MOVABLE:
     case TRUTH_ONLINE_KERNEL:
-        rollback_block_back(job, position, report.truth);
+        rollback_block_back(job, position, report->truth);
         break;
     }
-    if (job->pub.state == JOB_ROLLING_BACK) {
-        if (job->is_late) { /* only now it is known what kept a block that never failed before */
-            job->is_late = FALSE;
-            gboolean is_told = job_track(job, position)->n_failed > 0;
-            note_failure(step, job, position, report.error, event);
-            if (!is_told)
-                reasons_add_kept(job, position);
+    return FALSE;
+}
+
+/* What became of the worker's list, in its order. FALSE: all of it is offline or gone. *POSITION is
+ * the first block that is not, else the last one; *ERROR is that of the write to it. */
+static gboolean settle_list(UnplugMachine *machine, Job *job, const UnplugEvent *event,
+                            guint *position, int *error)
+{
+    gboolean is_failed = FALSE;
+
+    machine->worker = (Worker){.kind = WORKER_IDLE};
+    job->pub.attempt_running = FALSE;
+    for (guint i = 0; i < machine->list->len; i++) {
+        guint candidate = g_array_index(machine->list, guint, i);
+        BlockTrack *track = job_track(job, candidate);
+        BlockReport report = find_report(event, job_block(job, candidate), i);
+        gboolean is_done = !track->is_listed || settle(job, candidate, &report);
+
+        track->is_listed = FALSE;
+        track->is_tried = FALSE;
+        if (is_failed)
+            continue;
+        is_failed = !is_done;
+        *position = candidate;
+        *error = report.error;
+        if (is_done)
             job->pause_usec = 0;
-            job->retry_usec = 0;
-        }
-        return;
     }
-    if (attempt->end == ATTEMPT_LOW_MEMORY) {
-        give_back(step, job, position, report.error, attempt->available_bytes);
-        return;
-    }
-    note_failure(step, job, position, report.error, event);
-    if (block->phase == JOB_BLOCK_ONLINE && attempt->end == ATTEMPT_OVER &&
-        is_final(report.error)) {
+    return is_failed;
+}
+
+/* The deadline has ended the attempt on the block at POSITION: only now it is known what kept one
+ * that never failed before. */
+static void add_kept_late(Step *step, Job *job, guint position, int error, const UnplugEvent *event)
+{
+    gboolean is_told = job_track(job, position)->n_failed > 0;
+
+    note_failure(step, job, position, error, event);
+    if (!is_told)
         reasons_add_kept(job, position);
-        rollback_enter(step, job, JOB_FAILED);
-    }
+    job->pause_usec = 0;
+    job->retry_usec = 0;
+}
+
+/* The attempts are over, whether by themselves or because the worker was ended. JOB may be rolling
+ * back. */
+void offline_worker_done(Step *step, Job *job, const UnplugEvent *event)
+{
+    const AttemptOutcome *attempt = &event->blocks.attempt;
+    guint position = 0;
+    int error = 0;
+    gboolean is_failed = settle_list(step->machine, job, event, &position, &error);
+
+    if (job->pub.state == JOB_ROLLING_BACK) {
+        if (is_failed && job->is_late)
+            add_kept_late(step, job, position, error, event);
+        job->is_late = FALSE;
+    } else if (attempt->end == ATTEMPT_LOW_MEMORY) {
+        give_back(step, job, position, error, attempt->available_bytes);
+    } else if (is_failed && (error != ECANCELED || attempt->end != ATTEMPT_OVER)) {
+        note_failure(step, job, position, error, event);
+        if (job_block(job, position)->phase == JOB_BLOCK_ONLINE && attempt->end == ATTEMPT_OVER &&
+            is_final(error)) {
+            reasons_add_kept(job, position);
+            rollback_enter(step, job, JOB_FAILED);
+        }
+    } /* else all is done, or it made room for another */
 }

@@ -67,9 +67,9 @@ void pools_see(Step *step)
 
     for (guint i = 0; step->world.pools != NULL && i < step->machine->jobs->len; i++) {
         const Job *job = machine_job(step->machine, i);
-        gboolean is_its = worker->kind != WORKER_IDLE && worker->job == job->pub.id;
+        gboolean is_its =
+            worker->kind == WORKER_IDLE ? job->had_worker : worker->job == job->pub.id;
 
-        is_its |= job->had_worker;
         for (guint j = 0; !job_state_is_ended(job->pub.state) && j < job->pub.pools->len; j++) {
             JobPool *pool = pool_at(job, j);
             gint64 now = count_now(step->world.pools, pool);

@@ -15,6 +15,7 @@ typedef struct {
     guint n_failed;      /* attempts that did not take it offline */
     guint8 is_changing;  /* boolean: was last seen neither online nor offline */
     guint8 is_tried;     /* boolean: an attempt on it is under way */
+    guint8 is_listed;    /* boolean: in the worker's list, and not known to be offline yet */
     int no_worker_error; /* errno for which there was no process for the last attempt; 0: one was */
     AttemptOutcome last; /* of the last attempt that told something of the block */
     BlockContents contents; /* after it */
@@ -68,14 +69,16 @@ typedef enum { WORKER_IDLE, WORKER_OFFLINE, WORKER_ROLLBACK, WORKER_POOLS } Work
 typedef struct {
     WorkerKind kind;
     guint64 job;
-    guint block;        /* OFFLINE: position in the job's blocks */
-    gboolean is_killed; /* OFFLINE: ACTION_KILL was asked */
+    guint at;             /* OFFLINE: its place in the machine's list, as far as that is known */
+    gboolean is_killed;   /* OFFLINE: ACTION_KILL was asked */
+    gboolean is_yielding; /* OFFLINE: ACTION_YIELD was asked */
 } Worker;
 
 struct UnplugMachine {
     GPtrArray *jobs; /* of Job, owned, ascending by id */
     guint64 next_id;
     Worker worker;
+    GArray *list; /* of guint: what an OFFLINE tries, as positions in its job's blocks */
     guint64 journals_asked;
     guint64 journals_done;
     gint64 timer_usec; /* the timer that runs at the caller's, 0: none */
@@ -87,8 +90,9 @@ struct UnplugMachine {
 typedef struct {
     UnplugMachine *machine;
     UnplugWorld world;
-    GArray *actions;  /* of UnplugAction; without KILL, JOURNAL, TIMER and STOPPED */
-    guint64 kill_job; /* whose attempt is to be killed; 0: nobody's */
+    GArray *actions;   /* of UnplugAction; without KILL, YIELD, JOURNAL, TIMER and STOPPED */
+    guint64 kill_job;  /* whose attempt is to be killed; 0: no job's */
+    guint64 yield_job; /* whose OFFLINE is to end after the block that it is at; 0: no job's */
     gboolean needs_journal;
 } Step;
 
@@ -113,6 +117,8 @@ guint machine_count(const UnplugMachine *machine, JobState state);
 gboolean machine_worker_is(const UnplugMachine *machine, WorkerKind kind, const Job *job);
 UnplugAction *step_add_action(Step *step, UnplugActionKind kind, const Job *job);
 void step_kill_attempt(Step *step);
+gboolean worker_can_yield(const UnplugMachine *machine);
+void step_yield(Step *step);
 void job_enter(Step *step, Job *job, JobState state);
 void job_wait_for_journal(Step *step, Job *job);
 void format_selector(const DeviceSelector *selector, char *text);
@@ -142,6 +148,7 @@ gboolean offline_run(Step *step, Job *job);
 gint64 offline_next_timer(const UnplugMachine *machine, const Job *job);
 void offline_journaled(Step *step, int error);
 void offline_worker_done(Step *step, Job *job, const UnplugEvent *event);
+void offline_see_done(UnplugMachine *machine, Job *job, guint position);
 
 /* --- unplug-ready.c: ready, and what sysfs says of blocks --- */
 

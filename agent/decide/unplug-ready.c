@@ -73,6 +73,7 @@ static void see_block(Step *step, Job *job, guint position, BlockTruth truth)
     switch (truth) {
     case TRUTH_GONE:
         block->phase = JOB_BLOCK_GONE;
+        job_track(job, position)->is_listed = FALSE;
         break;
     case TRUTH_OFFLINE:
         if (block->phase == JOB_BLOCK_ONLINE && (!is_rolling_back || is_doubtful))
@@ -93,13 +94,16 @@ static void see_block(Step *step, Job *job, guint position, BlockTruth truth)
     }
 }
 
-/* Whether what is read of the block at POSITION may be stale before the worker is done. */
-static gboolean is_in_work(const UnplugMachine *machine, const Job *job, guint position)
+/* Whether what is read of the block at POSITION may be stale before the worker is done. One that is
+ * to go offline can be offline, and one whose turn has not come can vanish. */
+static gboolean is_in_work(const UnplugMachine *machine, const Job *job, guint position,
+                           BlockTruth truth)
 {
-    if (machine_worker_is(machine, WORKER_OFFLINE, job))
-        return position == machine->worker.block;
-    return machine_worker_is(machine, WORKER_ROLLBACK, job) &&
-           job_block(job, position)->phase == JOB_BLOCK_OFFLINED;
+    const BlockTrack *track = job_track(job, position);
+
+    return (track->is_listed && (truth != TRUTH_GONE || track->is_tried)) ||
+           (machine_worker_is(machine, WORKER_ROLLBACK, job) &&
+            job_block(job, position)->phase == JOB_BLOCK_OFFLINED);
 }
 
 static void see_report(Step *step, Job *job, const BlockReport *report)
@@ -116,7 +120,9 @@ static void see_report(Step *step, Job *job, const BlockReport *report)
             return;
         truth = TRUTH_GONE;
     }
-    if (!is_in_work(step->machine, job, position))
+    if (truth == TRUTH_OFFLINE && job_track(job, position)->is_listed)
+        offline_see_done(step->machine, job, position);
+    else if (!is_in_work(step->machine, job, position, truth))
         see_block(step, job, position, truth);
 }
 

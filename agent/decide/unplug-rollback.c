@@ -88,8 +88,12 @@ gboolean rollback_run(Step *step, Job *job)
         job_enter(step, job, is_gone ? JOB_UNPLUGGED : job->pub.outcome);
         return TRUE;
     }
-    if (worker->kind != WORKER_IDLE || step->world.now_usec < job->retry_usec)
+    if (step->world.now_usec < job->retry_usec)
         return FALSE;
+    if (worker->kind != WORKER_IDLE) {
+        step_yield(step);
+        return FALSE;
+    }
     job->quiet_usec = 0;
     start_rollback(step, job);
     return TRUE;

@@ -17,6 +17,7 @@ UnplugMachine *unplug_machine_new(guint64 first_job_id)
     UnplugMachine *machine = g_new0(UnplugMachine, 1);
 
     machine->jobs = g_ptr_array_new_with_free_func(destroy_job);
+    machine->list = g_array_new(FALSE, FALSE, sizeof(guint));
     machine->next_id = MAX(first_job_id, 1);
     return machine;
 }
@@ -27,6 +28,7 @@ void unplug_machine_free(UnplugMachine *machine)
     if (machine == NULL)
         return;
     g_ptr_array_unref(machine->jobs);
+    g_array_unref(machine->list);
     g_free(machine);
 }
 
@@ -113,7 +115,8 @@ static gint64 job_next_timer(const UnplugMachine *machine, const Job *job)
     case JOB_READY:
         return job->pub.lease_end_usec;
     case JOB_ROLLING_BACK:
-        if (machine->worker.kind == WORKER_IDLE && job->verify == VERIFY_NONE)
+        if ((machine->worker.kind == WORKER_IDLE || worker_can_yield(machine)) &&
+            job->verify == VERIFY_NONE)
             return earlier(job->retry_usec, job->tell_usec);
         return job->tell_usec;
     default:
@@ -144,6 +147,8 @@ void step_end(Step *step, GArray *actions)
 
     if (step->kill_job != 0)
         append_action(actions, ACTION_KILL, step->kill_job, 0);
+    if (step->yield_job != 0)
+        append_action(actions, ACTION_YIELD, step->yield_job, 0);
     if (step->needs_journal) {
         machine->journals_asked++;
         append_action(actions, ACTION_JOURNAL, 0, 0);
@@ -256,6 +261,8 @@ gboolean unplug_machine_holds(const UnplugMachine *machine, guint32 index, guint
 
     if (job == NULL)
         return FALSE;
+    if (job_track(job, position)->is_listed)
+        return TRUE;
     switch ((JobBlockPhase)job_block(job, position)->phase) {
     case JOB_BLOCK_OFFLINED:
         return TRUE;

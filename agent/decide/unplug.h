@@ -28,7 +28,7 @@
  * (the executor ends it where no page moves any more: decide/attempt.h);
  *  - nothing is written before the journal holds it (UNPLUG_JOURNALED);
  *  - at most one worker action (OFFLINE, ROLLBACK, POOLS) is under way at a time, and rolling back
- * goes before any other job.
+ *    goes before any other job: an OFFLINE of many blocks then ends after the one that it is at.
  */
 #pragma once
 
@@ -171,7 +171,8 @@ typedef struct {
     guint32 index;
     guint64 inode;
     BlockTruth truth;
-    int error; /* WORKER_DONE: errno of the write to this block; else 0 */
+    int error; /* WORKER_DONE: errno of the write to this block, ECANCELED: there was none; else 0
+                */
 } BlockReport;
 
 /* What is in a block, for sentences only. */
@@ -184,8 +185,10 @@ typedef enum {
     UNPLUG_SUBMIT,      /* submit: a new job (or a renewed one) */
     UNPLUG_CHECKED,     /* checked: what the check of `job` came to */
     UNPLUG_JOURNALED,   /* journaled: whether the journal could be written */
-    UNPLUG_WORKER_DONE, /* reports: the worker action of `job` is over; what its blocks are now */
-    UNPLUG_BLOCKS,      /* reports: blocks that uevents or a look named; any job's or no job's */
+    UNPLUG_WORKER_DONE, /* reports: the worker action of `job` is over; what all its blocks are
+                         * now */
+    UNPLUG_BLOCKS,      /* reports: blocks that uevents or a look named; any job's or no job's. Of
+                         * blocks that the worker has taken offline, while it goes on, too */
     UNPLUG_VERIFIED,    /* reports: all blocks of `job`, WAS_OFFLINE ones too, read now (those in
                          * phase GONE may be left out) */
     UNPLUG_CANCEL,      /* job */
@@ -227,7 +230,7 @@ typedef struct {
             int barrier_error; /* WORKER_DONE of a rollback: errno of the barrier, 0: passed; of
                                 * POOLS: of the writes */
             AttemptOutcome attempt; /* WORKER_DONE: why it is over */
-            /* WORKER_DONE of an OFFLINE that left its block online; NULL: not known */
+            /* WORKER_DONE: what is in the block that an OFFLINE failed at; NULL: not known */
             const BlockContents *contents;
             int gate_error; /* VERIFIED: errno for which an eject would be refused; 0: it would not,
                              * as far as the gate is concerned */
@@ -250,7 +253,10 @@ typedef enum {
     ACTION_CHECK,    /* check `job` (its selectors) and feed CHECKED */
     ACTION_JOURNAL,  /* write all jobs to the journal and feed JOURNALED; at most one a step, and
                       * before all actions of the step but a KILL */
-    ACTION_OFFLINE,  /* let the worker offline blocks[0] of `job`; feed WORKER_DONE */
+    ACTION_OFFLINE,  /* let the worker offline `blocks` of `job`, one after the other, until one
+                      * fails; feed WORKER_DONE */
+    ACTION_YIELD,    /* let the worker end the OFFLINE of `job` after the block that it is at; asked
+                      * once, and its WORKER_DONE still comes */
     ACTION_KILL,     /* end the worker's attempt for `job` (SIGTERM, then SIGKILL); asked once, and
                       * its WORKER_DONE still comes */
     ACTION_ROLLBACK, /* let the worker pass the barrier (if `barrier`), then online `blocks` as
@@ -269,7 +275,7 @@ typedef struct {
     gint64 at_usec;      /* TIMER */
     gboolean barrier;    /* ROLLBACK */
     gboolean needs_gate; /* VERIFY: the job may become ready by it, so the eject gate opens first */
-    JobBlock *blocks;    /* owned: OFFLINE (one), ROLLBACK */
+    JobBlock *blocks;    /* owned: OFFLINE, ROLLBACK */
     guint n_blocks;
     GArray *pools; /* of NodePool, owned: POOLS */
 } UnplugAction;

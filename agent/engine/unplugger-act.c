@@ -255,38 +255,62 @@ void unplugger_tell_gate(Unplugger *unplugger)
 
 /* --- worker --- */
 
-/* What is in the block INDEX, which an attempt left online. */
-static BlockContents look_into(const Unplugger *unplugger, guint32 index)
+/* Looks at those of the worker's blocks that an event has not told to be as they were to become. */
+static void look_at_task(Unplugger *unplugger, const WorkResult *result, guint first)
+{
+    const GArray *blocks = unplugger->task_blocks;
+    BlockTruth wanted = unplugger->task_is_offline ? TRUTH_OFFLINE : TRUTH_ONLINE_MOVABLE;
+    g_autofree guint32 *indices = g_new(guint32, blocks->len);
+    guint n = 0;
+
+    const Snapshot *snapshot = model_keeper_sync(unplugger->config.keeper);
+    for (guint i = 0; i < blocks->len; i++) {
+        const JobBlock *block = &g_array_index(blocks, JobBlock, i);
+        if (result->errors[first + i] != STEP_NOT_DONE &&
+            truth_of(snapshot, block->index, block->inode, 0).truth != wanted)
+            indices[n++] = block->index;
+    }
+    model_keeper_look(unplugger->config.keeper, indices, n);
+}
+
+/* What is in the block that offlining failed at and left online: TRUE, and CONTENTS. */
+static gboolean look_into(const Unplugger *unplugger, const BlockReport *reports, guint n,
+                          BlockContents *contents)
 {
     const Snapshot *snapshot = model_keeper_snapshot(unplugger->config.keeper);
     Meminfo meminfo = {.hugepages_free = 0};
+    guint at = 0;
 
-    g_autofree PageSample *sample =
-        contents_of_blocks(unplugger->config.io, snapshot, &index, 1, CONTENTS_BUDGET_USEC);
+    while (at < n && reports[at].truth == TRUTH_OFFLINE)
+        at++;
+    if (at == n || reports[at].error == STEP_NOT_DONE ||
+        (reports[at].truth != TRUTH_ONLINE_MOVABLE && reports[at].truth != TRUTH_ONLINE_KERNEL))
+        return FALSE;
+    g_autofree PageSample *sample = contents_of_blocks(unplugger->config.io, snapshot,
+                                                       &reports[at].index, 1, CONTENTS_BUDGET_USEC);
     meminfo_read(unplugger->config.io, &meminfo);
-    return (BlockContents){
+    *contents = (BlockContents){
         .pages = page_sample_scale(sample, contents_pages(snapshot->block_size_bytes)),
         .hugepages_free = meminfo.hugepages_free};
+    return TRUE;
 }
 
 static void on_task_done(const WorkResult *result, gpointer user_data)
 {
     Unplugger *unplugger = user_data;
-    g_autoptr(GArray) blocks = g_steal_pointer(&unplugger->task_blocks);
     guint first = unplugger->task_has_barrier ? 1 : 0;
     int barrier_error = first ? result->errors[0] : 0;
 
-    for (guint i = blocks->len; first == 0 && i < result->n_steps && barrier_error == 0; i++)
+    for (guint i = unplugger->task_blocks->len;
+         first == 0 && i < result->n_steps && barrier_error == 0; i++)
         barrier_error = result->errors[i]; /* of the pools */
 
     unplugger->task = 0;
     if (unplugger->task_has_barrier)
         eject_gate_end_barrier(unplugger->gate, result->errors[result->n_steps - 1]);
 
-    g_autofree guint32 *indices = g_new(guint32, blocks->len);
-    for (guint i = 0; i < blocks->len; i++)
-        indices[i] = g_array_index(blocks, JobBlock, i).index;
-    model_keeper_look(unplugger->config.keeper, indices, blocks->len);
+    look_at_task(unplugger, result, first);
+    g_autoptr(GArray) blocks = g_steal_pointer(&unplugger->task_blocks);
     g_autofree BlockReport *reports = report_blocks(unplugger, blocks, result->errors + first);
     BlockContents contents;
     UnplugEvent event = {.kind = UNPLUG_WORKER_DONE,
@@ -295,11 +319,8 @@ static void on_task_done(const WorkResult *result, gpointer user_data)
                                     .n_reports = blocks->len,
                                     .barrier_error = barrier_error,
                                     .attempt = result->attempt}};
-    if (unplugger->task_is_offline && blocks->len == 1 &&
-        (reports[0].truth == TRUTH_ONLINE_MOVABLE || reports[0].truth == TRUTH_ONLINE_KERNEL)) {
-        contents = look_into(unplugger, reports[0].index);
+    if (unplugger->task_is_offline && look_into(unplugger, reports, blocks->len, &contents))
         event.blocks.contents = &contents;
-    }
     unplugger_feed(unplugger, &event, NULL);
 }
 
@@ -330,7 +351,8 @@ static void start_task(Unplugger *unplugger, const UnplugAction *action, const c
     const UnplugJob *job = unplug_machine_find(unplugger->machine, action->job);
     AttemptLimits limits = {.reserve_bytes = job->reserve_bytes,
                             .block_bytes = job->block_size_bytes,
-                            .swap_percent = unplugger->config.swap_percent};
+                            .swap_percent = unplugger->config.swap_percent,
+                            .is_resumed = TRUE};
     unplugger->task = executor_submit(
         unplugger->config.executor, action->barrier ? EXECUTOR_SOON : EXECUTOR_LATER,
         (const WorkStep *)steps->data, steps->len, action->kind == ACTION_OFFLINE ? &limits : NULL,
@@ -400,6 +422,9 @@ static void act(Unplugger *unplugger, const UnplugAction *action)
         break;
     case ACTION_POOLS:
         start_pools(unplugger, action);
+        break;
+    case ACTION_YIELD:
+        executor_yield(unplugger->config.executor, unplugger->task);
         break;
     case ACTION_KILL:
         executor_cancel(unplugger->config.executor, unplugger->task);

@@ -1,6 +1,7 @@
 /*
  * The forked worker. The child writes one record to a pipe for each step that it finished; the end
- * of the pipe is the end of the child, because nothing else holds its other end.
+ * of the pipe is the end of the child, because nothing else holds its other end. That it shall end
+ * between two steps stands in a page that it shares with the daemon.
  */
 #include "os/executor.h"
 
@@ -10,6 +11,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -61,6 +63,7 @@ struct Executor {
     guint look_timer;
     guint idle; /* starts the next task, or ends cancelled ones, from the loop */
     GQueue cancelled;
+    gint *must_yield; /* shared with the worker: it ends before its next step */
 };
 
 static void task_free(Task *task)
@@ -133,7 +136,8 @@ static Record step_try(const AttrIo *io, const Task *task, guint at)
 
 /* The child: nothing is logged here, and it ends by _exit(). The daemon has one thread, so memory
  * may be allocated. */
-static G_GNUC_NORETURN void worker_run(const AttrIo *io, const Task *task, int out, pid_t parent)
+static G_GNUC_NORETURN void worker_run(const Executor *executor, const Task *task, int out,
+                                       pid_t parent)
 {
     signals_reset_in_child();
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -142,9 +146,13 @@ static G_GNUC_NORETURN void worker_run(const AttrIo *io, const Task *task, int o
     prctl(PR_SET_NAME, "memplugd-worker");
 
     for (guint i = 0; i < task->n_steps; i++) {
-        Record record = step_try(io, task, i);
+        if (i > 0 && g_atomic_int_get(executor->must_yield))
+            break;
+        Record record = step_try(executor->io, task, i);
         if (write(out, &record, sizeof record) != sizeof record)
             _exit(EXIT_FAILURE);
+        if (record.error != 0 && task->limits.is_resumed)
+            break;
     }
     _exit(EXIT_SUCCESS);
 }
@@ -158,12 +166,13 @@ static void worker_ended(Executor *executor)
     executor->pipe_watch = 0;
     close(executor->pipe_fd);
     executor->pipe_fd = -1;
-    while (waitpid(executor->worker, NULL, 0) < 0 && errno == EINTR)
+    int status = EXIT_FAILURE;
+    while (waitpid(executor->worker, &status, 0) < 0 && errno == EINTR)
         ;
     executor->worker = 0;
 
     Task *task = g_steal_pointer(&executor->running);
-    if (task->step < task->n_steps)
+    if (task->step < task->n_steps && status != EXIT_SUCCESS)
         task->errors[task->step] = EINTR; /* what the worker was killed at */
     executor_kick(executor);
     task_finish(task);
@@ -184,20 +193,34 @@ static void take_record(Task *task, const Record *record)
         task->outcome =
             (AttemptOutcome){.end = ATTEMPT_LOW_MEMORY, .available_bytes = record->low_bytes};
     task->step = record->step + 1;
-    guard_step(task);
 }
 
-static gboolean on_pipe(gint fd, G_GNUC_UNUSED GIOCondition condition, gpointer user_data)
+/* What the worker has done since. FALSE: it is at its end. */
+static gboolean take_records(Executor *executor)
+{
+    Task *task = executor->running;
+    guint before = task->step;
+    Record records[64];
+    gssize n;
+
+    do {
+        n = read(executor->pipe_fd, records, sizeof records);
+        for (gssize i = 0; i < n / (gssize)sizeof(Record); i++)
+            take_record(task, &records[i]);
+    } while (n > 0);
+    gboolean is_alive = n < 0 && (errno == EAGAIN || errno == EINTR);
+    if (is_alive && task->step != before)
+        guard_step(task);
+    return is_alive;
+}
+
+/* Only the end of the pipe wakes the loop: the worker's steps are short, and many. */
+static gboolean on_hangup(G_GNUC_UNUSED gint fd, G_GNUC_UNUSED GIOCondition condition,
+                          gpointer user_data)
 {
     Executor *executor = user_data;
-    Record records[64];
 
-    gssize n = read(fd, records, sizeof records);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return G_SOURCE_CONTINUE;
-    for (gssize i = 0; i < n / (gssize)sizeof(Record); i++)
-        take_record(executor->running, &records[i]);
-    if (n > 0)
+    if (take_records(executor))
         return G_SOURCE_CONTINUE;
     worker_ended(executor);
     return G_SOURCE_REMOVE;
@@ -241,7 +264,6 @@ static void worker_end(Executor *executor, const AttemptOutcome *why)
     executor->running->outcome = *why;
     kill(executor->worker, SIGTERM);
     executor->kill_timer = loop_add_due(KILL_AFTER_MS * USEC_PER_MSEC, on_kill_timer, executor);
-    g_clear_handle_id(&executor->look_timer, g_source_remove);
 }
 
 /* Third field of /proc/PID/stat; the second one, in brackets, may hold anything. */
@@ -276,14 +298,17 @@ static gboolean is_reached(gint64 end_usec, gint64 now_usec)
     return end_usec != 0 && now_usec >= end_usec;
 }
 
-static gboolean on_look(gpointer user_data)
+static gboolean is_waited_for(const Executor *executor)
 {
-    Executor *executor = user_data;
+    return executor->soon.length > 0 || executor->later.length > 0;
+}
+
+/* TRUE: the worker must end, as OUTCOME says. */
+static gboolean look_at_step(Executor *executor, AttemptOutcome *outcome)
+{
     Task *task = executor->running;
     const WorkStep *step = &task->steps[MIN(task->step, task->n_steps - 1)];
     gint64 now_usec = g_get_monotonic_time();
-    AttemptOutcome outcome = {.end = ATTEMPT_LATE};
-    gboolean must_end;
 
     if (task->step < task->n_steps && takes_offline(step)) {
         AttemptLook look = {.now_usec = now_usec,
@@ -291,20 +316,27 @@ static gboolean on_look(gpointer user_data)
                             .is_begun = is_going_offline(executor->io, step->index),
                             .is_asleep = is_asleep(executor->io, executor->worker)};
         look.used_pages = look.is_begun ? used_pages(executor->io, step->index, &task->guard) : -1;
-        must_end = attempt_guard_look(&task->guard, &look, &outcome);
-    } else {
-        must_end = is_reached(task->limits.deadline_usec, now_usec);
+        if (attempt_guard_look(&task->guard, &look, outcome))
+            return TRUE;
+    } else if (is_reached(task->limits.deadline_usec, now_usec)) {
+        *outcome = (AttemptOutcome){.end = ATTEMPT_LATE};
+        return TRUE;
     }
-    if (!must_end && step->kind == STEP_BLOCK && is_reached(task->limits.yield_usec, now_usec) &&
-        (executor->soon.length > 0 || executor->later.length > 0)) {
-        outcome = (AttemptOutcome){.end = ATTEMPT_CANCELLED};
-        must_end = TRUE;
-    }
-    if (!must_end)
+    *outcome = (AttemptOutcome){.end = ATTEMPT_CANCELLED};
+    return step->kind == STEP_BLOCK && is_reached(task->limits.yield_usec, now_usec) &&
+           is_waited_for(executor);
+}
+
+static gboolean on_look(gpointer user_data)
+{
+    Executor *executor = user_data;
+    AttemptOutcome outcome;
+
+    if (!take_records(executor) || executor->running->is_ending || !executor->running->has_limits ||
+        !look_at_step(executor, &outcome))
         return G_SOURCE_CONTINUE;
-    executor->look_timer = 0;
     worker_end(executor, &outcome);
-    return G_SOURCE_REMOVE;
+    return G_SOURCE_CONTINUE;
 }
 
 /* --- how one begins --- */
@@ -317,6 +349,7 @@ static int worker_start(Executor *executor, Task *task)
         return errno;
 
     pid_t parent = getpid();
+    g_atomic_int_set(executor->must_yield, task->limits.is_resumed && is_waited_for(executor));
     pid_t pid = fork();
     if (pid < 0) {
         int error = errno;
@@ -326,17 +359,16 @@ static int worker_start(Executor *executor, Task *task)
     }
     if (pid == 0) {
         worker_close_fds(executor->io, fds[1]);
-        worker_run(executor->io, task, fds[1], parent);
+        worker_run(executor, task, fds[1], parent);
     }
     close(fds[1]);
     g_unix_set_fd_nonblocking(fds[0], TRUE, NULL);
     executor->worker = pid;
     executor->running = task;
     executor->pipe_fd = fds[0];
-    executor->pipe_watch = g_unix_fd_add(fds[0], G_IO_IN | G_IO_HUP, on_pipe, executor);
+    executor->pipe_watch = g_unix_fd_add(fds[0], G_IO_HUP, on_hangup, executor);
     guard_step(task);
-    if (task->has_limits)
-        executor->look_timer = loop_add_due(ATTEMPT_LOOK_USEC, on_look, executor);
+    executor->look_timer = loop_add_due(ATTEMPT_LOOK_USEC, on_look, executor);
     return 0;
 }
 
@@ -395,6 +427,9 @@ Executor *executor_new(const AttrIo *io)
     g_queue_init(&executor->soon);
     g_queue_init(&executor->later);
     g_queue_init(&executor->cancelled);
+    executor->must_yield =
+        mmap(NULL, sizeof(gint), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    g_assert(executor->must_yield != MAP_FAILED);
     return executor;
 }
 
@@ -415,6 +450,7 @@ void executor_free(Executor *executor)
     g_queue_clear_full(&executor->soon, (GDestroyNotify)task_free);
     g_queue_clear_full(&executor->later, (GDestroyNotify)task_free);
     g_queue_clear_full(&executor->cancelled, (GDestroyNotify)task_free);
+    munmap(executor->must_yield, sizeof(gint));
     g_free(executor);
 }
 
@@ -437,6 +473,8 @@ guint executor_submit(Executor *executor, ExecutorPriority priority, const WorkS
     for (guint i = 0; i < n_steps; i++)
         task->errors[i] = STEP_NOT_DONE;
     g_queue_push_tail(priority == EXECUTOR_SOON ? &executor->soon : &executor->later, task);
+    if (executor->running)
+        executor_yield(executor, executor->running->id);
     executor_kick(executor);
     return task->id;
 }
@@ -454,6 +492,12 @@ static gboolean queue_cancel(Executor *executor, GQueue *queue, guint id)
         }
     }
     return FALSE;
+}
+
+void executor_yield(Executor *executor, guint task)
+{
+    if (executor->running && executor->running->id == task && executor->running->limits.is_resumed)
+        g_atomic_int_set(executor->must_yield, TRUE);
 }
 
 void executor_cancel(Executor *executor, guint task)

@@ -7,10 +7,15 @@
  * dies with the daemon (PDEATHSIG), and holds no descriptor of the daemon's but those it needs, so
  * that a child stuck in the kernel keeps no channel and no lock.
  *
- * A task with limits is guarded: while it takes a block offline, the executor looks every
- * ATTEMPT_LOOK_USEC at the memory that is left and at the block, and ends the worker as
- * decide/attempt.h says. No step that takes a block offline is begun where the reserve would be
- * crossed. No timer runs while no such task does.
+ * The worker waits for nobody: it goes from step to step by itself, and what it has done since is
+ * taken from it every ATTEMPT_LOOK_USEC and when it ends. No timer runs while no worker does.
+ *
+ * A task with limits is guarded: while it takes a block offline, each such look is at the memory
+ * that is left and at the block too, and ends the worker as decide/attempt.h says. No step that
+ * takes a block offline is begun where the reserve would be crossed.
+ *
+ * Many steps of one task cost one process; a task that is_resumed lets others have their turn
+ * between two of them, and its caller submits again what was not begun.
  */
 #pragma once
 
@@ -80,6 +85,9 @@ typedef enum {
 guint executor_submit(Executor *executor, ExecutorPriority priority, const WorkStep *steps,
                       guint n_steps, const AttemptLimits *limits, ExecutorFunc func,
                       gpointer user_data, GDestroyNotify destroy);
+
+/* Asks for the end of a running task that is_resumed, after the step that it is at. */
+void executor_yield(Executor *executor, guint task);
 
 /* Ends the task: one that waits is not begun; of one that runs the worker gets SIGTERM and, a
  * second later, SIGKILL. Its function is called in either case, when the worker is gone. */

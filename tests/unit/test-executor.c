@@ -401,6 +401,74 @@ static void test_yield(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
     g_assert_cmpint(other.errors[0], ==, 0);
 }
 
+static const AttemptLimits resumed = {
+    .reserve_bytes = 64 << 20, .block_bytes = 128 << 20, .is_resumed = TRUE};
+
+/* Steps of one task, which its caller comes again for: one process, until one fails. */
+static void test_resumed_until_failure(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
+{
+    Result result = {.n = 0};
+    WorkStep steps[] = {block_step(fixture, 40, "offline"), block_step(fixture, 41, "offline"),
+                        block_step(fixture, 43, "offline")};
+
+    bring_online(fixture);
+    fake_kernel_fail(fixture->fake, 41, "offline", EBUSY, 1);
+    submit_limited(fixture, steps, 3, &resumed, &result);
+    wait_for(&result);
+    g_assert_cmpint(result.attempt.end, ==, ATTEMPT_OVER);
+    g_assert_cmpint(result.errors[0], ==, 0);
+    g_assert_cmpint(result.errors[1], ==, EBUSY);
+    g_assert_cmpint(result.errors[2], ==, STEP_NOT_DONE);
+    g_assert_cmpuint(fake_kernel_count_writes(fixture->fake, 43, NULL), ==, 0);
+}
+
+/* It makes room for another task, and where it is asked to, between two steps: no attempt is
+ * broken off. */
+static void test_resumed_makes_room(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
+{
+    WorkStep steps[] = {block_step(fixture, 40, "offline"), block_step(fixture, 41, "offline")};
+    WorkStep other = block_step(fixture, 43, "offline");
+
+    for (guint i = 0; i < 2; i++) {
+        Result result = {.n = 0}, next = {.n = 0};
+
+        bring_online(fixture);
+        fake_kernel_set_offline_ms(fixture->fake, 40, 400);
+        guint task = submit_limited(fixture, steps, 2, &resumed, &result);
+        wait_for_state(fixture, 40, "going-offline");
+        if (i == 0)
+            submit_limited(fixture, &other, 1, &limits, &next);
+        else
+            executor_yield(fixture->executor, task);
+        wait_for(&result);
+        g_assert_cmpint(result.attempt.end, ==, ATTEMPT_OVER);
+        g_assert_cmpint(result.errors[0], ==, 0);
+        g_assert_cmpint(result.errors[1], ==, STEP_NOT_DONE);
+        if (i == 0)
+            wait_for(&next);
+        g_assert_cmpint(next.errors[0], ==, 0);
+    }
+}
+
+/* The guard is at the step that the worker is at, though each step does not wake the loop. */
+static void test_guard_in_the_list(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
+{
+    Result result = {.n = 0};
+    WorkStep steps[] = {block_step(fixture, 40, "offline"), block_step(fixture, 41, "offline"),
+                        block_step(fixture, 43, "offline")};
+
+    bring_online(fixture);
+    fake_kernel_set_offline_ms(fixture->fake, 41, FAKE_FOR_EVER);
+    submit_limited(fixture, steps, 3, &resumed, &result);
+    wait_for_state(fixture, 41, "going-offline");
+    fake_kernel_set_available(fixture->fake, 1 << 20);
+    wait_for(&result);
+    g_assert_cmpint(result.attempt.end, ==, ATTEMPT_LOW_MEMORY);
+    g_assert_cmpint(result.errors[0], ==, 0);
+    g_assert_cmpint(result.errors[1], ==, EINTR);
+    g_assert_cmpint(result.errors[2], ==, STEP_NOT_DONE);
+}
+
 /* Whoever frees the executor gets back what it was given for each task. */
 static void test_destroy(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
 {
@@ -438,6 +506,9 @@ int main(int argc, char **argv)
     ADD("stall", test_stall);
     ADD("deadline", test_deadline);
     ADD("yield", test_yield);
+    ADD("resumed-until-failure", test_resumed_until_failure);
+    ADD("resumed-makes-room", test_resumed_makes_room);
+    ADD("guard-in-the-list", test_guard_in_the_list);
     ADD("destroy", test_destroy);
     return g_test_run();
 }

@@ -229,6 +229,17 @@ static void test_rezone_with_huge_pages(void)
     world_free(world);
 }
 
+/* Until the worker has written, of which the daemon does not hear yet. */
+static void wait_written(World *world, guint32 index, const char *verb)
+{
+    while (fake_kernel_count_writes(world->fake, index, verb) == 0) {
+        if (executor_running(world->executor) == 0)
+            g_main_context_iteration(NULL, TRUE);
+        else
+            g_usleep(1000);
+    }
+}
+
 /* Killed between offline and online: nobody chose that, and the next daemon brings it back. */
 static void test_killed_while_moving(void)
 {
@@ -238,8 +249,7 @@ static void test_killed_while_moving(void)
     fake_kernel_set_state(world->fake, 40, "online", "Normal");
     fake_kernel_fail(world->fake, 40, "online_movable", EPERM, 1);
     start(world);
-    while (fake_kernel_count_writes(world->fake, 40, "online_movable") == 0)
-        g_main_context_iteration(NULL, TRUE);
+    wait_written(world, 40, "online_movable");
     g_assert_cmpstr(fake_kernel_state(world->fake, 40), ==, "offline");
     executor_free(world->executor);
     onliner_free(world->onliner);
@@ -307,8 +317,7 @@ static void test_new_while_held(void)
     fake_kernel_add_dimm(world->fake, 0, 40, 1);
     fake_kernel_fail(world->fake, 40, "online_movable", EPERM, 1);
     start(world);
-    while (fake_kernel_count_writes(world->fake, 40, "online_movable") == 0)
-        g_main_context_iteration(NULL, TRUE);
+    wait_written(world, 40, "online_movable");
     executor_free(world->executor);
     onliner_free(world->onliner);
     model_keeper_free(world->keeper);

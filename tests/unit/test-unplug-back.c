@@ -287,8 +287,8 @@ static void test_rollback_goes_first(void)
     submit(bench, 4);
     cancel(bench, 2);
     cancel(bench, 1);
-    expect(bench,
-           "journal; 4 queued; journal; 2 rolling-back; timer 2000; journal; 1 rolling-back");
+    expect(bench, "journal; 4 queued; yield 3; journal; 2 rolling-back; timer 2000; journal; "
+                  "1 rolling-back");
     wait_ms(bench, 10);
     worker_done(bench, 3, 16, "o", 0);
     expect(bench, "rollback 1:8"); /* job 3's deadline goes on */
@@ -318,7 +318,7 @@ static void test_taking_back_goes_first(void)
     wait_ms(bench, 10);
     look(bench, 8, "m");
     journal_all(bench);
-    expect(bench, "journal; 1 offlining; timer 5000");
+    expect(bench, "journal; 1 offlining; timer 5000; yield 2");
     wait_ms(bench, 10);
     worker_done(bench, 2, 16, "o", 0);
     expect(bench, "offline 1:8");

@@ -66,19 +66,20 @@ static void end_work(World *world)
 {
     BlockReport reports[N_BLOCKS];
     UnplugEvent event = {.kind = UNPLUG_WORKER_DONE, .job = world->worker.job};
-    AttemptEnd end = world->worker.end;
 
+    if (is_offlining(world) && go_on(world))
+        return;
+    AttemptEnd end = world->worker.end;
     event.blocks.barrier_error = end == ATTEMPT_NO_WORKER ? EAGAIN : chance(world, 2) ? EIO : 0;
     event.blocks.attempt = (AttemptOutcome){.end = end, .error = EAGAIN};
     if (world->worker.pools != NULL)
         end_pools(world);
     event.blocks.n_reports = end_worker(world, reports);
     event.blocks.reports = reports;
-    BlockTruth truth = event.blocks.n_reports > 0 ? reports[0].truth : TRUTH_GONE;
     feed(world, &event, NULL);
     const UnplugJob *job = unplug_machine_find(world->machine, event.job);
     CHECK(world,
-          end != ATTEMPT_LOW_MEMORY || truth == TRUTH_GONE || job->state == JOB_ROLLING_BACK ||
+          end != ATTEMPT_LOW_MEMORY || job->state == JOB_ROLLING_BACK ||
               job_state_is_ended(job->state),
           "the reserve was crossed, and the job goes on");
 }
@@ -166,6 +167,8 @@ static void crash(World *world)
             world->worker.end = world->worker.is_killed ? ATTEMPT_CANCELLED : ATTEMPT_OVER;
         if (world->worker.pools != NULL)
             end_pools(world);
+        if (is_offlining(world))
+            go_on(world);
         end_worker(world, reports);
     }
     note_crash(world);

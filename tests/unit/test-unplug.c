@@ -16,11 +16,9 @@ static void test_success(void)
     checked(bench, 1, 8, "mm", NULL);
     expect(bench, "journal; 1 offlining; timer 30000");
     journaled(bench, 0);
-    expect(bench, "offline 1:8");
+    expect(bench, "offline 1:8,9");
     wait_ms(bench, 20);
-    worker_done(bench, 1, 8, "o", 0);
-    expect(bench, "offline 1:9");
-    worker_done(bench, 1, 9, "o", 0);
+    worker_done(bench, 1, 8, "oo", 0);
     expect(bench, "verify 1");
     verified(bench, 1, 8, "oo");
     expect(bench, "journal; 1 ready; timer 60000");
@@ -133,7 +131,7 @@ static void test_memory_during(void)
     bring_to_offlining(bench, 7, 8, "mm");
     worker_ended(bench, 2, 8, "o", 0, ATTEMPT_LOW_MEMORY);
     expect(bench, "journal; 2 rolling-back; rollback 2:8; timer 2000");
-    expect_codes(bench, 2, "low-memory:8:0");
+    expect_codes(bench, 2, "low-memory:9:0"); /* which could not begin */
     worker_done(bench, 2, 8, "m", 0);
     forget(bench);
 
@@ -142,6 +140,51 @@ static void test_memory_during(void)
     worker_ended(bench, 3, 8, "m", ECANCELED, ATTEMPT_LOW_MEMORY);
     expect(bench, "journal; 3 rolling-back; 3 failed; timer off");
     expect_codes(bench, 3, "low-memory:8:0");
+}
+
+static guint blocks_done(const Bench *bench, guint64 job)
+{
+    return unplug_job_progress(job_of(bench, job), bench->world.now_usec).blocks_done;
+}
+
+/* While the worker goes through its list, what is seen offline tells how far it is. */
+static void test_progress_in_the_list(void)
+{
+    g_autoptr(Bench) bench = bench_new();
+
+    bring_to_offlining(bench, 7, 8, "mmmm");
+    g_assert_cmpuint(blocks_done(bench, 1), ==, 0);
+    look(bench, 8, "mmmm"); /* read before they were written to */
+    g_assert_cmpuint(blocks_done(bench, 1), ==, 0);
+    look(bench, 8, "oocm");
+    g_assert_cmpuint(blocks_done(bench, 1), ==, 2);
+    g_assert_true(job_of(bench, 1)->attempt_running);
+    g_assert_true(unplug_machine_holds(bench->machine, 11, 1011)); /* its turn may have come */
+    look(bench, 8, "m"); /* something else has brought it back */
+    g_assert_cmpuint(blocks_done(bench, 1), ==, 1);
+    look(bench, 11, "g");
+    look(bench, 10, "o");
+    g_assert_cmpuint(blocks_done(bench, 1), ==, 3);
+    g_assert_false(job_of(bench, 1)->attempt_running);
+    expect(bench, "");
+    worker_done(bench, 1, 8, "mo-g", 0);
+    expect(bench, "offline 1:8");
+}
+
+/* Ended in the middle of its list: what was done comes back, also where no event told of it. */
+static void test_cancel_in_the_list(void)
+{
+    g_autoptr(Bench) bench = bench_new();
+
+    bring_to_offlining(bench, 7, 8, "mmmm");
+    look(bench, 8, "o");
+    cancel(bench, 1);
+    expect(bench, "kill 1; journal; 1 rolling-back; timer 2000");
+    look(bench, 9, "o"); /* done before the worker was ended */
+    worker_ended(bench, 1, 8, "ooo", EINTR, ATTEMPT_CANCELLED);
+    expect(bench, "rollback 1:8,9,10");
+    worker_done(bench, 1, 8, "mmm", 0);
+    expect(bench, "journal; 1 cancelled; timer off");
 }
 
 /* Nothing but the deadline makes the machine end an attempt, however long it lasts. */
@@ -171,7 +214,7 @@ static void test_stalled_attempt(void)
     expect(bench, "timer 50");
     wait_ms(bench, 50);
     tick(bench); /* the other block has its turn */
-    expect(bench, "offline 1:9; timer 24950");
+    expect(bench, "offline 1:9,8; timer 24950");
     wait_ms(bench, 1);
     worker_done(bench, 1, 9, "o", 0);
     expect(bench, "offline 1:8");
@@ -187,7 +230,7 @@ static void test_no_worker(void)
     expect(bench, "timer 50");
     wait_ms(bench, 50);
     tick(bench);
-    expect(bench, "offline 1:8; timer 29950");
+    expect(bench, "offline 1:8,9; timer 29950");
     worker_ended(bench, 1, 8, "m", EAGAIN, ATTEMPT_NO_WORKER);
     wait_ms(bench, 29950);
     tick(bench);
@@ -505,6 +548,8 @@ int main(int argc, char **argv)
     g_test_add_func("/unplug/no-journal", test_no_journal);
     g_test_add_func("/unplug/memory-before", test_memory_before);
     g_test_add_func("/unplug/memory-during", test_memory_during);
+    g_test_add_func("/unplug/progress-in-the-list", test_progress_in_the_list);
+    g_test_add_func("/unplug/cancel-in-the-list", test_cancel_in_the_list);
     g_test_add_func("/unplug/long-attempt", test_long_attempt);
     g_test_add_func("/unplug/stalled-attempt", test_stalled_attempt);
     g_test_add_func("/unplug/no-worker", test_no_worker);

@@ -23,8 +23,10 @@ typedef struct {
     UnplugWorld world;
     GString *done; /* the actions since the last expect() */
     UnplugResult result;
-    guint64 id;       /* of the last submit */
-    guint n_journals; /* asked for, and not answered */
+    guint64 id;         /* of the last submit */
+    guint n_journals;   /* asked for, and not answered */
+    JobBlock tried[64]; /* what the worker was told to offline */
+    guint n_tried;
 } Bench;
 
 G_GNUC_UNUSED static Bench *bench_new(void)
@@ -47,8 +49,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Bench, bench_free)
 
 static void note_action(Bench *bench, const UnplugAction *action)
 {
-    static const char *const names[] = {"check", "journal", "offline", "kill", "rollback",
-                                        "pools", "verify",  "timer",   "",     "stopped"};
+    static const char *const names[] = {"check", "journal",  "offline", "yield",
+                                        "kill",  "rollback", "pools",   "verify",
+                                        "timer", "",         "stopped"};
     GString *done = bench->done;
 
     bench->n_journals += action->kind == ACTION_JOURNAL;
@@ -69,6 +72,10 @@ static void note_action(Bench *bench, const UnplugAction *action)
         g_string_append_printf(done, "%s%u", i > 0 ? "," : ":", action->blocks[i].index);
     if (action->kind == ACTION_ROLLBACK)
         g_assert_true(action->barrier);
+    for (guint i = 0; action->kind == ACTION_OFFLINE && i < action->n_blocks; i++)
+        bench->tried[i] = action->blocks[i];
+    if (action->kind == ACTION_OFFLINE)
+        bench->n_tried = action->n_blocks;
 }
 
 static void note_actions(Bench *bench, const GArray *actions)
@@ -156,6 +163,21 @@ static BlockTruth truth_of(char letter)
     return strchr("gomkc", letter) - "gomkc";
 }
 
+/* The rest of the worker's list: not begun, and still online. */
+static guint add_not_begun(Bench *bench, BlockReport *reports, guint n_reports)
+{
+    for (guint i = 0; i < bench->n_tried; i++) {
+        guint j = 0;
+        while (j < n_reports && reports[j].index != bench->tried[i].index)
+            j++;
+        if (j == n_reports)
+            reports[n_reports++] = (BlockReport){bench->tried[i].index, bench->tried[i].inode,
+                                                 TRUTH_ONLINE_MOVABLE, ECANCELED};
+    }
+    bench->n_tried = 0;
+    return n_reports;
+}
+
 /* TRUTHS of the blocks FIRST, FIRST + 1, …; '-' leaves one out. */
 static void report(Bench *bench, UnplugEvent *event, guint first, const char *truths, int error)
 {
@@ -167,6 +189,8 @@ static void report(Bench *bench, UnplugEvent *event, guint first, const char *tr
             reports[n_reports++] =
                 (BlockReport){first + i, 1000 + first + i, truth_of(truths[i]), error};
     }
+    if (event->kind == UNPLUG_WORKER_DONE)
+        n_reports = add_not_begun(bench, reports, n_reports);
     event->blocks.reports = reports;
     event->blocks.n_reports = n_reports;
     feed(bench, event);

@@ -34,6 +34,8 @@ static void start_worker(World *world, const UnplugAction *action)
     world->worker.pools = action->pools != NULL ? g_array_ref(action->pools) : NULL;
     for (guint i = 0; i < action->n_blocks; i++)
         world->worker.blocks[i] = action->blocks[i];
+    for (guint i = 0; i < action->n_blocks; i++)
+        world->worker.errors[i] = ECANCELED;
     if (action->kind == ACTION_OFFLINE)
         start_offline(world);
     else
@@ -62,6 +64,11 @@ static void carry_out(World *world, const UnplugAction *action, gboolean *was_jo
     case ACTION_OFFLINE:
         check_offline(world, action);
         start_worker(world, action);
+        break;
+    case ACTION_YIELD:
+        CHECK(world, is_offlining(world) && world->worker.job == action->job, "nothing yields");
+        CHECK(world, !world->worker.is_yielding && !world->worker.is_killed, "yields twice");
+        world->worker.is_yielding = TRUE;
         break;
     case ACTION_KILL:
         CHECK(world, is_offlining(world) && world->worker.job == action->job, "kills nobody");
@@ -117,8 +124,9 @@ static void trace(const World *world, const char *what, guint64 job, const JobBl
 
 static void trace_action(const World *world, const UnplugAction *action)
 {
-    static const char *const names[] = {"CHECK", "JOURNAL", "OFFLINE", "KILL",    "ROLLBACK",
-                                        "POOLS", "VERIFY",  "TIMER",   "CHANGED", "STOPPED"};
+    static const char *const names[] = {"CHECK", "JOURNAL",  "OFFLINE", "YIELD",
+                                        "KILL",  "ROLLBACK", "POOLS",   "VERIFY",
+                                        "TIMER", "CHANGED",  "STOPPED"};
     g_autofree char *what =
         g_strdup_printf("     %s %s", names[action->kind],
                         action->kind == ACTION_CHANGED ? job_state_name(action->state) : "");

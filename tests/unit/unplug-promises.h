@@ -111,26 +111,34 @@ static const UnplugJob *find_journaled(const World *world, guint64 id)
     return NULL;
 }
 
+static gboolean is_journaled(const UnplugJob *journaled, const JobBlock *asked)
+{
+    for (guint i = 0; i < journaled->blocks->len; i++) {
+        const JobBlock *block = &g_array_index(journaled->blocks, JobBlock, i);
+
+        if (block->index == asked->index)
+            return block->phase != JOB_BLOCK_WAS_OFFLINE && block->phase != JOB_BLOCK_GONE;
+    }
+    return FALSE;
+}
+
 static void check_offline(const World *world, const UnplugAction *action)
 {
     const UnplugJob *job = unplug_machine_find(world->machine, action->job);
     const UnplugJob *journaled = find_journaled(world, action->job);
-    gboolean is_listed = FALSE;
 
     CHECK(world, job != NULL && job->state == JOB_OFFLINING, "an attempt out of offlining");
-    CHECK(world, action->n_blocks == 1, "%u blocks at a time", action->n_blocks);
+    CHECK(world, action->n_blocks > 0, "no blocks");
     CHECK(world, available_bytes(world) >= BLOCK_BYTES + RESERVE_BYTES, "the reserve is crossed");
     CHECK(world, journaled != NULL && journaled->state == JOB_OFFLINING, "not journaled");
-    for (guint i = 0; i < journaled->blocks->len; i++) {
-        const JobBlock *block = &g_array_index(journaled->blocks, JobBlock, i);
+    for (guint i = 0; i < action->n_blocks; i++) {
+        const JobBlock *block = &action->blocks[i];
 
-        if (block->index == action->blocks[0].index)
-            is_listed = block->phase != JOB_BLOCK_WAS_OFFLINE && block->phase != JOB_BLOCK_GONE;
+        CHECK(world, is_journaled(journaled, block), "block %u is not journaled as the job's",
+              block->index);
+        CHECK(world, unplug_machine_holds(world->machine, block->index, block->inode),
+              "the intent is not noted");
     }
-    CHECK(world, is_listed, "block %u is not journaled as the job's", action->blocks[0].index);
-    CHECK(world,
-          unplug_machine_holds(world->machine, action->blocks[0].index, action->blocks[0].inode),
-          "the intent is not noted");
     for (guint i = 0; i < N_BLOCKS; i++)
         CHECK(world,
               world->blocks[i].owner == 0 ||
@@ -258,11 +266,14 @@ static void check_jobs(const World *world)
         if (job->attempt_running)
             CHECK(world, is_offlining(world) && world->worker.job == job->id, "no such attempt");
     }
-    if (is_offlining(world))
+    if (is_offlining(world)) {
+        const JobBlock *block = &world->worker.blocks[world->worker.at];
+
         CHECK(world,
-              unplug_machine_holds(world->machine, world->worker.blocks[0].index,
-                                   world->worker.blocks[0].inode),
-              "block %u is in work, and nobody's", world->worker.blocks[0].index);
+              report_of(world, block).truth == TRUTH_GONE ||
+                  unplug_machine_holds(world->machine, block->index, block->inode),
+              "block %u is in work, and nobody's", block->index);
+    }
     CHECK(world, n_ended <= UNPLUG_ENDED_MAX, "%u ended jobs", n_ended);
     CHECK(world, n_first <= 1, "%u jobs at once", n_first);
     CHECK(world, (jobs->len == n_ended) == unplug_machine_is_idle(world->machine), "idle?");

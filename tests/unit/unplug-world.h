@@ -40,9 +40,12 @@ typedef struct {
     JobBlock blocks[N_BLOCKS];
     guint n_blocks; /* 0 and no `pools`: idle */
     GArray *pools;  /* of NodePool: POOLS */
-    gint64 ends_usec;
-    gboolean is_killed; /* by the machine */
-    AttemptEnd end;     /* as the executor will tell it */
+    guint at;       /* OFFLINE: the block that it is at */
+    int errors[N_BLOCKS];
+    gint64 ends_usec;     /* OFFLINE: with that block */
+    gboolean is_killed;   /* by the machine */
+    gboolean is_yielding; /* asked for by the machine */
+    AttemptEnd end;       /* as the executor will tell it */
 } Worker;
 
 /* An answer that the machine waits for, or a look at some blocks. */
@@ -141,6 +144,8 @@ static gboolean is_at_work(const World *world)
 
 static gboolean is_in_work(const World *world, guint index)
 {
+    if (is_offlining(world))
+        return world->worker.blocks[world->worker.at].index == index;
     for (guint i = 0; i < world->worker.n_blocks; i++) {
         if (world->worker.blocks[i].index == index)
             return TRUE;
@@ -302,11 +307,11 @@ static void guard(World *world)
 
 static void start_offline(World *world)
 {
-    Block *block = &world->blocks[world->worker.blocks[0].index];
+    Block *block = &world->blocks[world->worker.blocks[world->worker.at].index];
 
     block->before = block->truth;
     world->worker.ends_usec = later(world, 50);
-    if (!world->is_friendly && chance(world, 3)) {
+    if (world->worker.at == 0 && !world->is_friendly && chance(world, 3)) {
         world->worker.end = ATTEMPT_NO_WORKER;
         return;
     }
@@ -332,6 +337,8 @@ static gboolean has_ghost(const World *world)
 static void make_ghost(World *world)
 {
     world->ghost = world->worker;
+    world->ghost.blocks[0] = world->worker.blocks[world->worker.at]; /* and it goes no further */
+    world->ghost.n_blocks = 1;
     world->ghost.ends_usec = later(world, chance(world, 50) ? 500 : 20000);
     world->worker.n_blocks = 0;
 }
@@ -414,6 +421,29 @@ static BlockReport report_of(const World *world, const JobBlock *asked)
         .index = asked->index, .inode = asked->inode, .truth = is_same ? block->truth : TRUTH_GONE};
 }
 
+/* The end of the attempt on the block that the worker is at. TRUE: it goes on with the next one. */
+static gboolean go_on(World *world)
+{
+    Worker *worker = &world->worker;
+    int error = ENODEV;
+
+    if (worker->end == ATTEMPT_NO_WORKER)
+        return FALSE;
+    if (report_of(world, &worker->blocks[worker->at]).truth != TRUTH_GONE)
+        error = end_offline(world, worker->blocks[worker->at].index);
+    worker->errors[worker->at] = error;
+    if (error != 0 || worker->end != ATTEMPT_OVER || worker->is_killed || worker->is_yielding ||
+        worker->at + 1 == worker->n_blocks || chance(world, 5)) /* another task waits */
+        return FALSE;
+    if (available_bytes(world) < BLOCK_BYTES + RESERVE_BYTES) {
+        worker->end = ATTEMPT_LOW_MEMORY;
+        return FALSE;
+    }
+    worker->at++;
+    start_offline(world);
+    return TRUE;
+}
+
 /* Lets the kernel finish; REPORTS has room for all. Returns how many reports there are. */
 static guint end_worker(World *world, BlockReport *reports)
 {
@@ -426,9 +456,10 @@ static guint end_worker(World *world, BlockReport *reports)
 
         if (worker->end == ATTEMPT_NO_WORKER)
             error = EAGAIN;
+        else if (worker->kind == ACTION_OFFLINE)
+            error = worker->errors[i];
         else if (report.truth != TRUTH_GONE)
-            error = worker->kind == ACTION_OFFLINE ? end_offline(world, report.index)
-                                                   : end_rollback(world, report.index);
+            error = end_rollback(world, report.index);
         report = report_of(world, &worker->blocks[i]);
         report.error = error;
         if (world->is_friendly || !chance(world, 2))
