@@ -16,8 +16,10 @@ typedef struct {
 
 struct QgaDispatch {
     const QgaSchema *schema;
-    GHashTable *commands; /* name (the schema's) -> Command */
-    GHashTable *aliases;  /* alias -> Command of COMMANDS */
+    GHashTable *commands;  /* name (the schema's) -> Command */
+    GHashTable *aliases;   /* alias -> Command of COMMANDS */
+    char **allow, **block; /* as they were set */
+    QgaRelay *relay;
 };
 
 static void command_free(gpointer data)
@@ -42,6 +44,8 @@ void qga_dispatch_free(QgaDispatch *dispatch)
 {
     if (dispatch == NULL)
         return;
+    g_strfreev(dispatch->allow);
+    g_strfreev(dispatch->block);
     g_hash_table_unref(dispatch->aliases);
     g_hash_table_unref(dispatch->commands);
     g_free(dispatch);
@@ -103,6 +107,10 @@ void qga_dispatch_set_lists(QgaDispatch *dispatch, const char *const *allow,
     GHashTableIter iter;
     gpointer value;
 
+    g_strfreev(dispatch->allow);
+    dispatch->allow = g_strdupv((char **)allow);
+    g_strfreev(dispatch->block);
+    dispatch->block = g_strdupv((char **)block);
     g_hash_table_iter_init(&iter, dispatch->commands);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         Command *command = value;
@@ -114,6 +122,24 @@ void qga_dispatch_set_lists(QgaDispatch *dispatch, const char *const *allow,
         if (block != NULL && is_listed(command, block))
             command->enabled = FALSE;
     }
+}
+
+void qga_dispatch_set_relay(QgaDispatch *dispatch, QgaRelay *relay)
+{
+    dispatch->relay = relay;
+}
+
+QgaRelay *qga_dispatch_relay(const QgaDispatch *dispatch)
+{
+    return dispatch->relay;
+}
+
+gboolean qga_dispatch_may_relay(const QgaDispatch *dispatch, const char *name)
+{
+    return (dispatch->allow == NULL ||
+            g_strv_contains((const char *const *)dispatch->allow, name)) &&
+           (dispatch->block == NULL ||
+            !g_strv_contains((const char *const *)dispatch->block, name));
 }
 
 static void run(QgaDispatch *dispatch, QgaCall *call, const char *command, JsonObject *arguments,

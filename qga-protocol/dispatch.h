@@ -9,6 +9,7 @@
 #include <json-glib/json-glib.h>
 
 #include "qga-protocol/call.h"
+#include "qga-protocol/relay.h"
 #include "qga-protocol/schema.h"
 
 typedef struct QgaDispatch QgaDispatch;
@@ -35,6 +36,13 @@ void qga_dispatch_add_aliases(QgaDispatch *dispatch, const char *prefix, const c
  * call: as with NULL, NULL. To be called after the last register. */
 void qga_dispatch_set_lists(QgaDispatch *dispatch, const char *const *allow,
                             const char *const *block);
+
+/* Where commands go that nobody registered (borrowed; NULL, as at first: nowhere, they are not
+ * found). To be called before sessions are made. */
+void qga_dispatch_set_relay(QgaDispatch *dispatch, QgaRelay *relay);
+QgaRelay *qga_dispatch_relay(const QgaDispatch *dispatch);
+/* Whether the lists let NAME, which nobody registered, go there. */
+gboolean qga_dispatch_may_relay(const QgaDispatch *dispatch, const char *name);
 
 /* Whether NAME is a command, enabled or not. */
 gboolean qga_dispatch_has(const QgaDispatch *dispatch, const char *name);

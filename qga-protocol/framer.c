@@ -9,9 +9,16 @@
 
 #include "qga-protocol/json-grammar.h"
 #include "qga-protocol/json-lexer.h"
+#include "qga-protocol/json-string.h"
 
 /* Bytes of a token that an error shows: as parse_error() in QEMU's qobject/json-parser.c does. */
 #define SHOWN_MAX 1023
+/* A part of a message that is passed on is handed out when its last token has this many bytes. */
+#define PART_BYTES 32768
+/* Of "execute" and of "id": longer ones are not told. */
+#define NAME_MAX_BYTES 1024
+#define ID_MAX_BYTES (64 * 1024)
+
 /* A buffer not larger than this is kept from message to message. */
 #define KEPT_CAPACITY 2048
 
@@ -20,6 +27,9 @@ typedef enum {
     MODE_WRONG, /* against the grammar: told when it balances; only the current token is kept */
     MODE_SKIP,  /* over a limit: has been told */
 } Mode;
+
+/* Which member of the outermost object is being read. */
+typedef enum { MEMBER_OTHER, MEMBER_EXECUTE, MEMBER_ID } Member;
 
 struct QgaFramer {
     QgaLexState lex;
@@ -34,6 +44,17 @@ struct QgaFramer {
     guint n_tokens;
     gint64 braces; /* open ones, negative: too many closed; counted in every mode */
     gint64 brackets;
+    gboolean passing;
+    gsize n_space;    /* white space in the text */
+    const char *over; /* the limit that a message in parts is over, else NULL */
+    gsize n_parted;   /* bytes handed out in parts */
+    gboolean is_cut;  /* the beginning of the current token is in a part */
+    Member member;
+    char *execute;
+    char *id;
+    gsize id_n_bytes;
+    gsize id_start; /* in MEMBER_ID, once its value has begun */
+
     char *wrong; /* in MODE_WRONG: what to tell */
     char *told;  /* the text of the last error frame */
 };
@@ -53,6 +74,8 @@ void qga_framer_free(QgaFramer *framer)
     if (framer == NULL)
         return;
     g_free(framer->text);
+    g_free(framer->execute);
+    g_free(framer->id);
     g_free(framer->wrong);
     g_free(framer->told);
     g_free(framer);
@@ -76,12 +99,31 @@ static void message_begin(QgaFramer *framer)
     framer->n_tokens = 0;
     framer->braces = 0;
     framer->brackets = 0;
+    framer->n_space = 0;
+    framer->over = NULL;
+    framer->n_parted = 0;
+    framer->is_cut = FALSE;
+    framer->member = MEMBER_OTHER;
     g_clear_pointer(&framer->wrong, g_free);
+}
+
+/* Not before the frame of the last message has been used. */
+static void names_forget(QgaFramer *framer)
+{
+    g_clear_pointer(&framer->execute, g_free);
+    g_clear_pointer(&framer->id, g_free);
+    framer->id_n_bytes = 0;
+}
+
+void qga_framer_set_passing(QgaFramer *framer, gboolean passing)
+{
+    framer->passing = passing;
 }
 
 void qga_framer_reset(QgaFramer *framer)
 {
     message_begin(framer);
+    names_forget(framer);
     text_forget(framer);
     framer->handed_out = FALSE;
     framer->lex = QGA_LEX_START;
@@ -105,6 +147,8 @@ static gsize text_room(const QgaFramer *framer, gsize n_bytes)
 {
     gsize limit = framer->mode == MODE_GOOD ? QGA_FRAMER_MAX_BYTES : SHOWN_MAX;
 
+    if (framer->passing && framer->mode == MODE_GOOD)
+        return n_bytes; /* what is over the limit becomes a part */
     return MIN(n_bytes, limit - framer->length);
 }
 
@@ -114,7 +158,8 @@ static void text_append(QgaFramer *framer, const guint8 *bytes, gsize n_bytes)
         /* By a quarter, so that the buffer stays near the size of the message. */
         framer->capacity =
             MAX(framer->length + n_bytes + 1, MAX(512, framer->capacity + framer->capacity / 4));
-        framer->capacity = MIN(framer->capacity, QGA_FRAMER_MAX_BYTES + 1);
+        if (!framer->passing)
+            framer->capacity = MIN(framer->capacity, QGA_FRAMER_MAX_BYTES + 1);
         framer->text = g_realloc(framer->text, framer->capacity);
     }
     memcpy(framer->text + framer->length, bytes, n_bytes);
@@ -156,24 +201,131 @@ static void bad_token(QgaFramer *framer, QgaFrame *out)
     text_forget(framer);
 }
 
+/* Which member of the outermost object KEY (N bytes, with its quotes) begins. */
+static Member member_of_key(const char *key, gsize n_bytes)
+{
+    Member member = MEMBER_OTHER;
+    char *name;
+
+    if (n_bytes > NAME_MAX_BYTES)
+        return MEMBER_OTHER;
+    name = qga_json_string_decode(key, n_bytes);
+    if (strcmp(name, "execute") == 0)
+        member = MEMBER_EXECUTE;
+    else if (strcmp(name, "id") == 0)
+        member = MEMBER_ID;
+    g_free(name);
+    return member;
+}
+
+/* The token is fine. BEFORE: the grammar before it. */
+static void note_names(QgaFramer *framer, QgaToken token, const QgaGrammar *before)
+{
+    const char *text = framer->text + framer->token_start;
+    gsize n_bytes = framer->length - framer->token_start;
+    gboolean is_member = before->depth == 1 && (before->is_object & 1) && !framer->is_cut;
+
+    if (is_member && token == QGA_TOKEN_STRING && before->expect != QGA_EXPECT_VALUE) {
+        framer->member = member_of_key(text, n_bytes);
+        framer->id_start = G_MAXSIZE;
+    } else if (is_member && before->expect == QGA_EXPECT_VALUE) {
+        if (framer->member == MEMBER_EXECUTE && token == QGA_TOKEN_STRING &&
+            framer->execute == NULL && n_bytes <= NAME_MAX_BYTES)
+            framer->execute = qga_json_string_decode(text, n_bytes);
+        framer->id_start = framer->token_start;
+    }
+    /* The whole of an id is in the text, unless a part was handed out meanwhile. */
+    if (framer->member == MEMBER_ID && framer->grammar.depth == 1 &&
+        framer->grammar.expect == QGA_EXPECT_COMMA_OR_CLOSE) {
+        if (framer->id_start < framer->length && framer->id == NULL &&
+            framer->length - framer->id_start <= ID_MAX_BYTES) {
+            framer->id_n_bytes = framer->length - framer->id_start;
+            framer->id = g_strndup(framer->text + framer->id_start, framer->id_n_bytes);
+        }
+        framer->member = MEMBER_OTHER;
+    }
+}
+
+/* What the grammar says of the token. One whose beginning was handed out is not looked into: whom
+ * it was passed to does that. */
+static char *judge_grammar(QgaFramer *framer, QgaToken token)
+{
+    if (framer->is_cut && token == QGA_TOKEN_STRING)
+        return qga_grammar_accept(&framer->grammar, token, "\"\"", 2);
+    return qga_grammar_accept(&framer->grammar, token, framer->text + framer->token_start,
+                              framer->length - framer->token_start);
+}
+
 /* In MODE_GOOD: checks the token against limits and grammar. */
 static void judge_token(QgaFramer *framer, QgaToken token, QgaFrame *out)
 {
-    if (++framer->n_tokens > QGA_FRAMER_MAX_TOKENS) {
-        over_limit(framer, out, "token count");
-    } else if (framer->braces + framer->brackets > QGA_FRAMER_MAX_NESTING) {
-        over_limit(framer, out, "nesting depth");
-    } else {
-        char *wrong =
-            qga_grammar_accept(&framer->grammar, token, framer->text + framer->token_start,
-                               framer->length - framer->token_start);
+    QgaGrammar before = framer->grammar;
+    char *wrong;
 
-        if (wrong != NULL) {
-            framer->mode = MODE_WRONG;
-            framer->wrong = g_strdup_printf("JSON parse error, %.*s", SHOWN_MAX, wrong);
-            g_free(wrong);
-        }
+    framer->n_tokens++;
+    if (framer->n_tokens > QGA_FRAMER_MAX_TOKENS && !framer->passing) {
+        over_limit(framer, out, "token count");
+        return;
     }
+    if (framer->braces + framer->brackets > QGA_FRAMER_MAX_NESTING) {
+        over_limit(framer, out, "nesting depth");
+        return;
+    }
+    if (framer->n_tokens > QGA_FRAMER_MAX_TOKENS && framer->over == NULL)
+        framer->over = "token count";
+    wrong = judge_grammar(framer, token);
+    if (wrong != NULL) {
+        framer->mode = MODE_WRONG;
+        framer->wrong = g_strdup_printf("JSON parse error, %.*s", SHOWN_MAX, wrong);
+        g_free(wrong);
+    } else if (framer->passing) {
+        note_names(framer, token, &before);
+    }
+}
+
+static void hand_out(QgaFramer *framer, QgaFrame *out, QgaFrameKind kind)
+{
+    out->kind = kind;
+    out->text = framer->text;
+    out->n_bytes = framer->length;
+    out->over = framer->over;
+    out->execute = framer->execute;
+    out->id = framer->id;
+    out->id_n_bytes = framer->id_n_bytes;
+    framer->handed_out = TRUE;
+}
+
+/* Whether the message is over a limit, and enough of it is here to be handed out. */
+static gboolean is_part(QgaFramer *framer)
+{
+    gboolean is_full = framer->length > QGA_FRAMER_MAX_BYTES + framer->n_space;
+
+    if (!framer->passing || framer->mode != MODE_GOOD || framer->handed_out)
+        return FALSE;
+    if (framer->over == NULL && is_full)
+        framer->over = "token size";
+    return framer->over != NULL &&
+           (is_full || framer->n_parted == 0 || framer->length - framer->token_start >= PART_BYTES);
+}
+
+static void hand_out_part(QgaFramer *framer, QgaFrame *out)
+{
+    if (framer->n_parted + framer->length > QGA_FRAMER_MAX_PASSED_BYTES) {
+        over_limit(framer, out, "token size");
+        return;
+    }
+    framer->n_parted += framer->length;
+    framer->is_cut = framer->lex != QGA_LEX_START;
+    framer->id_start = G_MAXSIZE;
+    hand_out(framer, out, QGA_FRAME_PART);
+}
+
+void qga_framer_refuse(QgaFramer *framer, QgaFrame *out)
+{
+    g_assert(framer->over != NULL);
+    *out = (QgaFrame){.kind = QGA_FRAME_ERROR};
+    framer->handed_out = FALSE;
+    over_limit(framer, out, framer->over);
 }
 
 /* A whole token is in the text. */
@@ -187,18 +339,18 @@ static void end_token(QgaFramer *framer, QgaToken token, QgaFrame *out)
         judge_token(framer, token, out);
 
     framer->token_start = framer->length;
+    framer->is_cut = FALSE;
     if (framer->mode != MODE_GOOD)
         text_forget(framer);
     if (is_open(framer))
         return;
 
     if (framer->mode == MODE_GOOD) {
-        out->kind = QGA_FRAME_MESSAGE;
-        out->text = framer->text;
-        out->n_bytes = framer->length;
-        framer->handed_out = TRUE;
+        hand_out(framer, out, QGA_FRAME_MESSAGE);
     } else if (framer->mode == MODE_WRONG) {
         frame_error(framer, out, g_steal_pointer(&framer->wrong));
+    } else {
+        names_forget(framer);
     }
     message_begin(framer);
 }
@@ -215,19 +367,37 @@ static void take_bytes(QgaFramer *framer, const guint8 *bytes, gsize n_bytes, Qg
     }
 }
 
+/* White space inside a message, if it is to be kept. */
+static void take_space(QgaFramer *framer, guint8 byte)
+{
+    if (!framer->passing || framer->mode != MODE_GOOD || framer->n_tokens == 0 ||
+        framer->n_space == QGA_FRAMER_MAX_SPACE_BYTES)
+        return;
+    text_append(framer, &byte, 1);
+    framer->n_space++;
+    framer->token_start = framer->length;
+}
+
+/* What was handed out is done with. */
+static void frame_forget(QgaFramer *framer)
+{
+    if (framer->handed_out)
+        text_forget(framer);
+    framer->handed_out = FALSE;
+    if (framer->n_tokens == 0)
+        names_forget(framer);
+}
+
 gsize qga_framer_feed(QgaFramer *framer, const guint8 *bytes, gsize n_bytes, QgaFrame *out)
 {
     gsize done = 0;
 
     *out = (QgaFrame){.kind = QGA_FRAME_NONE};
-    if (framer->handed_out) {
-        framer->handed_out = FALSE;
-        text_forget(framer);
-    }
+    frame_forget(framer);
     while (done < n_bytes && out->kind == QGA_FRAME_NONE) {
         QgaLexState before = framer->lex;
         QgaToken token = QGA_TOKEN_NONE;
-        gsize n_taken = qga_lexer_plain_run(before, bytes + done, n_bytes - done);
+        gsize n_taken = qga_lexer_plain_run(before, bytes + done, MIN(n_bytes - done, PART_BYTES));
 
         if (n_taken == 0) {
             gboolean taken;
@@ -236,14 +406,18 @@ gsize qga_framer_feed(QgaFramer *framer, const guint8 *bytes, gsize n_bytes, Qga
             n_taken = taken ? 1 : 0;
         }
         /* White space and what is skipped after a bad byte belong to no token. */
-        if (n_taken > 0 && before != QGA_LEX_RECOVERY &&
-            !(before == QGA_LEX_START && framer->lex == QGA_LEX_START && token == QGA_TOKEN_NONE))
+        if (n_taken > 0 && before == QGA_LEX_START && framer->lex == QGA_LEX_START &&
+            token == QGA_TOKEN_NONE)
+            take_space(framer, bytes[done]);
+        else if (n_taken > 0 && before != QGA_LEX_RECOVERY)
             take_bytes(framer, bytes + done, n_taken, out);
         done += n_taken;
         if (token == QGA_TOKEN_BAD)
             bad_token(framer, out);
         else if (token != QGA_TOKEN_NONE)
             end_token(framer, token, out);
+        if (out->kind == QGA_FRAME_NONE && is_part(framer))
+            hand_out_part(framer, out);
     }
     return done;
 }

@@ -22,16 +22,30 @@
 #define QGA_FRAMER_MAX_TOKENS (32 * 1024)
 #define QGA_FRAMER_MAX_NESTING 64
 
+/* Where messages are passed on (qga_framer_set_passing): bytes of a message, and of white space in
+ * it that are kept as they came. */
+#define QGA_FRAMER_MAX_PASSED_BYTES (16 * 1024 * 1024)
+#define QGA_FRAMER_MAX_SPACE_BYTES (64 * 1024)
+
 typedef enum {
     QGA_FRAME_NONE,    /* all bytes taken, nothing complete */
     QGA_FRAME_MESSAGE, /* text is a JSON value without white space between its tokens */
     QGA_FRAME_ERROR,   /* text is what to tell the peer; it may hold bytes that are not UTF-8 */
+    QGA_FRAME_PART,    /* text is a piece of a message over the limits: more pieces follow, then the
+                          last one as QGA_FRAME_MESSAGE, or QGA_FRAME_ERROR */
 } QgaFrameKind;
 
 typedef struct {
     QgaFrameKind kind;
     const char *text; /* NUL-terminated, owned by the framer, valid until the next call */
     gsize n_bytes;
+    /* Only where messages are passed on, of a message and of its parts as far as it was seen, owned
+     * by the framer: the string that is the member "execute" of the outermost object, and the text
+     * that is its "id"; NULL where there is none (yet), or a very long one. */
+    const char *over; /* the limit that the message is over, else NULL */
+    const char *execute;
+    const char *id;
+    gsize id_n_bytes;
 } QgaFrame;
 
 typedef struct QgaFramer QgaFramer;
@@ -43,6 +57,13 @@ void qga_framer_free(QgaFramer *framer); /* NULL is fine */
  * be 0 with a frame (a number ends at the byte behind it), never 0 with QGA_FRAME_NONE unless N is
  * 0. Call it again with the rest. */
 gsize qga_framer_feed(QgaFramer *framer, const guint8 *bytes, gsize n_bytes, QgaFrame *out);
+
+/* Messages may go on to another agent: they keep their white space, those over the limits on bytes
+ * and tokens come in parts, and frames tell "execute" and "id". */
+void qga_framer_set_passing(QgaFramer *framer, gboolean passing);
+/* After QGA_FRAME_PART: the message is not to be passed. *OUT gets the error that tells which limit
+ * it is over; the rest of it is skipped. */
+void qga_framer_refuse(QgaFramer *framer, QgaFrame *out);
 
 /* Forgets everything, as for a new connection. */
 void qga_framer_reset(QgaFramer *framer);

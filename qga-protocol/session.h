@@ -12,6 +12,8 @@
 
 /* Unsent bytes above which no further request is read and events are dropped. */
 #define QGA_SESSION_OUTPUT_LIMIT_BYTES (1024 * 1024)
+/* Bytes of requests that wait behind one that is with the relay, above which no more is read. */
+#define QGA_SESSION_BACKLOG_LIMIT_BYTES (256 * 1024)
 
 /* Something changed outside feed/consume: there is output to write, or input is wanted again.
  * Called from where a late call is answered or an event ends; it must only note the fact (e.g. make
@@ -42,6 +44,11 @@ gsize qga_session_feed(QgaSession *session, const guint8 *bytes, gsize n_bytes);
  * that the owner bounds the time of a feed. It must not call back into the session. */
 typedef gboolean (*QgaSessionPauseFunc)(gpointer user_data);
 void qga_session_set_pause(QgaSession *session, QgaSessionPauseFunc func, gpointer user_data);
+/* Carries out what was taken and had to wait for the relay's answer to a request before it, as far
+ * as it can now. Returns whether it did anything; to be called like feed, and before it. */
+gboolean qga_session_run(QgaSession *session);
+/* Nothing that was asked is still to be answered. */
+gboolean qga_session_is_idle(const QgaSession *session);
 /* Would feed take anything now? While FALSE do not even read. */
 gboolean qga_session_wants_input(const QgaSession *session);
 /* The host went away: forget a half request, unsent replies and the event subscription, orphan the

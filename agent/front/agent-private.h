@@ -16,6 +16,7 @@
 #include "os/log.h"
 #include "os/service.h"
 #include "os/state-dir.h"
+#include "os/upstream.h"
 #include "qga-protocol/basic-commands.h"
 #include "qga-protocol/dispatch.h"
 #include "system/attr.h"
@@ -32,6 +33,7 @@ struct Agent {
     Unplugger *unplugger;
     BlockSetter *block_setter;
     QgaDispatch *dispatch;
+    Upstream *upstream; /* NULL: no agent is behind this one */
     QgaBasicCommands *basic_commands;
     Channel *channel;
     BusService *bus_service;

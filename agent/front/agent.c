@@ -79,6 +79,10 @@ static void make_dispatch(Agent *agent)
     commands_policy_register(agent->dispatch, agent);
     commands_unplug_register(agent->dispatch, agent);
     commands_plan_register(agent->dispatch, agent);
+    if (settings->upstream) {
+        agent->upstream = upstream_new(settings->upstream);
+        qga_dispatch_set_relay(agent->dispatch, upstream_relay(agent->upstream));
+    }
     /* Proxmox sends names that begin with guest- and no other. */
     qga_dispatch_add_aliases(agent->dispatch, "guest-", "memory-");
     qga_dispatch_set_lists(agent->dispatch, (const char *const *)settings->allow_rpcs,
@@ -88,7 +92,8 @@ static void make_dispatch(Agent *agent)
 /* Such a name may come from a list that was made for qemu-ga, so it does not stop the daemon. */
 static void warn_unknown(const Agent *agent, const char *key, char *const *names)
 {
-    for (; names && *names; names++) {
+    /* With a relay it may be a command of the agent behind it. */
+    for (; names && *names && !agent->upstream; names++) {
         if (!qga_dispatch_has(agent->dispatch, *names))
             g_warning("%s: there is no command '%.*s'; the name is ignored", key,
                       (int)qga_error_clip(*names, QGA_ERROR_NAME_MAX_BYTES), *names);
@@ -238,6 +243,7 @@ void agent_free(Agent *agent)
     onliner_free(agent->onliner);
     unplugger_free(agent->unplugger);
     model_keeper_free(agent->keeper);
+    upstream_free(agent->upstream);
     qga_dispatch_free(agent->dispatch);
     qga_basic_commands_free(agent->basic_commands);
     attr_io_free(agent->io);

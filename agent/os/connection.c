@@ -217,6 +217,10 @@ static Moved read_input(Connection *connection)
 
 static Moved move_input(Connection *connection)
 {
+    if (qga_session_run(connection->session)) {
+        note_syncs(connection);
+        return MOVED_SOME;
+    }
     if (!qga_session_wants_input(connection->session)) {
         if (connection->host != HOST_LEAVING)
             return MOVED_NOTHING;
@@ -240,7 +244,7 @@ static gboolean is_over(const Connection *connection)
 {
     return connection->input_ended && connection->input_start == connection->input_end &&
            qga_session_pending_output(connection->session) == 0 &&
-           qga_session_wants_input(connection->session);
+           qga_session_is_idle(connection->session);
 }
 
 static void connection_pump(Connection *connection)

@@ -202,6 +202,7 @@ static char *print_percent(gconstpointer member)
 static const Key keys[] = {
     {"channel", "method", AT_START, MEMBER(method), parse_method, print_method, {0, 0}},
     {"channel", "path", AT_START, MEMBER(path), parse_path, print_path, {0, 0}},
+    {"channel", "upstream", AT_START, MEMBER(upstream), parse_path, print_path, {0, 0}},
     {"protocol", "allow-rpcs", LIVE, MEMBER(allow_rpcs), parse_list, print_list, {0, 0}},
     {"protocol", "block-rpcs", LIVE, MEMBER(block_rpcs), parse_list, print_list, {0, 0}},
     {"online", "policy", LIVE, MEMBER(online.policy), parse_policy, print_policy, {0, 0}},
@@ -241,6 +242,7 @@ Settings *settings_new(void)
 static void settings_clear(Settings *settings)
 {
     g_free(settings->path);
+    g_free(settings->upstream);
     g_strfreev(settings->allow_rpcs);
     g_strfreev(settings->block_rpcs);
 }
@@ -313,6 +315,7 @@ Settings *settings_copy(const Settings *settings)
 
     *copy = *settings;
     copy->path = g_strdup(settings->path);
+    copy->upstream = g_strdup(settings->upstream);
     copy->allow_rpcs = g_strdupv(settings->allow_rpcs);
     copy->block_rpcs = g_strdupv(settings->block_rpcs);
     return copy;

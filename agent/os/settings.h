@@ -20,6 +20,7 @@ typedef enum { METHOD_VIRTIO_SERIAL, METHOD_UNIX_LISTEN } ChannelMethod;
 typedef struct {
     ChannelMethod method;    /* [channel] method */
     char *path;              /* [channel] path; NULL: the method's default */
+    char *upstream;          /* [channel] upstream: qemu-ga's socket; NULL: none */
     char **allow_rpcs;       /* [protocol] allow-rpcs; NULL: all that are not opt-in */
     char **block_rpcs;       /* [protocol] block-rpcs; NULL: none */
     OnlineConfig online;     /* [online] but existing */

@@ -119,6 +119,7 @@ def test_sighup_with_a_mistake_keeps_the_old(notifications, mistake, word):
 KEYS = {
     "channel.method": ("unix-listen", "virtio-serial", False),
     "channel.path": ("/tmp/a", "/tmp/b", False),
+    "channel.upstream": ("/tmp/a", "/tmp/b", False),
     "protocol.allow-rpcs": ("guest-ping;memory-get-policy", "guest-ping", True),
     "protocol.block-rpcs": ("guest-info", "memory-get-policy", True),
     "online.policy": ("none", "movable", True),

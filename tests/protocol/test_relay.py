@@ -1,0 +1,425 @@
+"""memplugd in front of a real qemu-ga, which is killed, stopped, started again and made late; and of
+a fake one that does what a broken one does."""
+import base64
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from daemons import PATIENCE_S, exchange, start_memplugd
+
+SOAK = bool(os.environ.get("SOAK"))
+PING = b'{"execute":"guest-ping"}'
+TIME = b'{"execute":"guest-get-time"}'
+
+
+def qemu_ga_program():
+    """qemu-ga's path."""
+    program = shutil.which("qemu-ga", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/bin")
+    assert program, "qemu-ga is not installed"
+    return program
+
+
+class QemuGa:
+    """A qemu-ga on a socket, that can be killed and started again."""
+
+    def __init__(self, folder):
+        folder.mkdir()
+        self.folder, self.path = folder, folder / "ga.sock"
+        self.process = None
+        self.start()
+
+    def start(self):
+        """Returns when it listens."""
+        if self.path.exists():
+            self.path.unlink()
+        with open(self.folder / "log", "ab") as log:
+            self.process = subprocess.Popen(
+                [qemu_ga_program(), "-m", "unix-listen", "-p", str(self.path), "-t", str(self.folder)],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        deadline = time.monotonic() + PATIENCE_S
+        while not self.path.exists():
+            assert time.monotonic() < deadline and self.process.poll() is None
+            time.sleep(0.01)
+
+    def signal(self, number):
+        """For SIGSTOP and SIGCONT."""
+        self.process.send_signal(number)
+
+    def kill(self):
+        """It is gone when this returns."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+
+    def connect(self):
+        """A client of its own, in the place of memplugd."""
+        peer = socket.socket(socket.AF_UNIX)
+        peer.settimeout(PATIENCE_S)
+        peer.connect(str(self.path))
+        return peer
+
+
+class FakeGa:
+    """Greets as qemu-ga does; then the test says what it answers."""
+
+    def __init__(self, folder):
+        folder.mkdir()
+        self.path = folder / "ga.sock"
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(str(self.path))
+        self.listener.listen(4)
+        self.listener.settimeout(PATIENCE_S)
+        self.peer = self.lines = None
+
+    def accept(self):
+        """Takes the connection, and answers what memplugd asks first."""
+        self.peer, _ = self.listener.accept()
+        self.peer.settimeout(PATIENCE_S)
+        self.lines = self.peer.makefile("rb")
+        hello = self.lines.readline()
+        assert hello.startswith(b"\xff")
+        self.say(b'\xff{"return": %d}\n' % json.loads(hello[1:])["arguments"]["id"])
+        assert json.loads(self.lines.readline())["execute"] == "guest-info"
+        self.say(b'{"return": {"version": "1", "supported_commands": []}}\n')
+
+    def say(self, data):
+        """Bytes for memplugd."""
+        self.peer.sendall(data)
+
+    def kill(self):
+        """Closes everything."""
+        for one in (self.lines, self.peer, self.listener):
+            if one:
+                one.close()
+
+
+class Host:
+    """One connection to memplugd."""
+
+    def __init__(self, daemon):
+        self.peer = daemon.connect()
+        self.lines = self.peer.makefile("rb")
+
+    def send(self, *requests):
+        """All in one write."""
+        self.peer.sendall(b"".join(requests))
+
+    def line(self):
+        """The next line as it came."""
+        line = self.lines.readline()
+        assert line.endswith(b"\n"), "closed after %r" % line
+        return line
+
+    def ask(self, *requests):
+        """The reply to the last of them; each has one."""
+        self.send(*requests)
+        return [json.loads(self.line().lstrip(b"\xff")) for _ in requests][-1]
+
+    def close(self):
+        """Hangs up."""
+        self.lines.close()
+        self.peer.close()
+
+
+@pytest.fixture(name="world")
+def world_fixture(tmp_path):
+    """(qemu-ga, memplugd in front of it)."""
+    yield from make_world(QemuGa, tmp_path)
+
+
+@pytest.fixture(name="fake_world")
+def fake_world_fixture(tmp_path):
+    """(a fake qemu-ga, memplugd)."""
+    yield from make_world(FakeGa, tmp_path)
+
+
+def make_world(kind, tmp_path):
+    """For the two above."""
+    agent = kind(tmp_path / "ga")
+    (tmp_path / "conf").write_text("[channel]\nupstream=%s\n" % agent.path)
+    daemon = start_memplugd(tmp_path / "mp", "-c", str(tmp_path / "conf"))
+    try:
+        yield agent, daemon
+        assert daemon.stop() == 0
+    finally:
+        agent.kill()
+        daemon.stop()
+
+
+def test_both_answer(world):
+    """Each command goes where it belongs, in order; guest-info tells of both."""
+    agent, daemon = world
+    host = Host(daemon)
+    assert "return" in host.ask(b'{"execute":"guest-get-time"}')
+    assert "return" in host.ask(b'{"execute":"memory-get-map"}')
+    assert host.ask(b'{"execute":"guest-nope","id":{"a":[1]}}') == {
+        "id": {"a": [1]}, "error": {"class": "CommandNotFound",
+                                    "desc": "The command guest-nope has not been found"}}
+    info = host.ask(b'{"execute":"guest-info"}')["return"]
+    names = [command["name"] for command in info["supported_commands"]]
+    with agent.connect() as waiting:  # qemu-ga has one client; this one waits
+        agent.kill()
+        agent.start()
+        waiting.close()
+    with agent.connect() as peer:
+        theirs = json.loads(exchange(peer, [b'{"execute":"guest-info"}\n'], b"}}\n"))["return"]
+    assert info["version"] == theirs["version"]
+    assert len(names) == len(set(names))
+    for command in theirs["supported_commands"]:
+        assert names.count(command["name"]) == 1
+        if not command["success-response"]:
+            assert command in info["supported_commands"]
+    assert "memory-get-map" in names and "guest-memory-get-map" in names
+
+
+def test_killed_and_started_again(world):
+    """Its commands fail with their id, ours do not notice, and the next one finds the new one."""
+    agent, daemon = world
+    host = Host(daemon)
+    for round_number in range(3):
+        assert "return" in host.ask(TIME)
+        agent.kill()
+        reply = host.ask(b'{"execute":"guest-get-time","id":%d}' % round_number)
+        assert reply["id"] == round_number and reply["error"]["class"] == "GenericError"
+        assert reply["error"]["desc"].startswith("qemu-ga ")
+        assert host.ask(PING) == {"return": {}}
+        agent.path.unlink()
+        assert "cannot be reached" in host.ask(TIME)["error"]["desc"]
+        agent.start()
+
+
+def test_stopped(world):
+    """A mute qemu-ga costs its own command an error; what it says late is dropped."""
+    agent, daemon = world
+    host = Host(daemon)
+    assert "return" in host.ask(TIME)
+    agent.signal(signal.SIGSTOP)
+    assert host.ask(PING) == {"return": {}}
+    host.send(b'{"execute":"guest-get-time","id":"lost"}', PING, b'{"execute":"guest-get-time","id":2}',
+              b'{"execute":"memory-get-policy","id":3}')
+    lost = json.loads(host.line())
+    assert lost["id"] == "lost" and "has not answered" in lost["error"]["desc"]
+    assert json.loads(host.line()) == {"return": {}}
+    assert json.loads(host.line())["id"] == 2
+    assert json.loads(host.line())["id"] == 3
+    agent.signal(signal.SIGCONT)
+    reply = host.ask(b'{"execute":"guest-get-time","id":4}')
+    assert reply["id"] == 4 and "return" in reply
+    assert host.ask(b'{"execute":"guest-ping","id":5}') == {"return": {}, "id": 5}
+
+
+def test_alone_it_is_not_waited_for_for_ever(world):
+    """Also where nothing of ours waits behind it."""
+    agent, daemon = world
+    host = Host(daemon)
+    agent.signal(signal.SIGSTOP)
+    reply = host.ask(b'{"execute":"guest-get-time","id":1}')
+    assert reply["id"] == 1 and "has not answered" in reply["error"]["desc"]
+    assert "guest-ping" in str(host.ask(b'{"execute":"guest-info"}'))
+    agent.signal(signal.SIGCONT)
+    assert "return" in host.ask(TIME)
+    assert "guest-exec" in str(host.ask(b'{"execute":"guest-info"}'))
+
+
+def test_sync_delimited_drops_what_is_late(world):
+    """And our own commands are served behind it while qemu-ga is still stopped."""
+    agent, daemon = world
+    host = Host(daemon)
+    assert "return" in host.ask(TIME)
+    agent.signal(signal.SIGSTOP)
+    host.send(b'{"execute":"guest-get-time","id":1}')
+    host.send(b'{"execute":"guest-sync-delimited","arguments":{"id":77}}', PING)
+    assert host.line() == b'\xff{"return": 77}\n'
+    assert host.line() == b'{"return": {}}\n'
+    assert "return" in host.ask(b'{"execute":"memory-get-policy"}')
+    agent.signal(signal.SIGCONT)
+    reply = host.ask(b'{"execute":"guest-get-time","id":2}')
+    assert reply["id"] == 2 and "return" in reply
+
+
+def test_a_host_that_has_gone_leaves_nothing(world):
+    """The next one sees its own replies only."""
+    agent, daemon = world
+    agent.signal(signal.SIGSTOP)
+    for number in range(3):
+        host = Host(daemon)
+        host.send(b'{"execute":"guest-get-time","id":%d}' % number)
+        host.close()
+    agent.signal(signal.SIGCONT)
+    host = Host(daemon)
+    assert host.ask(b'{"execute":"guest-get-time","id":9}')["id"] == 9
+
+
+def test_mute_in_the_middle_of_a_line(fake_world):
+    """Half a reply reaches nobody; its rest, or the end of the connection, neither."""
+    agent, daemon = fake_world
+    host = Host(daemon)
+    host.send(b'{"execute":"guest-x","id":1}', PING)
+    agent.accept()
+    assert json.loads(agent.lines.readline()) == {"execute": "guest-x", "id": 1}
+    agent.say(b'{"return": {"half": ')
+    reply = json.loads(host.line())
+    assert reply["id"] == 1 and "has not answered" in reply["error"]["desc"]
+    assert host.line() == b'{"return": {}}\n'
+    agent.say(b'"late"}}\n')
+    host.send(b'{"execute":"guest-y"}', PING)
+    assert b"guest-y" in agent.lines.readline()
+    agent.say(b'{"return": ')
+    agent.peer.shutdown(socket.SHUT_RDWR)
+    assert "closed the connection" in json.loads(host.line())["error"]["desc"]
+    assert host.line() == b'{"return": {}}\n'
+
+
+def test_what_nobody_asked_for_is_dropped(fake_world):
+    """Lines between requests, and two for one."""
+    agent, daemon = fake_world
+    host = Host(daemon)
+    host.send(b'{"execute":"guest-x"}')
+    agent.accept()
+    agent.lines.readline()
+    agent.say(b'one\ntwo\n\n\xff\x00three\n')
+    assert host.line() == b"one\n"
+    assert host.ask(PING) == {"return": {}}
+    host.send(b'{"execute":"guest-y"}')
+    agent.lines.readline()
+    agent.say(b"four\n")
+    assert host.line() == b"four\n"
+
+
+def test_flood(fake_world):
+    """A qemu-ga that does not stop talking makes nobody wait."""
+    agent, daemon = fake_world
+    host = Host(daemon)
+    host.send(b'{"execute":"guest-x"}')
+    agent.accept()
+    agent.say(b"x\n")
+    assert host.line() == b"x\n"
+    stop = threading.Event()
+
+    def flood():
+        while not stop.is_set():
+            agent.say(b"noise\n" * 10000)
+
+    thread = threading.Thread(target=flood)
+    thread.start()
+    for _ in range(100):
+        assert host.ask(PING) == {"return": {}}
+    stop.set()
+    thread.join()
+
+
+def test_large_reply_and_request(world, tmp_path):
+    """48 MiB are read through memplugd, and 12 MiB written, byte for byte, in little memory."""
+    _, daemon = world
+    host = Host(daemon)
+    content = random.Random(1).randbytes(36 << 20)
+    (tmp_path / "large").write_bytes(content)
+    handle = host.ask(b'{"execute":"guest-file-open","arguments":{"path":"%s"}}'
+                      % str(tmp_path / "large").encode())["return"]
+    reply = host.ask(b'{"execute":"guest-file-read","arguments":{"handle":%d,"count":%d},"id":"all"}'
+                     % (handle, len(content)))
+    assert reply["id"] == "all" and reply["return"]["count"] == len(content)
+    assert base64.b64decode(reply["return"]["buf-b64"]) == content
+    handle = host.ask(b'{"execute":"guest-file-open","arguments":{"mode":"w","path":"%s"}}'
+                      % str(tmp_path / "copy").encode())["return"]
+    text = base64.b64encode(content[:9 << 20])
+    for number in range(2):
+        reply = host.ask(b'{"execute":"guest-file-write","arguments":{"handle":%d,"buf-b64":"%s"},"id":%d}'
+                         % (handle, text, number), PING)
+        assert reply == {"return": {}}
+    host.ask(b'{"execute":"guest-file-close","arguments":{"handle":%d}}' % handle)
+    assert (tmp_path / "copy").read_bytes() == content[:9 << 20] * 2
+    status = Path("/proc/%d/status" % daemon.process.pid).read_text()
+    assert int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) < 16384, status
+
+
+def test_lists_bind_relayed_commands_too(tmp_path):
+    """block-rpcs may name qemu-ga's commands."""
+    agent = QemuGa(tmp_path / "ga")
+    (tmp_path / "conf").write_text(
+        "[channel]\nupstream=%s\n[protocol]\nblock-rpcs=guest-exec;guest-ping\n" % agent.path)
+    daemon = start_memplugd(tmp_path / "mp", "-c", str(tmp_path / "conf"))
+    try:
+        host = Host(daemon)
+        for name in (b"guest-exec", b"guest-ping"):
+            assert host.ask(b'{"execute":"%s","id":1}' % name) == {
+                "id": 1, "error": {"class": "CommandNotFound",
+                                   "desc": "Command %s has been disabled" % name.decode()}}
+        assert "return" in host.ask(TIME)
+        listed = host.ask(b'{"execute":"guest-info"}')["return"]["supported_commands"]
+        assert {"guest-exec", "guest-ping", "memory-set-policy", "guest-memory-set-policy"} <= {
+            command["name"] for command in listed if not command["enabled"]}
+    finally:
+        agent.kill()
+        assert daemon.stop() == 0
+    assert "there is no command" not in (tmp_path / "mp/log").read_text()
+
+
+class Trouble(threading.Thread):
+    """Kills, stops and restarts qemu-ga at random until told to end."""
+
+    def __init__(self, agent, seed):
+        super().__init__()
+        self.agent, self.random, self.ends = agent, random.Random(seed), threading.Event()
+        self.kills = 0
+
+    def run(self):
+        while not self.ends.wait(self.random.uniform(0.002, 0.05)):
+            if self.random.random() < 0.5:
+                self.agent.signal(signal.SIGSTOP)
+                self.ends.wait(self.random.uniform(0, 0.1))
+                self.agent.signal(signal.SIGCONT)
+            else:
+                self.kills += 1
+                self.agent.kill()
+                self.ends.wait(self.random.uniform(0, 0.02))
+                self.agent.start()
+
+
+def mixed(chooser, number):
+    """A request with the id NUMBER, for either agent."""
+    name = chooser.choice(["guest-ping", "guest-get-time", "memory-get-policy", "guest-get-vcpus",
+                           "guest-nope", "guest-memory-get-policy", "guest-get-timezone"])
+    return b'{"execute":"%s","id":%d}' % (name.encode(), number)
+
+
+def test_mixed_requests_in_trouble(world):
+    """Each reply comes once and in its turn, whatever happens to qemu-ga; hosts hang up in between."""
+    agent, daemon = world
+    chooser = random.Random(7)
+    trouble = Trouble(agent, 8)
+    trouble.start()
+    count, number, answered, failed = (100000 if SOAK else 10000), 0, 0, 0
+    try:
+        while number < count:
+            host = Host(daemon)
+            batch = chooser.randrange(1, 400)
+            host.send(*[mixed(chooser, number + at) for at in range(batch)])
+            wanted = batch if chooser.random() < 0.8 else chooser.randrange(batch)
+            for at in range(wanted):
+                reply = json.loads(host.line())
+                assert reply["id"] == number + at
+                answered += 1
+                failed += "qemu-ga" in reply.get("error", {}).get("desc", "")
+            if wanted == batch:
+                assert host.ask(PING) == {"return": {}}  # and nothing before it
+            host.close()
+            number += batch
+    finally:
+        trouble.ends.set()
+        trouble.join()
+    assert answered > count // 2 and trouble.kills > 3 and failed > 0
+    assert "return" in Host(daemon).ask(TIME)
