@@ -19,6 +19,7 @@ static const char summary[] =
     "  watch             status, live\n"
     "  policy [POLICY]   show or set the online policy\n"
     "  doctor            what decides whether memory here can be taken back\n"
+    "  share-port WORD   enable, disable, status: one port for memplugd and qemu-ga\n"
     "With --host and --qmp, or with --libvirt, on the host:\n"
     "  plug SIZE         add memory as DIMMs and wait until the guest has it\n"
     "  unplug DEV…       prepare, device_del, and wait until it is gone\n"

@@ -36,6 +36,8 @@ CtlStatus verb_cancel(Ctl *ctl, GError **error);
 CtlStatus verb_watch(Ctl *ctl, GError **error);
 /* doctor.c */
 CtlStatus verb_doctor(Ctl *ctl, GError **error);
+/* share-port.c */
+CtlStatus verb_share_port(Ctl *ctl, GError **error);
 /* verbs-host.c */
 CtlStatus verb_plug(Ctl *ctl, GError **error);
 CtlStatus verb_unplug(Ctl *ctl, GError **error);

@@ -18,7 +18,7 @@
 
 /* What is about a connection of the channel, and means nothing on a bus. */
 static const char *const channel_only[] = {"guest-sync", "guest-sync-delimited", "guest-ping",
-                                           "guest-info", "memory-set-events",    NULL};
+                                           "memory-set-events", NULL};
 
 /* --- methods --- */
 

@@ -41,6 +41,7 @@ def complete(line):
     ("memplugctl --rezone ", ["yes", "no"], ""),
     ("memplugctl --host=u", ["unix:"], ""),
     ("memplugctl policy m", ["movable"], ""),
+    ("memplugctl share-port d", ["disable"], ""),
 ])
 def test_completion(line, offers, asked):
     assert complete(line) == (offers, asked)

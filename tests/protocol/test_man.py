@@ -71,14 +71,14 @@ def test_settings_are_in_the_page_and_the_example():
 
 def test_verbs_are_in_the_page_the_help_and_the_completion():
     """What memplugctl's table has."""
-    verbs = set(re.findall(r'^ +\{"([a-z]+)", verb_', source("ctl/main.c"), re.M))
-    assert set(re.findall(r"^\.It Cm (\w+)", source("docs/man/memplugctl.1"), re.M)) == verbs
+    verbs = set(re.findall(r'^ +\{"([a-z-]+)", verb_', source("ctl/main.c"), re.M))
+    assert set(re.findall(r"^\.It Cm ([a-z-]+)", source("docs/man/memplugctl.1"), re.M)) == verbs
     shown = subprocess.run([str(BUILD / "memplugctl"), "--help"], check=True,
                            stdout=subprocess.PIPE).stdout.decode(errors="replace")
-    assert set(re.findall(r"^  ([a-z]+) ", shown, re.M)) - {"memplugctl"} == verbs
+    assert set(re.findall(r"^  ([a-z-]+) ", shown, re.M)) - {"memplugctl"} == verbs
     completion = source("packaging/completion/memplugctl")
     words = " ".join(re.findall(r'verbs="([^"]*)"', completion))
-    assert set(re.findall(r"(?<!\$)\b[a-z]+", words)) == verbs
+    assert set(re.findall(r"(?<!\$)\b[a-z-]+", words)) == verbs
     offered = re.search(r'local options="([^"]*)"', completion)[1].split()
     assert sorted(offered) == sorted("--" + name for name in options("ctl/command-line.c") + ["help"])
 
