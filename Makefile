@@ -69,7 +69,7 @@ HOST_PAGES := NEWS.md docs/hosts.md docs/protocol.md
 LIB_OBJECTS := $(LIB_SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/qga-protocol/memplug-schema.o
 SUPPORT_OBJECTS := $(UNIT_SUPPORT:%.c=$(BUILD)/%.o) $(BUILD)/tests/unit/toy-schema.o
 UNIT_BINARIES := $(UNIT_TESTS:%.c=$(BUILD)/%)
-FUZZ_TARGETS := framer session
+FUZZ_TARGETS := framer relay session
 FUZZ_BINARIES := $(FUZZ_TARGETS:%=$(BUILD)/tests/fuzz/fuzz-%)
 C_FILES := $(shell find agent qga-protocol ctl tests -name '*.[ch]' 2>/dev/null | sort)
 

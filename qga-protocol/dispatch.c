@@ -131,7 +131,7 @@ void qga_dispatch_set_relay(QgaDispatch *dispatch, QgaRelay *relay)
 
 QgaRelay *qga_dispatch_relay(const QgaDispatch *dispatch)
 {
-    return dispatch->relay;
+    return dispatch != NULL ? dispatch->relay : NULL;
 }
 
 gboolean qga_dispatch_may_relay(const QgaDispatch *dispatch, const char *name)

@@ -40,6 +40,7 @@ void qga_dispatch_set_lists(QgaDispatch *dispatch, const char *const *allow,
 /* Where commands go that nobody registered (borrowed; NULL, as at first: nowhere, they are not
  * found). To be called before sessions are made. */
 void qga_dispatch_set_relay(QgaDispatch *dispatch, QgaRelay *relay);
+/* DISPATCH may be NULL. */
 QgaRelay *qga_dispatch_relay(const QgaDispatch *dispatch);
 /* Whether the lists let NAME, which nobody registered, go there. */
 gboolean qga_dispatch_may_relay(const QgaDispatch *dispatch, const char *name);

@@ -76,7 +76,7 @@ QgaRelay *qga_relay_new(QgaRelayWakeup wakeup, gpointer user_data)
     relay->wakeup = wakeup;
     relay->user_data = user_data;
     g_queue_init(&relay->tickets);
-    relay->last_marker = (gint64)g_random_int() << 32;
+    relay->last_marker = (gint64)g_random_int_range(1, G_MAXINT32) << 31;
     relay->output = qga_out_queue_new();
     relay->line = g_byte_array_new();
     return relay;

@@ -305,6 +305,7 @@ def test_flood(fake_world):
     host = Host(daemon)
     host.send(b'{"execute":"guest-x"}')
     agent.accept()
+    agent.lines.readline()
     agent.say(b"x\n")
     assert host.line() == b"x\n"
     stop = threading.Event()
