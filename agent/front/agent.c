@@ -186,10 +186,23 @@ static gboolean open_channel(Agent *agent, GError **error)
 {
     const Settings *settings = agent->options->settings;
     const char *path = settings_channel_path(settings);
+    GError *wrong = NULL;
 
-    agent->channel = settings->method == METHOD_UNIX_LISTEN
-                         ? channel_new_listener(path, agent->dispatch, error)
-                         : channel_new_port(path, agent->dispatch, on_port_change, agent);
+    /* What the service manager listens on goes first, as qemu-ga has it. */
+    agent->channel = channel_new_inherited(agent->dispatch, &wrong);
+    if (wrong) {
+        g_propagate_error(error, wrong);
+        return FALSE;
+    }
+    if (agent->channel)
+        return TRUE;
+    if (settings->method == METHOD_UNIX_LISTEN)
+        agent->channel = channel_new_listener(path, agent->dispatch, error);
+    else if (settings->method == METHOD_VSOCK_LISTEN)
+        agent->channel = channel_new_vsock(path, agent->dispatch, error);
+    else
+        agent->channel = channel_new_port(path, settings->method == METHOD_ISA_SERIAL,
+                                          agent->dispatch, on_port_change, agent);
     return agent->channel != NULL;
 }
 

@@ -10,24 +10,37 @@ struct Channel {
     Listener *listener;
 };
 
-Channel *channel_new_port(const char *path, QgaDispatch *dispatch, PortChangedFunc on_change,
-                          gpointer user_data)
+Channel *channel_new_port(const char *path, gboolean is_serial, QgaDispatch *dispatch,
+                          PortChangedFunc on_change, gpointer user_data)
 {
     Channel *channel = g_new0(Channel, 1);
 
-    channel->port = port_new(path, dispatch, on_change, user_data);
+    channel->port = port_new(path, is_serial, dispatch, on_change, user_data);
     return channel;
 }
 
-Channel *channel_new_listener(const char *path, QgaDispatch *dispatch, GError **error)
+static Channel *new_of(Listener *listener)
 {
-    Listener *listener = listener_new(path, dispatch, error);
-
     if (!listener)
         return NULL;
     Channel *channel = g_new0(Channel, 1);
     channel->listener = listener;
     return channel;
+}
+
+Channel *channel_new_listener(const char *path, QgaDispatch *dispatch, GError **error)
+{
+    return new_of(listener_new(path, dispatch, error));
+}
+
+Channel *channel_new_vsock(const char *address, QgaDispatch *dispatch, GError **error)
+{
+    return new_of(listener_new_vsock(address, dispatch, error));
+}
+
+Channel *channel_new_inherited(QgaDispatch *dispatch, GError **error)
+{
+    return new_of(listener_new_inherited(dispatch, error));
 }
 
 void channel_free(Channel *channel)

@@ -1,6 +1,7 @@
 /*
- * A listening unix socket. Only root and the daemon's own user may talk: the mode keeps others out,
- * and SO_PEERCRED those who got the descriptor some other way.
+ * A listening socket. Of a unix one only root and the daemon's own user may talk: the mode keeps
+ * others out, and SO_PEERCRED those who got the descriptor some other way. Of a vsock one only the
+ * host: any process in the machine can connect to it over the loopback, and has another address.
  */
 #include "os/listener.h"
 
@@ -11,7 +12,10 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <systemd/sd-daemon.h>
 #include <unistd.h>
+
+#include <linux/vm_sockets.h>
 
 #include "os/connection.h"
 #include "os/log.h"
@@ -21,7 +25,8 @@
 #define REFUSALS_MAX 20 /* lines in the log, in a window of log_budget_take()'s */
 
 struct Listener {
-    char *path;
+    char *path;      /* or the address: as it is named in the log */
+    gboolean is_own; /* its path goes with it */
     int fd;
     guint watch; /* 0 while it pauses */
     guint pause;
@@ -37,12 +42,24 @@ static void on_connection_end(Connection *connection, gpointer user_data)
     g_ptr_array_remove_fast(listener->connections, connection);
 }
 
+gboolean listener_cid_may_talk(guint cid)
+{
+    return cid == VMADDR_CID_HOST;
+}
+
 static gboolean peer_may_talk(int fd)
 {
+    struct sockaddr_vm address = {0};
     struct ucred peer;
-    socklen_t length = sizeof peer;
+    socklen_t length = sizeof address;
 
-    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 &&
+    if (getpeername(fd, (struct sockaddr *)&address, &length) < 0)
+        return FALSE;
+    if (address.svm_family == AF_VSOCK)
+        return length >= sizeof address && listener_cid_may_talk(address.svm_cid);
+    length = sizeof peer;
+    return address.svm_family == AF_UNIX &&
+           getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 &&
            (peer.uid == 0 || peer.uid == geteuid());
 }
 
@@ -80,7 +97,7 @@ static gboolean on_client(gint listen_fd, G_GNUC_UNUSED GIOCondition condition, 
     if (!peer_may_talk(fd) || listener->connections->len >= CHANNEL_CLIENTS_MAX) {
         if (log_budget_take(&listener->refusals, REFUSALS_MAX, "clients that were turned away"))
             g_warning("%s: turned a client away: %s", listener->path,
-                      peer_may_talk(fd) ? "too many clients" : "not root");
+                      peer_may_talk(fd) ? "too many clients" : "not root, or not the host");
         close(fd);
         return G_SOURCE_CONTINUE;
     }
@@ -127,15 +144,9 @@ static int listen_at(const struct sockaddr_un *address)
     return fd;
 }
 
-Listener *listener_new(const char *path, QgaDispatch *dispatch, GError **error)
+/* FD: listening, or a negative errno. */
+static Listener *listen_on(int fd, const char *path, QgaDispatch *dispatch, GError **error)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int fd = -ENAMETOOLONG;
-
-    if (strlen(path) < sizeof address.sun_path) {
-        strcpy(address.sun_path, path);
-        fd = listen_at(&address);
-    }
     if (fd < 0) {
         g_set_error(error, G_IO_ERROR, g_io_error_from_errno(-fd), "cannot listen on %s: %s", path,
                     g_strerror(-fd));
@@ -151,6 +162,70 @@ Listener *listener_new(const char *path, QgaDispatch *dispatch, GError **error)
     return listener;
 }
 
+Listener *listener_new(const char *path, QgaDispatch *dispatch, GError **error)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = -ENAMETOOLONG;
+
+    if (strlen(path) < sizeof address.sun_path) {
+        strcpy(address.sun_path, path);
+        fd = listen_at(&address);
+    }
+    Listener *listener = listen_on(fd, path, dispatch, error);
+    if (listener)
+        listener->is_own = TRUE;
+    return listener;
+}
+
+/* Returns the descriptor, or a negative errno. */
+static int listen_at_vsock(const char *text)
+{
+    g_auto(GStrv) parts = g_strsplit(text, ":", 2);
+    struct sockaddr_vm address = {.svm_family = AF_VSOCK};
+    guint64 cid, port;
+
+    if (g_strv_length(parts) != 2 ||
+        !g_ascii_string_to_unsigned(parts[0], 10, 0, G_MAXUINT32, &cid, NULL) ||
+        !g_ascii_string_to_unsigned(parts[1], 10, 0, G_MAXUINT32, &port, NULL))
+        return -EINVAL;
+    address.svm_cid = (guint)cid;
+    address.svm_port = (guint)port;
+    int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return -errno;
+    if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0 ||
+        listen(fd, CHANNEL_CLIENTS_MAX) < 0) {
+        int saved = errno;
+        close(fd);
+        return -saved;
+    }
+    return fd;
+}
+
+Listener *listener_new_vsock(const char *address, QgaDispatch *dispatch, GError **error)
+{
+    g_autofree char *name = g_strconcat("vsock:", address ? address : "", NULL);
+
+    return listen_on(address ? listen_at_vsock(address) : -EDESTADDRREQ, name, dispatch, error);
+}
+
+Listener *listener_new_inherited(QgaDispatch *dispatch, GError **error)
+{
+    int n = sd_listen_fds(1);
+    int fd = SD_LISTEN_FDS_START;
+
+    if (n == 0)
+        return NULL;
+    if (n < 0 || n > 1)
+        fd = n < 0 ? n : -E2BIG;
+    else if (sd_is_socket(fd, AF_UNIX, SOCK_STREAM, 1) <= 0 &&
+             sd_is_socket(fd, AF_VSOCK, SOCK_STREAM, 1) <= 0)
+        fd = -ENOTSOCK;
+    else if (!g_unix_set_fd_nonblocking(fd, TRUE, error))
+        return NULL;
+    return listen_on(fd, "the socket of the service manager", dispatch, error);
+}
+
 void listener_free(Listener *listener)
 {
     if (!listener)
@@ -159,7 +234,8 @@ void listener_free(Listener *listener)
     g_clear_handle_id(&listener->pause, g_source_remove);
     g_ptr_array_unref(listener->connections);
     close(listener->fd);
-    unlink(listener->path);
+    if (listener->is_own)
+        unlink(listener->path);
     g_free(listener->path);
     g_free(listener);
 }

@@ -64,9 +64,9 @@ static gboolean parse_argv(Options *options, int argc, char **argv, GError **err
 {
     const GOptionEntry entries[] = {
         {"method", 'm', 0, G_OPTION_ARG_STRING, &options->arguments.method,
-         "virtio-serial (the default) or unix-listen", "METHOD"},
-        {"path", 'p', 0, G_OPTION_ARG_FILENAME, &options->arguments.path, "the port or socket",
-         "PATH"},
+         "virtio-serial (the default), isa-serial, unix-listen or vsock-listen", "METHOD"},
+        {"path", 'p', 0, G_OPTION_ARG_FILENAME, &options->arguments.path,
+         "the port, the socket, or CID:PORT", "PATH"},
         {"statedir", 't', 0, G_OPTION_ARG_FILENAME, &options->state_dir,
          "where jobs are kept (" SETTINGS_STATE_DIR ")", "DIR"},
         {"config", 'c', 0, G_OPTION_ARG_FILENAME, &options->config_path,

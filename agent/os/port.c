@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <glib-unix.h>
 #include <sys/inotify.h>
+#include <termios.h>
 #include <unistd.h>
 
 #define RETRY_MIN_MS 1000
@@ -17,6 +18,7 @@
 
 struct Port {
     char *path;
+    gboolean is_serial;
     QgaDispatch *dispatch;
     Connection *connection;
     int inotify_fd;
@@ -109,6 +111,23 @@ static void retry_by_time(Port *port, const char *problem)
     port->retry_ms = MIN(port->retry_ms * 2, RETRY_MAX_MS);
 }
 
+/* A line that passes every byte and has no host that comes and goes, as qemu-ga sets it up
+ * (qga/channel-posix.c). */
+static gboolean make_raw(int fd)
+{
+    struct termios line;
+
+    if (tcgetattr(fd, &line) < 0)
+        return FALSE;
+    cfmakeraw(&line);
+    cfsetspeed(&line, B38400);
+    line.c_cflag |= CLOCAL | CREAD;
+    line.c_cflag &= ~(tcflag_t)(CRTSCTS | HUPCL);
+    line.c_cc[VMIN] = 1;
+    line.c_cc[VTIME] = 0;
+    return tcsetattr(fd, TCSANOW, &line) == 0 && tcflush(fd, TCOFLUSH) == 0;
+}
+
 static void port_try(Port *port)
 {
     g_autoptr(GError) error = NULL;
@@ -124,6 +143,11 @@ static void port_try(Port *port)
         return;
     }
     stop_waiting(port);
+    if (port->is_serial && !make_raw(fd)) {
+        close(fd);
+        retry_by_time(port, "it is no serial line");
+        return;
+    }
     port->connection =
         connection_new(fd, CONNECTION_PORT, port->dispatch, on_connection_end, port, &error);
     if (!port->connection) {
@@ -135,12 +159,13 @@ static void port_try(Port *port)
     g_message("listening on the port %s", port->path);
 }
 
-Port *port_new(const char *path, QgaDispatch *dispatch, PortChangedFunc on_change,
-               gpointer user_data)
+Port *port_new(const char *path, gboolean is_serial, QgaDispatch *dispatch,
+               PortChangedFunc on_change, gpointer user_data)
 {
     Port *port = g_new0(Port, 1);
 
     port->path = g_strdup(path);
+    port->is_serial = is_serial;
     port->dispatch = dispatch;
     port->inotify_fd = -1;
     port->retry_ms = RETRY_MIN_MS;

@@ -36,31 +36,42 @@ struct Key {
     Range range;
 };
 
+static const char *const methods[] = {[METHOD_VIRTIO_SERIAL] = "virtio-serial",
+                                      [METHOD_UNIX_LISTEN] = "unix-listen",
+                                      [METHOD_ISA_SERIAL] = "isa-serial",
+                                      [METHOD_VSOCK_LISTEN] = "vsock-listen"};
+
 static const char *parse_method(G_GNUC_UNUSED const Key *key, const char *text, gpointer member)
 {
-    ChannelMethod *method = member;
-
-    if (g_str_equal(text, "virtio-serial"))
-        *method = METHOD_VIRTIO_SERIAL;
-    else if (g_str_equal(text, "unix-listen"))
-        *method = METHOD_UNIX_LISTEN;
-    else
-        return "virtio-serial or unix-listen";
-    return NULL;
+    for (guint i = 0; i < G_N_ELEMENTS(methods); i++) {
+        if (g_str_equal(text, methods[i])) {
+            *(ChannelMethod *)member = i;
+            return NULL;
+        }
+    }
+    return "virtio-serial, unix-listen, isa-serial or vsock-listen";
 }
 
 static char *print_method(gconstpointer member)
 {
-    const ChannelMethod *method = member;
+    return g_strdup(methods[*(const ChannelMethod *)member]);
+}
 
-    return g_strdup(*method == METHOD_UNIX_LISTEN ? "unix-listen" : "virtio-serial");
+/* Of vsock-listen: "3:1234". */
+static gboolean is_cid_and_port(const char *text)
+{
+    const char *colon = strchr(text, ':');
+
+    return colon && colon != text && colon[1] &&
+           strspn(text, "0123456789") == (gsize)(colon - text) &&
+           strspn(colon + 1, "0123456789") == strlen(colon + 1);
 }
 
 static const char *parse_path(G_GNUC_UNUSED const Key *key, const char *text, gpointer member)
 {
     char **path = member;
 
-    if (!g_path_is_absolute(text) && strchr(text, '/') == NULL)
+    if (strchr(text, '/') == NULL && !is_cid_and_port(text))
         return "a path";
     g_free(*path);
     *path = g_strdup(text);
@@ -498,8 +509,11 @@ char *settings_dump(const Settings *settings)
 
 const char *settings_channel_path(const Settings *settings)
 {
-    if (settings->path)
-        return settings->path;
-    return settings->method == METHOD_VIRTIO_SERIAL ? SETTINGS_PORT_PATH
-                                                    : SETTINGS_STATE_DIR "/memplugd.sock";
+    static const char *const defaults[] = {[METHOD_VIRTIO_SERIAL] = SETTINGS_PORT_PATH,
+                                           [METHOD_UNIX_LISTEN] =
+                                               SETTINGS_STATE_DIR "/memplugd.sock",
+                                           [METHOD_ISA_SERIAL] = SETTINGS_SERIAL_PATH,
+                                           [METHOD_VSOCK_LISTEN] = NULL};
+
+    return settings->path ? settings->path : defaults[settings->method];
 }

@@ -13,9 +13,15 @@
 
 #define SETTINGS_CONFIG_PATH "/etc/memplug/memplugd.conf"
 #define SETTINGS_PORT_PATH "/dev/virtio-ports/org.memplug.agent.0"
+#define SETTINGS_SERIAL_PATH "/dev/ttyS0"
 #define SETTINGS_STATE_DIR "/run/memplug"
 
-typedef enum { METHOD_VIRTIO_SERIAL, METHOD_UNIX_LISTEN } ChannelMethod;
+typedef enum {
+    METHOD_VIRTIO_SERIAL,
+    METHOD_UNIX_LISTEN,
+    METHOD_ISA_SERIAL,
+    METHOD_VSOCK_LISTEN,
+} ChannelMethod;
 
 typedef struct {
     ChannelMethod method;    /* [channel] method */
@@ -63,5 +69,5 @@ void settings_swap_live(Settings *a, Settings *b);
 /* All of it as a config file. (transfer full) */
 char *settings_dump(const Settings *settings);
 
-/* The path of the channel: as set, or the method's default. */
+/* The path of the channel: as set, or the method's default. NULL: vsock-listen has none. */
 const char *settings_channel_path(const Settings *settings);

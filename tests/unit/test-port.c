@@ -17,7 +17,7 @@ static void test_tried_again(void)
 
     temp_tree_write(tree, "port", "");
     g_test_expect_message("memplug", G_LOG_LEVEL_WARNING, "*cannot open the port*cannot watch*");
-    Port *port = port_new(path, NULL, NULL, NULL);
+    Port *port = port_new(path, FALSE, NULL, NULL, NULL);
     g_test_assert_expected_messages();
     g_assert_nonnull(strstr(port_error(port), "cannot watch"));
     g_assert_null(port_session(port));
@@ -39,7 +39,7 @@ static void test_error(void)
     guint n_changes = 0;
 
     g_test_expect_message("memplug", G_LOG_LEVEL_MESSAGE, "there is no port *; waiting for it");
-    Port *port = port_new(path, NULL, count_change, &n_changes);
+    Port *port = port_new(path, FALSE, NULL, count_change, &n_changes);
     g_assert_true(g_str_has_prefix(port_error(port), "there is no port "));
     g_assert_cmpuint(n_changes, ==, 0);
     g_test_expect_message("memplug", G_LOG_LEVEL_WARNING, "cannot open the port *directory*");

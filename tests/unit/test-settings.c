@@ -72,7 +72,8 @@ static void test_refused(void)
     check_refused("[unplug]\nlease-ms=1s\n", "[unplug] lease-ms");
     check_refused("[unplug]\ntimeout-ms=600001\n", "[unplug] timeout-ms");
     check_refused("[online]\npolicy=sideways\n", "[online] policy: 'sideways'");
-    check_refused("[channel]\nmethod=isa-serial\n", "[channel] method");
+    check_refused("[channel]\nmethod=parallel\n", "[channel] method");
+    check_refused("[channel]\npath=3:\n", "[channel] path");
     check_refused("lease-ms=1\n", "");
 }
 
