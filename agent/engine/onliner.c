@@ -70,20 +70,24 @@ gboolean onliner_is_held(guint32 index, guint64 inode, gpointer user_data)
            rezoner_holds(onliner->rezoner, index, inode);
 }
 
+/* Leaves those of INDICES that are not known to be online. Returns how many were. */
+static guint keep_offline(const Onliner *onliner, GArray *indices)
+{
+    guint n = 0, n_before = indices->len;
+
+    for (guint i = 0; i < n_before; i++) {
+        guint32 index = g_array_index(indices, guint32, i);
+        const Block *block = snapshot_find_block(snapshot_of(onliner), index);
+        if (!block || block->state != BLOCK_STATE_ONLINE)
+            g_array_index(indices, guint32, n++) = index;
+    }
+    g_array_set_size(indices, n);
+    return n_before - n;
+}
+
 /* --- the net --- */
 
-static gboolean on_net(gpointer user_data)
-{
-    Onliner *onliner = user_data;
-    g_autoptr(GArray) waiting = g_steal_pointer(&onliner->waiting);
-
-    onliner->net = 0;
-    onliner->net_round++;
-    onliner->waiting = g_array_new(FALSE, FALSE, sizeof(guint32));
-    model_keeper_look(onliner->config.keeper, (const guint32 *)waiting->data, waiting->len);
-    submit_new(onliner, (const guint32 *)waiting->data, waiting->len);
-    return G_SOURCE_REMOVE;
-}
+static gboolean on_net(gpointer user_data);
 
 static void cast_net(Onliner *onliner, guint32 index)
 {
@@ -92,6 +96,27 @@ static void cast_net(Onliner *onliner, guint32 index)
         return;
     if (!onliner->net)
         onliner->net = g_timeout_add(NET_MS << onliner->net_round, on_net, onliner);
+}
+
+static gboolean on_net(gpointer user_data)
+{
+    Onliner *onliner = user_data;
+    g_autoptr(GArray) waiting = g_steal_pointer(&onliner->waiting);
+
+    onliner->net = 0;
+    onliner->waiting = g_array_new(FALSE, FALSE, sizeof(guint32));
+    if (keep_offline(onliner, waiting) > 0 && onliner->net_round == 0) {
+        /* The kernel is at it, a device at a time, and holds the lock that we would wait for. */
+        for (guint i = 0; i < waiting->len; i++)
+            cast_net(onliner, g_array_index(waiting, guint32, i));
+        return G_SOURCE_REMOVE;
+    }
+    if (waiting->len == 0)
+        return G_SOURCE_REMOVE;
+    onliner->net_round++;
+    model_keeper_look(onliner->config.keeper, (const guint32 *)waiting->data, waiting->len);
+    submit_new(onliner, (const guint32 *)waiting->data, waiting->len);
+    return G_SOURCE_REMOVE;
 }
 
 /* Once the settings are back and no task is left that is to be waited for. */
@@ -130,11 +155,13 @@ static void on_done(const WorkResult *result, gpointer user_data)
 {
     Task *task = user_data;
     Onliner *onliner = task->onliner;
-    g_autofree guint32 *indices = g_new(guint32, result->n_steps);
+    g_autoptr(GArray) indices = g_array_new(FALSE, FALSE, sizeof(guint32));
 
     for (guint i = 0; i < result->n_steps; i++)
-        indices[i] = g_array_index(task->steps, OnlineStep, i).index;
-    model_keeper_look(onliner->config.keeper, indices, result->n_steps);
+        g_array_append_val(indices, g_array_index(task->steps, OnlineStep, i).index);
+    model_keeper_sync(onliner->config.keeper);
+    keep_offline(onliner, indices); /* of the others an event has told */
+    model_keeper_look(onliner->config.keeper, (const guint32 *)indices->data, indices->len);
     for (guint i = 0; i < result->n_steps; i++)
         report(onliner, &g_array_index(task->steps, OnlineStep, i), result->errors[i],
                work_result_prefix(result));

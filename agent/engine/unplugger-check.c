@@ -202,11 +202,13 @@ static gint compare_loads(gconstpointer a, gconstpointer b)
 
     if (x->used_pages != y->used_pages)
         return x->used_pages < y->used_pages ? -1 : 1;
-    return (x->block.index > y->block.index) - (x->block.index < y->block.index);
+    return (x->block.index < y->block.index) - (x->block.index > y->block.index);
 }
 
-/* The emptiest first: most of the memory is out of use before anything much has to move, and where
- * it does not all fit, less was moved in vain. */
+/* The emptiest first, and of those that look the same the last: most of the memory is out of use
+ * before anything much has to move, and where it does not all fit, less was moved in vain. Above
+ * all a page moves once. The kernel moves pages to where movable memory is free, so into the
+ * device's other blocks while there is room; and it fills a device from its first block on. */
 static void order_blocks(const Unplugger *unplugger, GArray *blocks)
 {
     const Snapshot *snapshot = model_keeper_snapshot(unplugger->config.keeper);

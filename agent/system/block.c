@@ -233,25 +233,40 @@ BlockBacking block_read_backing(const AttrIo *io, guint32 index, guint32 *acpi_n
     return block.backing;
 }
 
-int block_read(const AttrIo *io, guint32 index, Block *out)
+/* Node and backing of BLOCK. Returns 0, or a negative errno if it is gone. */
+static int read_links(const AttrIo *io, Block *block)
 {
     char path[BLOCK_PATH_MAX];
-    Block block = {.index = index, .device = -1};
     Links links = {.node = -1};
+    int error = attr_list(io, block_path(block->index, "", path), see_link, &links);
 
-    block_path(index, "", path);
-    int error = attr_identify(io, path, &block.inode);
     if (error < 0)
         return error;
-    error = attr_list(io, path, see_link, &links);
-    if (error < 0)
-        return error;
-    block.node = links.node;
-    error = read_state_and_zones(io, index, &block);
-    if (error < 0)
-        return error;
+    block->node = links.node;
     if (links.has_firmware_node)
-        block.backing = (guint8)block_read_backing(io, index, &block.acpi_number);
+        block->backing = (guint8)block_read_backing(io, block->index, &block->acpi_number);
+    return 0;
+}
+
+int block_read(const AttrIo *io, guint32 index, const Block *before, Block *out)
+{
+    char path[BLOCK_PATH_MAX];
+    Block block = {.index = index, .device = -1, .node = -1};
+
+    int error = attr_identify(io, block_path(index, "", path), &block.inode);
+    if (error == 0 && before && before->inode == block.inode && before->node >= 0) {
+        block.node = before->node;
+        block.backing = before->backing;
+        block.acpi_number = before->acpi_number;
+        if (block.backing == BLOCK_BACKING_UNRESOLVED)
+            block.backing = (guint8)block_read_backing(io, index, &block.acpi_number);
+    } else if (error == 0) {
+        error = read_links(io, &block);
+    }
+    if (error == 0)
+        error = read_state_and_zones(io, index, &block);
+    if (error < 0)
+        return error;
     *out = block;
     return 0;
 }

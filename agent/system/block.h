@@ -70,11 +70,13 @@ const char *block_path(guint32 index, const char *attribute, char buf[BLOCK_PATH
 
 /**
  * block_read: reads what the directory of block @index says.
+ * @before: what it said earlier, or NULL. The node and the firmware_node of the same block never
+ *   change, so what is known of them is not read again.
  * @out: written on success only; its device is -1, is_new, look_again and is_standby are FALSE.
  *
  * Return: 0, -ENOENT/-ENODEV if there is no such block (any more), another negative errno.
  */
-int block_read(const AttrIo *io, guint32 index, Block *out);
+int block_read(const AttrIo *io, guint32 index, const Block *before, Block *out);
 
 /* What firmware_node of block INDEX says; *ACPI_NUMBER is set for BLOCK_BACKING_ACPI. One system
  * call: for looking again whether the link has come. */

@@ -10,7 +10,7 @@
 
 #define KPAGEFLAGS_PATH "proc/kpageflags"
 #define CHUNK_PAGES 32
-#define COUNT_CHUNK_PAGES 512
+#define COUNT_CHUNK_PAGES 2048 /* 16 KiB: a part of a block of 128 MiB in one read */
 
 /* include/uapi/linux/kernel-page-flags.h */
 enum {

@@ -215,7 +215,7 @@ static void mark_new_blocks(GArray *blocks, const Snapshot *old)
 static gboolean read_or_doubt(const AttrIo *io, guint32 index, Block *block)
 {
     char path[BLOCK_PATH_MAX];
-    int result = block_read(io, index, block);
+    int result = block_read(io, index, NULL, block);
 
     if (result == 0)
         return TRUE;
@@ -367,7 +367,7 @@ static gboolean waits_behind(const Refresh *r, const Block *block)
 static void take_again(Refresh *r, guint32 index, const Block *before, gboolean is_named)
 {
     Block block;
-    int result = block_read(r->io, index, &block);
+    int result = block_read(r->io, index, before, &block);
 
     if (is_gone(result) || (result < 0 && before == NULL)) {
         r->is_changed |= before != NULL;
@@ -392,26 +392,26 @@ static void take_again(Refresh *r, guint32 index, const Block *before, gboolean 
     keep(r, &block);
 }
 
-/* Whether there may be something new of a block that no event named: links come without events. */
-static gboolean is_worth_a_look(const Refresh *r, const Block *block)
-{
-    guint32 acpi_number;
-
-    if (waits_behind(r, block))
-        return FALSE;
-    if (is_in_flux(block, r->has_nodes))
-        return TRUE;
-    if (!is_unlinked(block))
-        return FALSE;
-    return block_read_backing(r->io, block->index, &acpi_number) != BLOCK_BACKING_UNRESOLVED;
-}
-
+/* BEFORE, of which no event told: links come without events, and all else with one. */
 static void take(Refresh *r, const Block *before)
 {
-    if (is_worth_a_look(r, before))
-        take_again(r, before->index, before, FALSE);
-    else
+    Block block = *before;
+
+    if (waits_behind(r, before)) {
         keep(r, before);
+        return;
+    }
+    if (is_in_flux(before, r->has_nodes)) {
+        take_again(r, before->index, before, FALSE);
+        return;
+    }
+    if (is_unlinked(before) && before->backing == BLOCK_BACKING_UNRESOLVED)
+        block.backing = (guint8)block_read_backing(r->io, block.index, &block.acpi_number);
+    if (block.backing != before->backing) {
+        block.look_again = FALSE;
+        r->is_changed = TRUE;
+    }
+    keep(r, &block);
 }
 
 Snapshot *snapshot_refresh(Snapshot *old, const AttrIo *io, const guint32 *indices, guint n)

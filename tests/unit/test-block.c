@@ -34,7 +34,7 @@ static Block read_block(Fixture *f, guint32 index)
     Block block;
 
     memset(&block, 0xff, sizeof block);
-    g_assert_cmpint(block_read(f->io, index, &block), ==, 0);
+    g_assert_cmpint(block_read(f->io, index, NULL, &block), ==, 0);
     g_assert_cmpuint(block.index, ==, index);
     g_assert_cmpint(block.device, ==, -1);
     g_assert_false(block.is_new);
@@ -256,14 +256,14 @@ static void test_gone(Fixture *f, gconstpointer data)
     Block block = {.index = 4711};
 
     (void)data;
-    g_assert_cmpint(block_read(f->io, 40, &block), ==, -ENOENT);
+    g_assert_cmpint(block_read(f->io, 40, NULL, &block), ==, -ENOENT);
     fake_kernel_add_dimm(f->fake, 0, 40, 1);
     fake_kernel_vanish_on_access(f->fake, 40);
-    g_assert_cmpint(block_read(f->io, 40, &block), ==, -ENOENT);
+    g_assert_cmpint(block_read(f->io, 40, NULL, &block), ==, -ENOENT);
     g_assert_cmpuint(block.index, ==, 4711);
     /* What belongs to others is not touched. */
     fake_kernel_set_file(f->fake, "sys/devices/system/memory/memory41/state", "online");
-    g_assert_cmpint(block_read(f->io, 41, &block), ==, -ENOENT);
+    g_assert_cmpint(block_read(f->io, 41, NULL, &block), ==, -ENOENT);
 }
 
 static void test_write(Fixture *f, gconstpointer data)
