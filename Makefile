@@ -199,8 +199,6 @@ export MEMPLUG_BUILD := $(BUILD)
 export PYTHON
 
 # Before the rules that need them: make expands prerequisites as it reads them.
-FUZZ_TARGETS := framer session
-FUZZ_BINARIES := $(FUZZ_TARGETS:%=$(BUILD)/tests/fuzz/fuzz-%)
 
 .PHONY: run-check run-check-unit run-check-vm run-soak run-demo run-bench-online run-bench-unplug run-bench-prepare guest
 run-check-unit: lint $(UNIT_BINARIES) $(FUZZ_BINARIES) all
