@@ -90,6 +90,11 @@ static gint64 pause_usec(guint failures)
     return MIN(REZONE_PAUSE_MIN_USEC << MIN(failures - 1, 20), REZONE_PAUSE_MAX_USEC);
 }
 
+static gint64 retry_usec(guint attempts)
+{
+    return MIN(REZONE_RETRY_USEC << 3 * (attempts - 1), REZONE_PAUSE_MAX_USEC);
+}
+
 static const char *verb_of(const Entry *entry)
 {
     return entry->block.to_kernel ? "online_kernel" : "online_movable";
@@ -100,7 +105,8 @@ static void fail(Entry *entry, gint64 now_usec, int error, const AttemptOutcome 
                  GArray *actions)
 {
     entry->state = WAITING;
-    entry->due_usec = now_usec + pause_usec(++entry->attempts);
+    entry->attempts += attempt->end == ATTEMPT_STALLED ? 2 : 1;
+    entry->due_usec = now_usec + retry_usec(entry->attempts);
     if (entry->attempts < REZONE_ATTEMPTS_MAX && error != EROFS && error != EACCES)
         return;
     entry->state = GIVEN_UP;
@@ -166,6 +172,12 @@ static void take_done(RezoneMachine *machine, const RezoneWorld *world, const Re
     }
 }
 
+static gboolean goes_before(const Entry *entry, const Entry *other)
+{
+    return entry->attempts < other->attempts ||
+           (entry->attempts == other->attempts && entry->block.index > other->block.index);
+}
+
 /* The entry to go on with. What is offline goes before what is online. */
 static Entry *next_entry(const RezoneMachine *machine, gint64 now_usec)
 {
@@ -177,7 +189,8 @@ static Entry *next_entry(const RezoneMachine *machine, gint64 now_usec)
             continue;
         if (entry->state == RETURNING)
             return entry;
-        if (entry->state == WAITING && !found && !machine->is_stopping)
+        if (entry->state == WAITING && !machine->is_stopping &&
+            (!found || goes_before(entry, found)))
             found = entry;
     }
     return found;

@@ -5,8 +5,12 @@
  * An event and the world go in, a list of actions comes out; no I/O, no clock, no log. What it
  * promises:
  *  - at most one worker action (MOVE, RETURN) is under way at a time, and after REZONE_ATTEMPTS_MAX
- *    moves that failed the block is given up; one that made room for another task, or that no
- *    process could be had for, is none of them;
+ *    moves that failed the block is given up, as the kernel writes to its log at each; one in which
+ *    nothing moved for long counts twice, one that made room for another task, or that no process
+ *    could be had for, not at all;
+ *  - blocks that were tried less go first, and of these the last: the kernel fills memory that is
+ *    emptied from its end, and the first block is the one that it has put something of its own
+ * into;
  *  - no move starts where the reserve would be crossed (the executor ends one that crosses it, or
  *    that stalls);
  *  - a block that it took offline is never given up: it is brought back, wherever the kernel lets
@@ -24,7 +28,9 @@
 #define REZONE_YIELD_USEC (5 * G_GINT64_CONSTANT(1000000))
 #define REZONE_PAUSE_MIN_USEC (100 * G_GINT64_CONSTANT(1000))
 #define REZONE_PAUSE_MAX_USEC (60 * G_GINT64_CONSTANT(1000000))
-#define REZONE_ATTEMPTS_MAX 10
+#define REZONE_ATTEMPTS_MAX 4
+/* Between the attempts at a block: so long, then eight times as long, up to the longest pause. */
+#define REZONE_RETRY_USEC (1 * G_GINT64_CONSTANT(1000000))
 /* So many returns as the wanted kind; then any zone will do, and at a stop the rest is left to the
  * next daemon, which the block's mark tells. */
 #define REZONE_RETURNS_MAX 3

@@ -21,7 +21,8 @@ typedef struct {
     Mood mood;
     guint refusals; /* STUBBORN: so many times it does not come back online */
     guint n_moves;
-    guint n_failed; /* moves, without those that were put off */
+    guint n_failed;                         /* moves, without those that were put off */
+    gint64 moved_usec[REZONE_ATTEMPTS_MAX]; /* when the first moves began */
     gboolean is_given_up;
 } FakeBlock;
 
@@ -56,6 +57,8 @@ static void step(World *world, const RezoneEvent *event)
         case REZONE_ACT_MOVE:
             g_assert_cmpuint(world->available_bytes, >=, RESERVE_BYTES + BLOCK_BYTES);
             g_assert_cmpint(block->truth, !=, TRUTH_OFFLINE);
+            if (block->n_moves < REZONE_ATTEMPTS_MAX)
+                block->moved_usec[block->n_moves] = world->now_usec;
             block->n_moves++;
             g_assert_cmpuint(block->n_failed, <, REZONE_ATTEMPTS_MAX);
             g_assert_false(world->is_stopped);
@@ -250,6 +253,34 @@ static void test_at_once(void)
     world_clear(&world);
 }
 
+/* Each try at a block that does not move is dumped pages in the kernel's log, and time that others
+ * could have had: few, at growing distances, the last block first. */
+static void test_few_tries(void)
+{
+    for (Mood mood = BUSY; mood <= HANGING; mood++) {
+        World world = world_new(1);
+        guint n_tries = mood == BUSY ? 4 : 2;
+
+        for (guint i = 0; i < N_BLOCKS; i++)
+            world.blocks[i].mood = mood;
+        world.is_certain = TRUE;
+        review(&world);
+        while (advance(&world))
+            ;
+        for (guint i = 0; i < N_BLOCKS; i++) {
+            const FakeBlock *block = &world.blocks[i];
+            g_assert_true(block->is_given_up);
+            g_assert_cmpuint(block->n_moves, ==, n_tries);
+            for (guint n = 0; i > 0 && n < n_tries; n++)
+                g_assert_cmpint(block->moved_usec[n], <, block[-1].moved_usec[n]);
+            for (guint n = 2; n < n_tries; n++)
+                g_assert_cmpint(block->moved_usec[n] - block->moved_usec[n - 1], >,
+                                5 * (block->moved_usec[n - 1] - block->moved_usec[n - 2]));
+        }
+        world_clear(&world);
+    }
+}
+
 static void test_find(void)
 {
     static const struct {
@@ -328,6 +359,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/rezone/random", test_random);
+    g_test_add_func("/rezone/few-tries", test_few_tries);
     g_test_add_func("/rezone/stop", test_stop);
     g_test_add_func("/rezone/at-once", test_at_once);
     g_test_add_func("/rezone/find", test_find);
