@@ -116,7 +116,7 @@ check-fresh: deps
 
 # --- configuration: what pkg-config says, asked once ---
 
-CONFIG_FREE := $(WRAPPED) deps help clean lint format deb dist
+CONFIG_FREE := $(WRAPPED) deps help clean lint format deb dist rpm
 ifneq ($(filter-out $(CONFIG_FREE),$(or $(MAKECMDGOALS),all)),)
 include $(BUILD)/config.mk
 endif
@@ -318,12 +318,15 @@ uninstall:
 
 # --- what is handed on: the sources of a release, the packages ---
 
-.PHONY: dist deb
+.PHONY: dist deb rpm
 dist:
 	$(Q)packaging/make-dist $(BUILD)/dist
 
 deb:
 	$(Q)packaging/make-deb $(BUILD)
+
+rpm:
+	$(Q)packaging/make-rpm $(BUILD)
 
 .PHONY: clean help
 clean:
@@ -336,6 +339,7 @@ help:
 	@echo "make install         install below prefix=$(prefix) (DESTDIR and directories: see README.md)"
 	@echo "make dist            the sources of a release, in build/dist/: the same bytes each time"
 	@echo "make deb             the Debian packages, in build/deb/"
+	@echo "make rpm             RPM packages, by rpmbuild, in build/rpm/"
 	@echo "make uninstall       remove what install put there, but not the configuration"
 	@echo "make check-unit      the tests that need no guest"
 	@echo "make check-vm        the tests in QEMU guests"

@@ -19,6 +19,7 @@ static const char summary[] =
     "  watch             status, live\n"
     "  policy [POLICY]   show or set the online policy\n"
     "  doctor            what decides whether memory here can be taken back\n"
+    "  boot-policy [TO]  movable, default or status: DIMMs that are there at boot\n"
     "  share-port WORD   enable, disable, status: one port for memplugd and qemu-ga\n"
     "With --host and --qmp, or with --libvirt, on the host:\n"
     "  plug SIZE         add memory as DIMMs and wait until the guest has it\n"
@@ -61,7 +62,7 @@ gboolean command_line_fits_verb(const CommandLine *line, GError **error)
         {"allow-more", line->allow_more, {"plan"}},
         {"rezone", line->rezone != NULL, {"policy"}},
         {"movable-ratio", line->movable_ratio != NOT_GIVEN, {"policy"}},
-        {"sysroot", line->sysroot != NULL, {"doctor"}},
+        {"sysroot", line->sysroot != NULL, {"doctor", "boot-policy"}},
         {"id", line->id != NULL, {"plug"}},
         {"backend", line->backend != NULL, {"plug", "resize"}},
         {"node", line->node != NOT_GIVEN, {"plan", "plug", "resize"}},

@@ -13,7 +13,7 @@ typedef struct {
     char *qmp;     /* path of QEMU's monitor, or NULL */
     char *libvirt; /* a guest's name in libvirt, or NULL */
     char *connect; /* libvirt's URI, or NULL: its default */
-    char *sysroot; /* doctor: look below this directory, or NULL */
+    char *sysroot; /* doctor, boot-policy: look below this directory, or NULL */
     gboolean json;
     gboolean show_version;
     gint64 timeout_ms;    /* NOT_GIVEN: the daemon's default */

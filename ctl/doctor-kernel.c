@@ -149,7 +149,7 @@ static void check_options(Doctor *doctor, const char *config, const char *path)
  * line does not say. */
 static void check_default_state(Doctor *doctor, const char *config, const char *path)
 {
-    static const char cure[] = DEFAULT_STATE "online_movable";
+    static const char cure[] = "memplugctl boot-policy movable, and a reboot";
 
     if (config && has_line(config, "CONFIG_MHP_DEFAULT_ONLINE_TYPE_ONLINE_MOVABLE=y"))
         finding_add(doctor->findings, FINDING_GOOD, "kernel command line", NULL,

@@ -38,6 +38,8 @@ CtlStatus verb_watch(Ctl *ctl, GError **error);
 CtlStatus verb_doctor(Ctl *ctl, GError **error);
 /* share-port.c */
 CtlStatus verb_share_port(Ctl *ctl, GError **error);
+/* verb-boot-policy.c */
+CtlStatus verb_boot_policy(Ctl *ctl, GError **error);
 /* verbs-host.c */
 CtlStatus verb_plug(Ctl *ctl, GError **error);
 CtlStatus verb_unplug(Ctl *ctl, GError **error);

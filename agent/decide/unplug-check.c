@@ -50,8 +50,8 @@ static void add_not_movable(UnplugVerdict *verdict, const Device *device, const 
         reason_new(REASON_NOT_MOVABLE, device->id, kernel->first, 0,
                    "%u %s of %s %s online in a kernel zone and may never become free, the first "
                    "is memory%" G_GINT64_FORMAT "; memplugd moves what can be moved (rezone=yes), "
-                   "so ask again later; else unplug another device, or boot the guest with "
-                   "memhp_default_state=online_movable",
+                   "so ask again later; else unplug another device, or run memplugctl boot-policy "
+                   "movable in the guest and reboot it",
                    kernel->count, blocks_word(kernel->count), device->id,
                    kernel->count == 1 ? "is" : "are", kernel->first),
         kernel->count * block_size_bytes);

@@ -62,8 +62,8 @@ static char *kernel_zone_cure(const WarningInput *input)
                ? g_strdup("memplugctl policy movable --rezone=yes: memplugd then moves them")
                : g_strdup(
                      "systemctl start memplugd (with rezone=yes it moves them); where that has "
-                     "failed: another DIMM, or memhp_default_state=online_movable on the "
-                     "kernel command line and a reboot");
+                     "failed: another DIMM, or memplugctl boot-policy movable and a "
+                     "reboot");
 }
 
 static void find_kernel_zone(const WarningInput *input, GPtrArray *warnings)
@@ -71,8 +71,9 @@ static void find_kernel_zone(const WarningInput *input, GPtrArray *warnings)
     static const char *const ends[] = {
         [BLOCK_STAYS] = ", so it cannot be unplugged",
         [BLOCK_MOVING] = " and are being moved out of it: ask again in a minute",
-        [BLOCK_STUCK] = " and could not be moved out of it, so it cannot be unplugged: unplug "
-                        "another DIMM, or boot the guest with memhp_default_state=online_movable"};
+        [BLOCK_STUCK] =
+            " and could not be moved out of it, so it cannot be unplugged: unplug "
+            "another DIMM, or memplugctl boot-policy movable in the guest and a reboot"};
     const Snapshot *snapshot = input->snapshot;
 
     for (guint32 i = 0; i < snapshot->device_count; i++) {

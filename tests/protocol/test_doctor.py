@@ -302,6 +302,7 @@ def test_what_the_kernel_does_at_boot(tree, option, verdict, word, packed):
     finding, = of_subject(tree, "kernel command line")
     assert finding["verdict"] == verdict and word in finding["desc"]
     assert "may" not in finding["desc"].split()
+    assert ("boot-policy movable" in (finding.get("fix") or "")) == (verdict == "note")
 
 
 def test_a_kernel_that_does_not_tell(tree):

@@ -185,6 +185,27 @@ def test_doctor(guest):
     assert found["daemon"] == "good" and found["port"] == "good" and found["DIMM"] == "good"
 
 
+UPDATE_GRUB = ("mkdir -p /etc/default; touch /etc/default/grub; "
+               "printf '#!/bin/sh\\necho ran >>/run/grub-was; exit $(cat /run/grub-exit)\\n' "
+               ">/usr/sbin/update-grub; chmod +x /usr/sbin/update-grub; echo 0 >/run/grub-exit")
+GRUB_FILE = "/etc/default/grub.d/memplug.cfg"
+
+
+def test_boot_policy_runs_the_boot_loaders_own_program(guest):
+    """And where that fails, nothing is left written."""
+    guest.shells.output(UPDATE_GRUB)
+    said = guest.shells.output("memplugctl boot-policy movable")
+    assert "ran update-grub" in said and "reboot is needed" in said
+    assert guest.shell("grep -q online_movable " + GRUB_FILE)[0] == 0
+    assert "ran update-grub" in guest.shells.output("memplugctl boot-policy default")
+    assert guest.shell("test -e " + GRUB_FILE)[0] != 0
+    assert guest.shells.output("cat /run/grub-was") == "ran\nran\n"
+    status, said = guest.shell("echo 7 >/run/grub-exit; memplugctl boot-policy movable 2>&1")
+    assert status == 1 and "update-grub failed" in said
+    assert guest.shell("test -e " + GRUB_FILE)[0] != 0
+    guest.shells.output("rm -r /etc/default/grub* /usr/sbin/update-grub")
+
+
 def test_journal_fields(guest):
     said = guest.shells.output("journalctl -b --no-pager -o cat -u memplugd MEMPLUG_JOB=1")
     assert "job 1: queued" in said
