@@ -16,20 +16,18 @@
 #include "os/signals.h"
 #include "os/state-dir.h"
 
-#define UNDO_S 60 /* then the kernel is not going to give a block back */
-
 typedef struct {
     GMainLoop *loop;
     Agent *agent;
     gboolean is_stopping;
-    gboolean is_undone;
+    gboolean is_whole; /* nothing that was to be given back is left */
 } Daemon;
 
-static void on_stopped(gpointer user_data)
+static void on_stopped(gboolean is_whole, gpointer user_data)
 {
     Daemon *daemon = user_data;
 
-    daemon->is_undone = TRUE;
+    daemon->is_whole = is_whole;
     g_main_loop_quit(daemon->loop);
 }
 
@@ -40,15 +38,6 @@ static gboolean on_undo(gpointer user_data)
 
     daemon->is_stopping = TRUE;
     agent_stop(daemon->agent, on_stopped, daemon);
-    return G_SOURCE_REMOVE;
-}
-
-static gboolean on_undo_timeout(gpointer user_data)
-{
-    Daemon *daemon = user_data;
-
-    g_printerr("memplugd: not everything could be given back in %d s\n", UNDO_S);
-    g_main_loop_quit(daemon->loop);
     return G_SOURCE_REMOVE;
 }
 
@@ -77,16 +66,13 @@ static int run(Options *options)
         signal_source_new(signals, G_N_ELEMENTS(signals), on_signal, &daemon, &error);
     if (source)
         daemon.agent = agent_new(options, &error);
-    if (daemon.agent && options->undo) {
+    if (daemon.agent && options->undo)
         g_idle_add(on_undo, &daemon);
-        g_timeout_add_seconds(UNDO_S, on_undo_timeout, &daemon);
-    }
     if (daemon.agent)
         g_main_loop_run(daemon.loop);
     else
         g_printerr("memplugd: %s\n", error->message);
-    gboolean is_good = daemon.agent && (daemon.is_undone || !options->undo);
-    int status = is_good ? EXIT_SUCCESS : EXIT_FAILURE;
+    int status = daemon.agent && daemon.is_whole ? EXIT_SUCCESS : EXIT_FAILURE;
     agent_free(daemon.agent);
     signal_source_free(source);
     g_main_loop_unref(daemon.loop);

@@ -39,8 +39,10 @@ struct Agent {
     BusService *bus_service;
     EventListeners listeners;
     Service *service;
-    guint status_idle; /* status-line.c */
-    gboolean is_up;    /* made, and not stopping */
+    guint status_idle;  /* status-line.c */
+    gboolean is_up;     /* made, and not stopping */
+    guint stop_look;    /* while it stops */
+    gboolean has_moved; /* a block changed since the last look */
     AgentStoppedFunc on_stopped;
     gpointer on_stopped_data;
     Target target; /* guest-requested */

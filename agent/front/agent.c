@@ -17,6 +17,11 @@
 
 #define BOOT_ID_PATH "proc/sys/kernel/random/boot_id"
 
+/* A stop ends where no block came back from one look to the next. The service manager waits longer,
+ * each time (TimeoutStopSec= of the unit). */
+#define STOP_LOOK_S 10
+#define STOP_EXTEND_S 30
+
 static void on_model_change(const ModelChange *change, gpointer user_data)
 {
     Agent *agent = user_data;
@@ -27,6 +32,7 @@ static void on_model_change(const ModelChange *change, gpointer user_data)
     unplugger_on_change(agent->unplugger, change);
     onliner_on_change(agent->onliner, change);
     if (change->n_touched > 0) {
+        agent->has_moved = TRUE;
         bus_service_queue_update(agent->bus_service);
         status_line_queue_update(agent);
     }
@@ -248,6 +254,7 @@ void agent_free(Agent *agent)
     if (!agent)
         return;
     g_clear_handle_id(&agent->status_idle, g_source_remove);
+    g_clear_handle_id(&agent->stop_look, g_source_remove);
     service_free(agent->service);
     bus_service_free(agent->bus_service);
     channel_free(agent->channel);
@@ -265,11 +272,36 @@ void agent_free(Agent *agent)
     g_free(agent);
 }
 
+static void on_onliner_stopped(gpointer user_data)
+{
+    Agent *agent = user_data;
+
+    agent->on_stopped(TRUE, agent->on_stopped_data);
+}
+
 static void on_unplugger_stopped(gpointer user_data)
 {
     Agent *agent = user_data;
 
-    onliner_stop(agent->onliner, agent->on_stopped, agent->on_stopped_data);
+    onliner_stop(agent->onliner, on_onliner_stopped, agent);
+}
+
+/* A stop takes as long as blocks come back. */
+static gboolean on_stop_look(gpointer user_data)
+{
+    Agent *agent = user_data;
+
+    if (agent->has_moved) {
+        agent->has_moved = FALSE;
+        service_extend(agent->service, STOP_EXTEND_S);
+        return G_SOURCE_CONTINUE;
+    }
+    agent->stop_look = 0;
+    g_warning(
+        "no block came back for %d s: memplugd ends, and its next start goes on with the rest",
+        STOP_LOOK_S);
+    agent->on_stopped(FALSE, agent->on_stopped_data);
+    return G_SOURCE_REMOVE;
 }
 
 void agent_stop(Agent *agent, AgentStoppedFunc func, gpointer user_data)
@@ -279,6 +311,8 @@ void agent_stop(Agent *agent, AgentStoppedFunc func, gpointer user_data)
     agent->on_stopped = func;
     agent->on_stopped_data = user_data;
     state_dir_set_active(agent->state_dir, FALSE);
+    agent->has_moved = FALSE;
+    agent->stop_look = g_timeout_add_seconds(STOP_LOOK_S, on_stop_look, agent);
     unplugger_stop(agent->unplugger, on_unplugger_stopped, agent);
 }
 

@@ -18,8 +18,9 @@ Agent *agent_new(Options *options, GError **error);
 void agent_reload(Agent *agent);
 void agent_free(Agent *agent); /* accepts NULL */
 
-/* Rolls back what is prepared, then calls FUNC (from in here, if there is nothing to do). */
-typedef void (*AgentStoppedFunc)(gpointer user_data);
+/* Rolls back what is prepared, then calls FUNC (from in here, if there is nothing to do). IS_WHOLE
+ * FALSE: for a while no block came back, so the rest is left to the next start. */
+typedef void (*AgentStoppedFunc)(gboolean is_whole, gpointer user_data);
 void agent_stop(Agent *agent, AgentStoppedFunc func, gpointer user_data);
 
 /* The commands, one a line, and whether they are allowed: for -b help. (transfer full) */

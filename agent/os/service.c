@@ -148,6 +148,14 @@ void service_stopping(Service *service)
     tell_status(service, "STOPPING=1", service->line);
 }
 
+void service_extend(Service *service, guint seconds)
+{
+    g_autofree char *state =
+        g_strdup_printf("EXTEND_TIMEOUT_USEC=%" G_GINT64_FORMAT, seconds * USEC_PER_SEC);
+
+    tell(service, state);
+}
+
 void service_status(Service *service, const char *line)
 {
     if (is_news(service, line))

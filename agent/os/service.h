@@ -18,5 +18,7 @@ void service_ready(Service *service, const char *line);
 /* Settings are being loaded anew; service_ready() must follow. */
 void service_reloading(Service *service);
 void service_stopping(Service *service);
+/* What it is doing takes longer, but no longer than SECONDS from now. */
+void service_extend(Service *service, guint seconds);
 /* One line for a person, shown by systemctl status; sent only if it differs from the last one. */
 void service_status(Service *service, const char *line);

@@ -1,6 +1,7 @@
 """The daemon dies, or is asked to end, in the middle: no block stays offline without an owner."""
 import pytest
 
+from guest import daemon
 from guest.jobs import ENDED, codes, prepare, query, wait_job
 from guest.waiting import wait_until
 
@@ -84,6 +85,27 @@ def test_job_ids_are_not_used_twice(guest, agent, dimm):
         second = prepare(channel, slot)
         assert second > first
         wait_job(channel, second, "ready")
+
+
+def test_sigterm_ends_behind_a_hung_eject(guest, agent, dimm):
+    """The kernel lets no block come back: the next start brings them."""
+    guest.plug_dimm("blind")
+    pin = guest.pin(sorted(guest.wait_states("blind", "online", "Movable")))
+    job = prepare(agent, {"slot": guest.dimm(dimm)["slot"]})
+    wait_job(agent, job, "ready")
+    guest.device_del("blind")
+    wait_until(lambda: guest.blocks()[pin.block].state == "going-offline", "the eject to hang")
+    agent.close()
+    assert daemon.stop(guest) == 1
+    assert "its next start goes on" in daemon.log(guest)
+    guest.wait_states(dimm, "offline")
+    guest.start_daemon()
+    with guest.channel() as channel:
+        wait_job(channel, job, "rolling-back")
+        guest.unpin(pin)
+        guest.wait_deleted("blind")
+        wait_job(channel, job, "failed")
+    guest.wait_states(dimm, "online", "Movable")
 
 
 def test_sigterm_rolls_back_and_ends_with_0(guest, agent, dimm, stuck):
