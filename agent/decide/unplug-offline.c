@@ -95,10 +95,10 @@ static void give_up(Step *step, Job *job)
     gint64 lease_end_usec = job->pub.lease_end_usec;
     gboolean is_expired = lease_end_usec != 0 && step->world.now_usec >= lease_end_usec;
 
-    if (lease_end_usec != 0)
-        reasons_add_onlined(job);
-    else if (job->verify != VERIFY_NONE || job->gate_error != 0)
+    if (job->verify != VERIFY_NONE || job->gate_error != 0)
         reasons_add_gate(job);
+    else if (lease_end_usec != 0)
+        reasons_add_onlined(job);
     else
         reasons_add_timeout(job);
     rollback_enter(step, job, is_expired ? JOB_EXPIRED : JOB_FAILED);

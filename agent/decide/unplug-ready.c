@@ -150,6 +150,19 @@ static void claim_unknown(Job *job)
     }
 }
 
+/* JOB was ready when the last daemon ended. It is not while the eject gate is not known to be open,
+ * and has its time once more to see to that. */
+static void wait_for_gate(Step *step, Job *job, int gate_error)
+{
+    gint64 end_usec = step->world.now_usec + (gint64)job->pub.timeout_ms * USEC_PER_MSEC;
+
+    if (gate_error == 0 || job->pub.state != JOB_READY ||
+        step->world.now_usec >= job->pub.lease_end_usec)
+        return;
+    offline_enter(step, job, MIN(end_usec, job->pub.lease_end_usec));
+    job->gate_error = gate_error;
+}
+
 /* VERIFIED: a look at all blocks of JOB, at once. What it does not mention is not known. */
 void truth_verified(Step *step, Job *job, const BlockReport *reports, guint n_reports,
                     int gate_error)
@@ -166,6 +179,7 @@ void truth_verified(Step *step, Job *job, const BlockReport *reports, guint n_re
     job->had_worker = FALSE;
     if (job->pub.state == JOB_READY) {
         look_while_ready(step, job);
+        wait_for_gate(step, job, gate_error);
     } else if (job->pub.state == JOB_OFFLINING) {
         job->gate_error = is_offline_or_gone(job) ? gate_error : 0;
         if (is_gone(job))

@@ -196,7 +196,14 @@ int fake_write_hotplug_flag(FakeKernel *fake, const char *value)
     sigset_t all, mask;
     int result = 0;
 
-    /* kstrtoint() of hotplug_enabled_store(), then acpi_scan_lock: no signal frees it. */
+    /* acpi_scan_hotplug_enabled(): nothing is waited for where it is so already. */
+    fake_lock(fake);
+    gboolean is_same =
+        fake->hotplug_flag >= 0 && g_str_has_prefix(value, fake->hotplug_flag ? "1" : "0");
+    fake_unlock(fake);
+    if (is_same)
+        return 0;
+    /* Else acpi_scan_lock: no signal frees it. */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &mask);
     wait_for_eject(fake);

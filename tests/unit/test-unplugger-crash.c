@@ -199,6 +199,46 @@ static void test_cancelled_while_the_gate_opens(World *world, G_GNUC_UNUSED gcon
     g_assert_cmpint(fake_kernel_hotplug_flag(world->fake), ==, 0);
 }
 
+/* The daemon was killed while its job was ready, in the middle of another's barrier: the switch is
+ * left at 0. The job is not ready before it is open again, and no longer than its timeout. */
+static void ready_and_left_shut(World *world, guint64 timeout_ms, gboolean can_open)
+{
+    g_autoptr(AttrIo) io = fake_kernel_io(world->fake);
+    guint64 id = world_prepare(world, timeout_ms, 600000);
+
+    world_wait_for(world, id, JOB_READY);
+    world_kill_daemon(world);
+    g_assert_cmpint(attr_write(io, "sys/firmware/acpi/hotplug/memory", 0, "enabled", "0"), ==, 0);
+    g_string_truncate(world->states, 0);
+    world_start_daemon(world);
+    g_assert_cmpint(world_job(world, id)->state, ==, JOB_OFFLINING);
+    if (can_open) {
+        world_wait_for(world, id, JOB_READY);
+        g_assert_cmpint(fake_kernel_hotplug_flag(world->fake), ==, 1);
+        unplugger_cancel(world->unplugger, id);
+        world_wait_for(world, id, JOB_CANCELLED);
+    } else {
+        fake_kernel_hide_hotplug_flag(world->fake);
+        g_test_expect_message("memplug", G_LOG_LEVEL_WARNING, "cannot write 1*");
+        world_wait_for(world, id, JOB_FAILED);
+        g_test_assert_expected_messages();
+        g_assert_true(job_has_reason(world_job(world, id), REASON_KERNEL_BUSY, -1));
+        g_assert_null(strstr(world->states->str, "ready"));
+    }
+    world_assert_all_movable(world);
+}
+
+static void test_ready_and_left_shut(World *world, G_GNUC_UNUSED gconstpointer data)
+{
+    world_kill_daemon(world);
+    world->gate = TRUE;
+    world_start_daemon(world);
+    while (executor_is_busy(world->executor))
+        g_main_context_iteration(NULL, TRUE);
+    ready_and_left_shut(world, 60000, TRUE);
+    ready_and_left_shut(world, 1000, FALSE);
+}
+
 /* --- journals --- */
 
 static void expect_warning(void)
@@ -441,6 +481,7 @@ int main(int argc, char **argv)
     ADD("unreadable-switch", test_unreadable_switch);
     ADD("gate-is-restored-at-stop", test_gate_is_restored_at_stop);
     ADD("cancelled-while-the-gate-opens", test_cancelled_while_the_gate_opens);
+    ADD("ready-and-left-shut", test_ready_and_left_shut);
     ADD("late-worker", test_late_worker);
     ADD("gate-cannot-open", test_gate_cannot_open);
     ADD("lost-journal", test_lost_journal);

@@ -238,7 +238,10 @@ static void feed_verified(World *world, guint64 id)
             report_of(world, &g_array_index(job->blocks, JobBlock, i));
     }
     event.blocks.reports = reports;
+    event.blocks.gate_error = !world->is_friendly && chance(world, 5) ? EAGAIN : 0;
     feed(world, &event, NULL);
+    CHECK(world, job == NULL || event.blocks.gate_error == 0 || told_state(world, id) != JOB_READY,
+          "job %" G_GUINT64_FORMAT " is ready, and the gate shut", id);
 }
 
 static void feed_look(World *world, guint first, guint count)

@@ -258,7 +258,7 @@ static void check_jobs(const World *world)
         n_ended += job_state_is_ended(job->state);
         n_timed += job->state == JOB_OFFLINING;
         n_first +=
-            job->state == JOB_CHECKING || (job->state == JOB_OFFLINING && !job->was_reoffline);
+            job->state == JOB_CHECKING || (job->state == JOB_OFFLINING && job->lease_end_usec == 0);
         if (job->state == JOB_READY)
             lease_end_usec = lease_end_usec == 0 ? job->lease_end_usec
                                                  : MIN(lease_end_usec, job->lease_end_usec);

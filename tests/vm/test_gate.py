@@ -1,7 +1,7 @@
 """gate=yes: the kernel refuses an eject that no job prepared, at once, and touches nothing."""
 
 from guest import Archive
-from guest.jobs import ENDED, prepare, wait_job
+from guest.jobs import ENDED, codes, prepare, query, wait_job
 from guest.waiting import wait_until
 
 FLAG = "/sys/firmware/acpi/hotplug/memory/enabled"
@@ -49,6 +49,33 @@ def test_while_ready_it_works_and_then_no_more(guest, agent, dimm):
     wait_job(agent, job, "ready")
     guest.wait_deleted("other", guest.device_del("other"))
     wait_job(agent, job, "unplugged")
+
+
+def test_a_restart_beside_a_hung_eject(guest, agent, dimm):
+    """The killed daemon's worker sleeps with a 0 for the switch, which it writes when all is over."""
+    guest.plug_dimm("blind")
+    pin = guest.pin(sorted(guest.wait_states("blind", "online", "Movable")))
+    slot = {"slot": guest.dimm(dimm)["slot"]}
+    job = prepare(agent, slot)
+    wait_job(agent, job, "ready")
+    guest.device_del("blind")
+    wait_until(lambda: guest.blocks()[pin.block].state == "going-offline", "the eject to hang")
+    agent.call("memory-cancel-unplug", job=job)
+    wait_until(lambda: codes(query(agent, job)) == {"kernel-busy"}, "the rollback to say so")
+    agent.close()
+    guest.shells.output("kill -KILL $(cat /run/memplugd.pid)")
+    wait_until(lambda: guest.shell("test -e /run/memplugd.status")[0] == 0, "the daemon to die")
+    guest.start_daemon()
+    with guest.channel() as channel:
+        wait_until(lambda: codes(query(channel, job)) == {"kernel-busy"}, "the next one to say so")
+        guest.unpin(pin)
+        guest.wait_deleted("blind")
+        wait_job(channel, job, "cancelled")
+        guest.wait_states(dimm, "online", "Movable")
+        wait_flag(guest, "0")
+        wait_job(channel, prepare(channel, slot), "ready")
+        assert flag(guest) == "1", "ready before the gate was open"
+        guest.wait_deleted(dimm, guest.device_del(dimm))
 
 
 def test_a_rollback_leaves_it_closed(guest, agent, dimm):
