@@ -16,16 +16,17 @@ typedef struct {
     char *sysroot; /* doctor, boot-policy: look below this directory, or NULL */
     gboolean json;
     gboolean show_version;
-    gint64 timeout_ms;    /* NOT_GIVEN: the daemon's default */
-    gint64 lease_ms;      /* NOT_GIVEN: the daemon's default */
-    char *key;            /* or NULL */
-    char *id, *backend;   /* plug; or NULL */
-    gint64 node;          /* plug, resize; or NOT_GIVEN */
-    gboolean dry_run;     /* resize */
-    gboolean best_effort; /* resize */
-    gboolean allow_more;  /* plan */
-    char *rezone;         /* policy: "yes", "no", or NULL */
-    gint64 movable_ratio; /* policy; or NOT_GIVEN */
+    gint64 timeout_ms;      /* NOT_GIVEN: the daemon's default */
+    gint64 lease_ms;        /* NOT_GIVEN: the daemon's default */
+    char *key;              /* or NULL */
+    char *id, *backend;     /* plug; or NULL */
+    gint64 node;            /* plug, resize; or NOT_GIVEN */
+    gboolean dry_run;       /* resize */
+    gboolean best_effort;   /* resize */
+    gboolean allow_more;    /* plan */
+    gboolean allow_partial; /* prepare */
+    char *rezone;           /* policy: "yes", "no", or NULL */
+    gint64 movable_ratio;   /* policy; or NOT_GIVEN */
     const char *verb;
     char **operands; /* behind the verb, NULL-terminated */
     char **rest;     /* what the last two point into */

@@ -293,8 +293,14 @@ UnplugVerdict *unplug_check(const UnplugCheckInput *input)
 
     verdict->reasons = reason_list_new();
     verdict->devices = g_ptr_array_new();
-    for (guint i = 0; i < input->n_selectors; i++)
+    verdict->is_refused = g_new0(gboolean, input->n_selectors + 1);
+    for (guint i = 0; i < input->n_selectors; i++) {
+        guint n_before = verdict->reasons->len;
+
         check_selector(verdict, input, &input->selectors[i]);
+        verdict->is_refused[i] = verdict->reasons->len > n_before; /* none of them warns */
+    }
+    verdict->n_device_reasons = verdict->reasons->len;
     if (input->n_selectors == 0)
         add(verdict, reason_new(REASON_NO_SUCH_DEVICE, NULL, -1, 0, "no memory device was named"),
             0);
@@ -310,5 +316,7 @@ void unplug_verdict_free(UnplugVerdict *verdict)
         return;
     g_ptr_array_unref(verdict->reasons);
     g_ptr_array_unref(verdict->devices);
+    g_clear_pointer(&verdict->left_out, g_ptr_array_unref);
+    g_free(verdict->is_refused);
     g_free(verdict);
 }

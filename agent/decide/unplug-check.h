@@ -43,11 +43,15 @@ typedef struct {
 } UnplugCheckInput;
 
 typedef struct {
-    GPtrArray *reasons;   /* of Reason, owned; warnings too */
-    GPtrArray *devices;   /* of const Device *, those that were found, in the order asked; they
-                           * live as long as the snapshot */
-    gboolean can_prepare; /* no reason refuses */
-    guint64 needed_bytes; /* online memory of the devices: what must fit elsewhere */
+    GPtrArray *reasons;     /* of Reason, owned; warnings too */
+    GPtrArray *devices;     /* of const Device *, those that were found, in the order asked; they
+                             * live as long as the snapshot */
+    guint n_device_reasons; /* so many of the reasons are about single devices; they come first */
+    gboolean *is_refused;   /* owned: of each selector, whether such a reason refuses it */
+    GPtrArray *left_out;    /* of Reason, owned: why devices are not among `devices`, which may go
+                             * without them; NULL: all are */
+    gboolean can_prepare;   /* no reason refuses */
+    guint64 needed_bytes;   /* online memory of the devices: what must fit elsewhere */
     guint64 available_bytes;
     guint64 reserve_bytes;
 } UnplugVerdict;

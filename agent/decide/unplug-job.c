@@ -213,6 +213,15 @@ guint job_count(const Job *job, JobBlockPhase phase)
     return count;
 }
 
+/* Whether the block at POSITION does not count as offline. */
+gboolean job_is_missing(const Job *job, guint position)
+{
+    const BlockTrack *track = job_track(job, position);
+
+    return job_block(job, position)->phase == JOB_BLOCK_ONLINE || track->is_changing ||
+           track->is_tried;
+}
+
 /* What a device in a request is called until a check has found it, into
  * TEXT[DEVICE_SELECTOR_TEXT_MAX]. */
 void format_selector(const DeviceSelector *selector, char *text)
@@ -345,6 +354,8 @@ const char *unplug_job_device_state(const UnplugJob *job, guint device)
     }
     if (n_blocks > 0 && n_gone == n_blocks)
         return "unplugged";
+    if (n_blocks == 0 && g_array_index(job->devices, JobDevice, device).is_given_back)
+        return "in-use";
     if (job->state == JOB_READY)
         return "ready";
     if (!job_state_is_ended(job->state))

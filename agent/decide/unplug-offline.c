@@ -88,6 +88,17 @@ void offline_see_done(UnplugMachine *machine, Job *job, guint position)
     }
 }
 
+/* The device of the block at POSITION, or, where that is negative, each that is not done, does not
+ * go: nor does any other, unless the job may be ready with the rest. */
+static void leave(Step *step, Job *job, gint64 position)
+{
+    gboolean goes_on = partial_give_back(job, position);
+
+    if (goes_on)
+        reasons_add_given_back(job);
+    rollback_enter(step, job, goes_on ? JOB_OFFLINING : JOB_FAILED);
+}
+
 /* The deadline has passed. Where a ready job had five seconds to take a block back, what matters is
  * who brought it online; and if its lease ended meanwhile, it has expired. */
 static void give_up(Step *step, Job *job)
@@ -101,7 +112,10 @@ static void give_up(Step *step, Job *job)
         reasons_add_onlined(job);
     else
         reasons_add_timeout(job);
-    rollback_enter(step, job, is_expired ? JOB_EXPIRED : JOB_FAILED);
+    if (lease_end_usec == 0 && job->verify == VERIFY_NONE && job->gate_error == 0)
+        leave(step, job, -1);
+    else
+        rollback_enter(step, job, is_expired ? JOB_EXPIRED : JOB_FAILED);
     job->is_late = job->pub.attempt_running;
 }
 
@@ -158,7 +172,7 @@ gboolean offline_run(Step *step, Job *job)
     if (!attempt_has_room(step->world.available_bytes, job->pub.block_size_bytes,
                           job->pub.reserve_bytes)) {
         reasons_add_low_before(job, position, step->world.available_bytes, &step->world.uncounted);
-        rollback_enter(step, job, JOB_FAILED);
+        leave(step, job, position);
         return TRUE;
     }
     start_attempts(step, job, position);
@@ -251,7 +265,7 @@ static void give_back(Step *step, Job *job, guint position, int error, guint64 a
         reasons_add_low_before(job, position, available_bytes, &step->world.uncounted);
     else
         reasons_add_low_during(job, position, available_bytes, &step->world.uncounted);
-    rollback_enter(step, job, JOB_FAILED);
+    leave(step, job, position);
 }
 
 /* What the worker says of BLOCK, most likely at GUESS; what it does not mention is not known. */
@@ -352,7 +366,7 @@ void offline_worker_done(Step *step, Job *job, const UnplugEvent *event)
         if (job_block(job, position)->phase == JOB_BLOCK_ONLINE && attempt->end == ATTEMPT_OVER &&
             is_final(error)) {
             reasons_add_kept(job, position);
-            rollback_enter(step, job, JOB_FAILED);
+            leave(step, job, position);
         }
     } /* else all is done, or it made room for another */
 }

@@ -93,11 +93,11 @@ static guint64 pools_lost(const Job *job, guint i)
 
         if (other->page_bytes != pool->page_bytes)
             continue;
-        taken += other->taken;
+        taken += other->taken - other->kept;
         missing += other->before - other->last;
-        nodes_before += j < i ? MAX(other->taken, 0) : 0;
+        nodes_before += j < i ? MAX(other->taken - other->kept, 0) : 0;
     }
-    return (guint64)CLAMP(MIN(taken, missing) - nodes_before, 0, MAX(pool->taken, 0));
+    return (guint64)CLAMP(MIN(taken, missing) - nodes_before, 0, MAX(pool->taken - pool->kept, 0));
 }
 
 static guint64 lost_of_all(const Job *job)
@@ -109,19 +109,32 @@ static guint64 lost_of_all(const Job *job)
     return n_lost;
 }
 
-/* Blocks that were unplugged have taken their share of the pages with them. Which block a page was
- * in is not known, so the share is that of the blocks. */
+/* Blocks that were unplugged have taken their share of the pages with them, and those of devices
+ * that go keep theirs for now. Which block a page was in is not known, so that the share is that of
+ * the blocks. */
 static void let_go(Job *job)
 {
     gint64 n_gone = job_count(job, JOB_BLOCK_GONE);
-    gint64 n_taken = n_gone + job_count(job, JOB_BLOCK_ONLINE);
-    guint64 n_lost = lost_of_all(job);
+    gint64 n_kept = 0, n_back = 0;
+    guint64 n_lost;
 
-    if (n_gone == 0 || n_lost == 0)
-        return;
+    for (guint i = 0; i < job->pub.blocks->len; i++) {
+        gboolean is_kept = partial_is_kept(job, i);
+
+        n_kept += is_kept && job_block(job, i)->phase == JOB_BLOCK_OFFLINED;
+        n_back += !is_kept && job_block(job, i)->phase == JOB_BLOCK_ONLINE;
+    }
     for (guint i = 0; i < job->pub.pools->len; i++)
-        pool_at(job, i)->taken -= MAX(pool_at(job, i)->taken, 0) * n_gone / n_taken;
-    reasons_add_pools_gone(job, n_lost - MIN(lost_of_all(job), n_lost));
+        pool_at(job, i)->kept = 0;
+    n_lost = lost_of_all(job);
+    for (guint i = 0; n_lost > 0 && i < job->pub.pools->len; i++) {
+        JobPool *pool = pool_at(job, i);
+
+        pool->taken -= MAX(pool->taken, 0) * n_gone / (n_gone + n_kept + MAX(n_back, 1));
+        pool->kept = MAX(pool->taken, 0) * n_kept / (n_kept + MAX(n_back, 1));
+    }
+    if (n_gone > 0 && n_lost > 0)
+        reasons_add_pools_gone(job, n_lost * (guint64)n_gone / (guint64)(n_gone + n_kept + n_back));
 }
 
 static void tell(Job *job, gboolean is_final)

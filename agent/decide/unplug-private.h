@@ -108,6 +108,7 @@ gboolean job_find_block(const Job *job, guint32 index, guint *position);
 JobBlock *job_block(const Job *job, guint position);
 BlockTrack *job_track(const Job *job, guint position);
 guint job_count(const Job *job, JobBlockPhase phase);
+gboolean job_is_missing(const Job *job, guint position);
 void job_reset(Job *job);
 void job_add_reason(Job *job, Reason *reason);
 Job *machine_job(const UnplugMachine *machine, guint position);
@@ -164,6 +165,13 @@ void rollback_worker_done(Step *step, Job *job, const UnplugEvent *event);
 void rollback_cancel(Step *step, Job *job);
 void rollback_stop(Step *step);
 
+/* --- unplug-partial.c: devices that are given back while the others go --- */
+
+gboolean partial_is_kept(const Job *job, guint position);
+guint partial_count_back(const Job *job);
+gboolean partial_give_back(Job *job, gint64 position);
+void partial_drop(Job *job);
+
 /* --- unplug-pools.c: huge pages --- */
 
 void pools_begin(Step *step, Job *job);
@@ -189,6 +197,7 @@ void reasons_add_low_during(Job *job, guint position, guint64 available_bytes,
                             const Uncounted *uncounted);
 void reasons_add_kept(Job *job, guint position);
 void reasons_add_timeout(Job *job);
+void reasons_add_given_back(Job *job);
 void reasons_add_onlined(Job *job);
 void reasons_add_kernel_zone(Job *job, guint position);
 void reasons_add_vanished(Job *job);

@@ -187,15 +187,6 @@ void reasons_add_kept(Job *job, guint position)
                                        index, g_strerror(track->no_worker_error)));
 }
 
-/* Whether the block at POSITION does not count as offline. */
-static gboolean is_missing(const Job *job, guint position)
-{
-    const BlockTrack *track = job_track(job, position);
-
-    return job_block(job, position)->phase == JOB_BLOCK_ONLINE || track->is_changing ||
-           track->is_tried;
-}
-
 /* The deadline has passed, every block is offline, and the host could still not eject. */
 void reasons_add_gate(Job *job)
 {
@@ -217,15 +208,29 @@ void reasons_add_timeout(Job *job)
     guint n_left = 0;
 
     for (guint i = 0; i < job->pub.blocks->len; i++)
-        n_left += is_missing(job, i);
+        n_left += job_is_missing(job, i);
     job_add_reason(job, reason_new(REASON_TIMEOUT, NULL, -1, 0,
                                    "%u of %u blocks were not offline after %s; allow more time or "
                                    "try again when the guest is less busy",
                                    n_left, job->pub.blocks->len, after));
     for (guint i = 0; i < job->pub.blocks->len; i++) {
         /* of one that is tried for the first time, when the attempt is over */
-        if (is_missing(job, i))
+        if (job_is_missing(job, i))
             reasons_add_kept(job, i);
+    }
+}
+
+/* A device that is given back says why, also where none of its blocks was tried. */
+void reasons_add_given_back(Job *job)
+{
+    for (guint i = 0; i < job->pub.devices->len; i++) {
+        const JobDevice *device = &g_array_index(job->pub.devices, JobDevice, i);
+
+        if (device->is_given_back && !reason_list_refuses(device->reasons))
+            job_add_reason(job, reason_new(REASON_TIMEOUT, device->id, -1, 0,
+                                           "%s was not offline in time, and is given back; allow "
+                                           "more time",
+                                           device->id));
     }
 }
 
@@ -235,7 +240,7 @@ void reasons_add_onlined(Job *job)
     for (guint i = 0; i < job->pub.blocks->len; i++) {
         guint32 index = job_block(job, i)->index;
 
-        if (!is_missing(job, i))
+        if (!job_is_missing(job, i))
             continue;
         job_add_reason(job, reason_new(REASON_ONLINED_ELSEWHERE, device_of(job, i), index, 0,
                                        "something else brought block %u online while this job held "
@@ -317,7 +322,7 @@ static char *format_offlined(const Job *job)
     g_autoptr(GArray) indices = g_array_new(FALSE, FALSE, sizeof(guint32));
 
     for (guint i = 0; i < job->pub.blocks->len; i++) {
-        if (job_block(job, i)->phase == JOB_BLOCK_OFFLINED)
+        if (job_block(job, i)->phase == JOB_BLOCK_OFFLINED && !partial_is_kept(job, i))
             g_array_append_val(indices, job_block(job, i)->index);
     }
     g_array_sort(indices, compare_indices);
@@ -376,7 +381,7 @@ static char *format_holder(HeldBy by, guint64 by_job)
  * left. ERROR: the errno that was met last, or 0. */
 void reasons_set_held(Job *job, HeldBy by, guint64 by_job, int error)
 {
-    guint n_left = job_count(job, JOB_BLOCK_OFFLINED);
+    guint n_left = partial_count_back(job);
 
     reasons_drop_held(job);
     if (n_left > 0) {

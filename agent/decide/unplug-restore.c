@@ -60,7 +60,8 @@ static void put_within_bounds(UnplugJob *job)
     job->lease_ms = MIN(job->lease_ms, UNPLUG_LEASE_MAX_MS);
     job->was_reoffline = job->was_reoffline != FALSE;
     job->attempt_running = FALSE;
-    if (job->outcome != JOB_CANCELLED && job->outcome != JOB_EXPIRED)
+    if (job->outcome != JOB_CANCELLED && job->outcome != JOB_EXPIRED &&
+        !(job->outcome == JOB_OFFLINING && job->allow_partial))
         job->outcome = JOB_FAILED;
     for (guint i = 0; i < job->n_selectors; i++)
         job->selectors[i].id[DEVICE_ID_MAX - 1] = '\0';

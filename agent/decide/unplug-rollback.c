@@ -8,13 +8,13 @@
 
 static void start_rollback(Step *step, Job *job)
 {
-    guint n_blocks = job_count(job, JOB_BLOCK_OFFLINED);
+    guint n_blocks = partial_count_back(job);
     UnplugAction *action = step_add_action(step, ACTION_ROLLBACK, job);
 
     action->barrier = TRUE;
     action->blocks = g_new(JobBlock, n_blocks);
     for (guint i = 0; i < job->pub.blocks->len; i++) {
-        if (job_block(job, i)->phase == JOB_BLOCK_OFFLINED)
+        if (job_block(job, i)->phase == JOB_BLOCK_OFFLINED && !partial_is_kept(job, i))
             action->blocks[action->n_blocks++] = *job_block(job, i);
     }
     step->machine->worker = (Worker){.kind = WORKER_ROLLBACK, .job = job->pub.id};
@@ -73,18 +73,25 @@ gboolean rollback_run(Step *step, Job *job)
 
     if (job->is_haunted && job->verify == VERIFY_NONE)
         claim_one(job);
-    if (job_count(job, JOB_BLOCK_OFFLINED) > 0)
+    if (partial_count_back(job) > 0)
         tell_if_slow(step, job);
     else if (step->world.now_usec >= job->tell_usec)
         job->tell_usec = 0; /* it waits for a look, or for its attempt on a block that is back */
     if (job->verify != VERIFY_NONE || (worker->kind != WORKER_IDLE && worker->job == job->pub.id))
         return FALSE;
-    if (job_count(job, JOB_BLOCK_OFFLINED) == 0) {
+    if (partial_count_back(job) == 0) {
         gboolean is_gone = job_count(job, JOB_BLOCK_GONE) == job->pub.blocks->len;
 
         if (!is_gone && !pools_run(step, job))
             return FALSE;
         reasons_drop_held(job);
+        if (job->pub.outcome == JOB_OFFLINING && !is_gone) {
+            partial_drop(job);
+            offline_enter(
+                step, job,
+                MAX(job->pub.deadline_usec, step->world.now_usec + UNPLUG_REOFFLINE_USEC));
+            return TRUE;
+        }
         job_enter(step, job, is_gone ? JOB_UNPLUGGED : job->pub.outcome);
         return TRUE;
     }
@@ -102,7 +109,7 @@ gboolean rollback_run(Step *step, Job *job)
 /* The worker has tried to bring JOB's blocks back. What it does not mention is still offline. */
 void rollback_worker_done(Step *step, Job *job, const UnplugEvent *event)
 {
-    guint n_before = job_count(job, JOB_BLOCK_OFFLINED);
+    guint n_before = partial_count_back(job);
     guint n_left;
     int error = event->blocks.barrier_error;
     gboolean has_passed = FALSE;
@@ -129,7 +136,7 @@ void rollback_worker_done(Step *step, Job *job, const UnplugEvent *event)
         job->is_haunted = FALSE;
         job_ask_verify(step, job, VERIFY_RESTORE);
     }
-    n_left = job_count(job, JOB_BLOCK_OFFLINED);
+    n_left = partial_count_back(job);
     if (n_left == 0) {
         if (job->is_haunted)
             job_pause(step, job, UNPLUG_ROLLBACK_PAUSE_MAX_USEC);
@@ -145,7 +152,17 @@ void rollback_worker_done(Step *step, Job *job, const UnplugEvent *event)
     reasons_set_held(job, job->held_by, 0, error);
 }
 
-/* CANCEL. A job that is rolling back goes on and ends as what made it roll back. */
+/* JOB, which gives a part back, gives back everything, and ends as OUTCOME. */
+static void rollback_enter_all(Step *step, Job *job, JobState outcome)
+{
+    job->pub.outcome = outcome;
+    job->pool_tries = 0;
+    if (job->tell_usec == 0)
+        job->tell_usec = step->world.now_usec;
+    step->needs_journal = TRUE;
+}
+
+/* CANCEL. A job that gives everything back goes on and ends as what made it roll back. */
 void rollback_cancel(Step *step, Job *job)
 {
     switch (job->pub.state) {
@@ -156,6 +173,10 @@ void rollback_cancel(Step *step, Job *job)
     case JOB_OFFLINING:
     case JOB_READY:
         rollback_enter(step, job, JOB_CANCELLED);
+        break;
+    case JOB_ROLLING_BACK:
+        if (job->pub.outcome == JOB_OFFLINING)
+            rollback_enter_all(step, job, JOB_CANCELLED);
         break;
     default:
         break;
@@ -179,6 +200,12 @@ void rollback_stop(Step *step)
         case JOB_READY:
             reasons_add_stopped(job);
             rollback_enter(step, job, JOB_FAILED);
+            break;
+        case JOB_ROLLING_BACK:
+            if (job->pub.outcome != JOB_OFFLINING)
+                break;
+            reasons_add_stopped(job);
+            rollback_enter_all(step, job, JOB_FAILED);
             break;
         default:
             break;

@@ -27,7 +27,7 @@ static gboolean selector_equal(const DeviceSelector *a, const DeviceSelector *b)
 
 static gboolean asks_for_the_same(const UnplugJob *job, const UnplugSubmit *submit)
 {
-    if (job->n_selectors != submit->n_selectors)
+    if (job->n_selectors != submit->n_selectors || job->allow_partial != submit->allow_partial)
         return FALSE;
     for (guint i = 0; i < submit->n_selectors; i++) {
         if (!selector_equal(&job->selectors[i], &submit->selectors[i]))
@@ -58,6 +58,7 @@ static Job *add_job(Step *step, const UnplugSubmit *submit)
         .n_selectors = submit->n_selectors,
         .timeout_ms = MIN(submit->timeout_ms, UNPLUG_TIMEOUT_MAX_MS),
         .lease_ms = MIN(submit->lease_ms, UNPLUG_LEASE_MAX_MS),
+        .allow_partial = submit->allow_partial,
         .submitted_usec = step->world.now_usec,
     };
     UnplugJob *pub = unplug_job_copy(&request);
@@ -140,6 +141,28 @@ static void take_blocks(const UnplugMachine *machine, Job *job, const UnplugChec
     }
 }
 
+/* Devices that the check has left out of JOB, each with its reason. */
+static void leave_out(Job *job, const GPtrArray *reasons)
+{
+    for (guint i = 0; reasons != NULL && i < reasons->len; i++) {
+        const Reason *reason = g_ptr_array_index(reasons, i);
+        JobDevice *device = NULL;
+
+        for (guint d = 0; reason->device != NULL && d < job->pub.devices->len; d++) {
+            if (g_str_equal(g_array_index(job->pub.devices, JobDevice, d).id, reason->device))
+                device = &g_array_index(job->pub.devices, JobDevice, d);
+        }
+        if (device == NULL && reason->device != NULL &&
+            job->pub.devices->len < UNPLUG_DEVICES_MAX) {
+            job_add_device(&job->pub, reason->device);
+            device = &g_array_index(job->pub.devices, JobDevice, job->pub.devices->len - 1);
+        }
+        if (device != NULL)
+            device->is_given_back = TRUE;
+        job_add_reason(job, reason_copy(reason));
+    }
+}
+
 /* CHECKED: the check of JOB is over. */
 void submit_checked(Step *step, Job *job, const UnplugChecked *checked)
 {
@@ -165,9 +188,11 @@ void submit_checked(Step *step, Job *job, const UnplugChecked *checked)
                                   "the devices have no memory blocks; nothing can be unplugged"));
     if (reason_list_refuses(pub->reasons)) {
         g_array_set_size(pub->blocks, 0);
+        leave_out(job, checked->left_out);
         job_enter(step, job, JOB_FAILED);
         return;
     }
+    leave_out(job, checked->left_out);
     job_index_blocks(job);
     pools_begin(step, job);
     offline_enter(step, job, pub->started_usec + (gint64)pub->timeout_ms * USEC_PER_MSEC);

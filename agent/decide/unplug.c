@@ -267,7 +267,7 @@ gboolean unplug_machine_holds(const UnplugMachine *machine, guint32 index, guint
     case JOB_BLOCK_OFFLINED:
         return TRUE;
     case JOB_BLOCK_WAS_OFFLINE:
-        return job->pub.state != JOB_ROLLING_BACK;
+        return job->pub.state != JOB_ROLLING_BACK || partial_is_kept(job, position);
     default:
         return FALSE;
     }

@@ -11,7 +11,8 @@
  *
  * (The whole table is in the design, "Jobs". Beside it: a job cancelled while it is checked is
  * cancelled at once, a stop fails queued and checking jobs at once, and a rolling-back job all of
- * whose blocks turn out to be gone is unplugged.)
+ * whose blocks turn out to be gone is unplugged. With allow_partial a job that gives a part of its
+ * devices back is rolling-back, and then offlining again.)
  *
  * Carrying out: the actions of one step in their order, all of them, and only then the events that
  * came of them, in the order in which things were read or happened. Each ACTION_CHECK, JOURNAL,
@@ -100,6 +101,7 @@ typedef struct {
 typedef struct {
     char id[DEVICE_ID_MAX]; /* "slot3", or what the request said if nothing was found */
     GPtrArray *reasons;     /* of Reason, owned */
+    gboolean is_given_back; /* with allow_partial: it does not go */
 } JobDevice;
 
 /* What a job has taken from one pool of huge pages, because free pages of it lay in its blocks: a
@@ -112,6 +114,7 @@ typedef struct {
     gint64 last;   /* when it was looked at last */
     gint64 taken;  /* since the job began, while its own writes were under way; below 0: pages that
                     * are in use moved here from another node */
+    gint64 kept;   /* of them: away for as long as the blocks of the devices that go */
 } JobPool;
 
 /* A job, for reading. Pointers live until the next step of the machine. Times are of the machine's
@@ -119,8 +122,10 @@ typedef struct {
 typedef struct {
     guint64 id;
     JobState state;
-    JobState outcome;          /* ROLLING_BACK: what the job will end as */
-    char *key;                 /* or NULL */
+    JobState outcome;       /* ROLLING_BACK: what the job will end as; OFFLINING: it gives some of
+                             * its devices back, and goes on with the rest */
+    gboolean allow_partial; /* a device that cannot go is given back */
+    char *key;              /* or NULL */
     DeviceSelector *selectors; /* as asked */
     guint n_selectors;
     guint64 timeout_ms; /* 0 until CHECKED says the default */
@@ -202,6 +207,7 @@ typedef struct {
     guint64 timeout_ms; /* 0: default */
     guint64 lease_ms;
     const char *key; /* or NULL */
+    gboolean allow_partial;
 } UnplugSubmit;
 
 typedef struct {
@@ -213,6 +219,8 @@ typedef struct {
     guint64 block_size_bytes;
     guint64 reserve_bytes;
     guint64 default_timeout_ms;
+    const GPtrArray *left_out; /* of Reason, copied: why a device does not go with the others. NULL:
+                                * all do */
 } UnplugChecked;
 
 typedef struct {

@@ -116,18 +116,20 @@ static void act_check(Unplugger *unplugger, guint64 job_id)
 
     unplugger->checking_job = job_id;
     g_autoptr(UnplugVerdict) verdict =
-        unplugger_check(unplugger, job->selectors, job->n_selectors, FALSE);
+        job->allow_partial ? unplugger_check_part(unplugger, job->selectors, job->n_selectors)
+                           : unplugger_check(unplugger, job->selectors, job->n_selectors, FALSE);
     unplugger->checking_job = 0;
     unplugger_check_binding(unplugger, job, verdict);
 
     g_autofree char(*ids)[DEVICE_ID_MAX] = g_malloc0_n(verdict->devices->len + 1, DEVICE_ID_MAX);
     for (guint i = 0; i < verdict->devices->len; i++)
         g_strlcpy(ids[i], ((const Device *)verdict->devices->pdata[i])->id, DEVICE_ID_MAX);
-    g_autoptr(GArray) blocks = unplugger_blocks_to_offline(unplugger, verdict);
+    g_autoptr(GArray) blocks = unplugger_blocks_to_offline(unplugger, verdict, job->allow_partial);
     guint64 block_size_bytes = model_keeper_snapshot(unplugger->config.keeper)->block_size_bytes;
     UnplugEvent event = {.kind = UNPLUG_CHECKED,
                          .job = job_id,
                          .checked = {.reasons = verdict->reasons,
+                                     .left_out = verdict->left_out,
                                      .device_ids = (const char(*)[DEVICE_ID_MAX])ids,
                                      .n_devices = verdict->devices->len,
                                      .blocks = (const JobBlock *)blocks->data,

@@ -103,6 +103,74 @@ UnplugVerdict *unplugger_check(Unplugger *unplugger, const DeviceSelector *selec
     return check(unplugger, selectors, n, allow_virtio_mem, TRUE);
 }
 
+/* --- a part of the devices --- */
+
+/* How many of SELECTORS, from the first on, can go together: all but the last ones that are too
+ * much for what the guest can spare. N of them cannot. */
+static guint find_most(Unplugger *unplugger, const DeviceSelector *selectors, guint n)
+{
+    guint can = 0, cannot = n;
+
+    while (cannot - can > 1) {
+        guint middle = can + (cannot - can) / 2;
+        g_autoptr(UnplugVerdict) verdict = check(unplugger, selectors, middle, FALSE, TRUE);
+        if (verdict->can_prepare)
+            can = middle;
+        else
+            cannot = middle;
+    }
+    return can;
+}
+
+/* The last N - CAN of SELECTORS are left out, because with one more the check says REFUSED. */
+static void leave_out(const Unplugger *unplugger, const DeviceSelector *selectors, guint can,
+                      guint n, const UnplugVerdict *refused, GPtrArray *left_out)
+{
+    const Reason *why = NULL;
+
+    for (guint i = 0; i < refused->reasons->len && (!why || why->is_warning); i++)
+        why = refused->reasons->pdata[i];
+    for (guint i = can; why && i < n; i++) {
+        const Device *device = NULL;
+        if (snapshot_select(model_keeper_snapshot(unplugger->config.keeper), &selectors[i],
+                            &device) != SELECT_FOUND)
+            continue;
+        Reason *reason =
+            reason_new(why->code, device->id, -1, why->error,
+                       "%s is left out, because it is too much: %s", device->id, why->desc);
+        reason->bytes = why->bytes;
+        g_ptr_array_add(left_out, reason);
+    }
+}
+
+UnplugVerdict *unplugger_check_part(Unplugger *unplugger, const DeviceSelector *selectors, guint n)
+{
+    UnplugVerdict *verdict = check(unplugger, selectors, n, FALSE, TRUE);
+    g_autofree DeviceSelector *kept = g_new(DeviceSelector, n + 1);
+    g_autoptr(GPtrArray) left_out = reason_list_new();
+    guint n_kept = 0;
+
+    for (guint i = 0; i < n; i++) {
+        if (!verdict->is_refused[i])
+            kept[n_kept++] = selectors[i];
+    }
+    if (verdict->can_prepare || n_kept == 0)
+        return verdict;
+    for (guint i = 0; i < verdict->n_device_reasons; i++)
+        g_ptr_array_add(left_out, reason_copy(verdict->reasons->pdata[i]));
+    unplug_verdict_free(verdict);
+    verdict = check(unplugger, kept, n_kept, FALSE, TRUE);
+    guint can = verdict->can_prepare ? n_kept : find_most(unplugger, kept, n_kept);
+    if (can > 0 && can < n_kept) {
+        g_autoptr(UnplugVerdict) refused = check(unplugger, kept, can + 1, FALSE, TRUE);
+        leave_out(unplugger, kept, can, n_kept, refused, left_out);
+        unplug_verdict_free(verdict);
+        verdict = check(unplugger, kept, can, FALSE, TRUE);
+    }
+    verdict->left_out = g_steal_pointer(&left_out);
+    return verdict;
+}
+
 UnplugVerdict *unplugger_check_briefly(Unplugger *unplugger, const Device *device)
 {
     DeviceSelector selector = {.kind = SELECT_ID};
@@ -193,6 +261,7 @@ static void append_blocks(GArray *blocks, const Snapshot *snapshot, const Device
 /* What would have to move out of one block. */
 typedef struct {
     JobBlock block;
+    guint turn; /* those of a lower one go first, however full they are */
     guint64 used_pages;
 } Load;
 
@@ -200,6 +269,8 @@ static gint compare_loads(gconstpointer a, gconstpointer b)
 {
     const Load *x = a, *y = b;
 
+    if (x->turn != y->turn)
+        return x->turn < y->turn ? -1 : 1;
     if (x->used_pages != y->used_pages)
         return x->used_pages < y->used_pages ? -1 : 1;
     return (x->block.index < y->block.index) - (x->block.index > y->block.index);
@@ -209,7 +280,7 @@ static gint compare_loads(gconstpointer a, gconstpointer b)
  * before anything much has to move, and where it does not all fit, less was moved in vain. Above
  * all a page moves once. The kernel moves pages to where movable memory is free, so into the
  * device's other blocks while there is room; and it fills a device from its first block on. */
-static void order_blocks(const Unplugger *unplugger, GArray *blocks)
+static void order_blocks(const Unplugger *unplugger, GArray *blocks, gboolean by_device)
 {
     const Snapshot *snapshot = model_keeper_snapshot(unplugger->config.keeper);
     g_autofree guint32 *indices = g_new(guint32, blocks->len + 1);
@@ -218,6 +289,7 @@ static void order_blocks(const Unplugger *unplugger, GArray *blocks)
 
     for (guint i = 0; i < n; i++) {
         loads[i].block = g_array_index(blocks, JobBlock, i);
+        loads[i].turn = by_device ? loads[i].block.device : 0;
         indices[i] = loads[i].block.index;
     }
     g_autofree PageSample *samples =
@@ -231,13 +303,14 @@ static void order_blocks(const Unplugger *unplugger, GArray *blocks)
         g_array_index(blocks, JobBlock, i) = loads[i].block;
 }
 
-GArray *unplugger_blocks_to_offline(const Unplugger *unplugger, const UnplugVerdict *verdict)
+GArray *unplugger_blocks_to_offline(const Unplugger *unplugger, const UnplugVerdict *verdict,
+                                    gboolean by_device)
 {
     const Snapshot *snapshot = model_keeper_snapshot(unplugger->config.keeper);
     GArray *blocks = g_array_new(FALSE, FALSE, sizeof(JobBlock));
 
     for (guint i = 0; verdict->can_prepare && i < verdict->devices->len; i++)
         append_blocks(blocks, snapshot, verdict->devices->pdata[i], i);
-    order_blocks(unplugger, blocks);
+    order_blocks(unplugger, blocks, by_device);
     return blocks;
 }

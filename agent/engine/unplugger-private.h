@@ -38,9 +38,14 @@ UnplugResult unplugger_feed(Unplugger *unplugger, const UnplugEvent *event, guin
 
 /* Carries out all actions that wait, and those that come of them. */
 void unplugger_carry_out(Unplugger *unplugger);
+/* The check of a prepare that may leave out what cannot go: of several devices that are together
+ * too much for the guest, those that were named first go. */
+UnplugVerdict *unplugger_check_part(Unplugger *unplugger, const DeviceSelector *selectors, guint n);
 /* The blocks (of JobBlock) of the devices that VERDICT lets be prepared, in the order to offline
- * them; empty if it refuses. (transfer full) */
-GArray *unplugger_blocks_to_offline(const Unplugger *unplugger, const UnplugVerdict *verdict);
+ * them; empty if it refuses. BY_DEVICE: one device after the other, as they were named. (transfer
+ * full) */
+GArray *unplugger_blocks_to_offline(const Unplugger *unplugger, const UnplugVerdict *verdict,
+                                    gboolean by_device);
 /* A copy of SELECTORS that knows which devices they mean now, so that a job does not act on one
  * that takes their place while it waits. (transfer full) */
 DeviceSelector *unplugger_bind(const Unplugger *unplugger, const DeviceSelector *selectors,

@@ -42,6 +42,8 @@ static gboolean parse_submit(JsonObject *arguments, guint64 default_lease_ms, Un
         !arguments_uint(arguments, "lease-ms", 1, UNPLUG_LEASE_MAX_MS, default_lease_ms,
                         &submit->lease_ms, error))
         return FALSE;
+    submit->allow_partial = json_object_has_member(arguments, "allow-partial") &&
+                            json_object_get_boolean_member(arguments, "allow-partial");
     if (json_object_has_member(arguments, "key"))
         submit->key = json_object_get_string_member(arguments, "key");
     if (submit->key && (submit->key[0] == '\0' || strlen(submit->key) > UNPLUG_KEY_MAX)) {

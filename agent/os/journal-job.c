@@ -83,6 +83,8 @@ static JsonArray *devices_to_json(const UnplugJob *job)
         JsonObject *object = json_object_new();
         json_object_set_string_member(object, "id", device->id);
         json_object_set_array_member(object, "reasons", reasons_to_json(device->reasons));
+        if (device->is_given_back)
+            json_object_set_boolean_member(object, "given-back", TRUE);
         json_array_add_object_element(array, object);
     }
     return array;
@@ -133,6 +135,8 @@ JsonNode *journal_job_to_json(const UnplugJob *job)
     if (job->key)
         json_object_set_string_member(object, "key", job->key);
     json_object_set_int_member(object, "was-reoffline", job->was_reoffline);
+    if (job->allow_partial) /* as a rule an earlier version can read what this one has written */
+        json_object_set_int_member(object, "allow-partial", 1);
     for (guint i = 0; i < G_N_ELEMENTS(figures); i++)
         json_object_set_int_member(object, figures[i].name, *figure_of(job, i));
     json_object_set_array_member(object, "selectors", selectors_to_json(job));
@@ -227,7 +231,8 @@ static gboolean devices_from_json(JsonObject *object, UnplugJob *job, GError **e
         const char *id = member ? json_read_string(member, "id", DEVICE_ID_MAX - 1, error) : NULL;
         if (!id)
             return FALSE;
-        JobDevice device = {.reasons = reason_list_new()};
+        JobDevice device = {.reasons = reason_list_new(),
+                            .is_given_back = json_object_has_member(member, "given-back")};
         g_strlcpy(device.id, id, sizeof device.id);
         g_array_append_val(job->devices, device);
         if (!reasons_from_json(member, device.reasons, error))
@@ -331,13 +336,16 @@ static gboolean state_from_json(JsonObject *object, const char *name, JobState *
 
 static gboolean job_fill(UnplugJob *job, JsonObject *object, GError **error)
 {
-    gint64 id, reoffline;
+    gint64 id, reoffline, allow_partial = 0;
 
     if (!json_read_int(object, "id", 1, G_MAXINT64 - 1, &id, error) ||
         !state_from_json(object, "state", &job->state, error) ||
         !state_from_json(object, "outcome", &job->outcome, error) ||
-        !json_read_int(object, "was-reoffline", 0, 1, &reoffline, error))
+        !json_read_int(object, "was-reoffline", 0, 1, &reoffline, error) ||
+        (json_object_has_member(object, "allow-partial") &&
+         !json_read_int(object, "allow-partial", 0, 1, &allow_partial, error)))
         return FALSE;
+    job->allow_partial = (gboolean)allow_partial;
     job->id = (guint64)id;
     job->was_reoffline = (gboolean)reoffline;
     if (json_object_has_member(object, "key")) {

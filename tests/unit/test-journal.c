@@ -31,11 +31,12 @@ static UnplugJob *make_job(guint64 id)
                        .deadline_usec = 16,
                        .lease_end_usec = 17,
                        .ended_usec = 18,
-                       .was_reoffline = TRUE};
+                       .was_reoffline = TRUE,
+                       .allow_partial = TRUE};
     UnplugJob *job = unplug_job_copy(&given);
 
     for (guint d = 0; d < 2; d++) {
-        JobDevice device = {.reasons = reason_list_new()};
+        JobDevice device = {.reasons = reason_list_new(), .is_given_back = d == 1};
         g_snprintf(device.id, sizeof device.id, "slot%u", d);
         g_ptr_array_add(device.reasons,
                         reason_new(REASON_BUSY_PAGES, device.id, 41, 16, "still busy"));
@@ -48,7 +49,7 @@ static UnplugJob *make_job(guint64 id)
                           .phase = (guint8)phase};
         g_array_append_val(job->blocks, block);
     }
-    JobPool pools[] = {{-1, 2 * MIB, 300, 7, 290}, {1, GIB, 0, 0, -3}};
+    JobPool pools[] = {{-1, 2 * MIB, 300, 7, 290, 0}, {1, GIB, 0, 0, -3, 0}};
     g_array_append_vals(job->pools, pools, G_N_ELEMENTS(pools));
     for (guint code = 0; code < REASON_COUNT; code++) {
         Reason *reason = reason_new(code, NULL, -1, 0, "reason %u", code);
@@ -88,6 +89,7 @@ static void assert_same(const UnplugJob *a, const UnplugJob *b)
     g_assert_cmpint(a->lease_end_usec, ==, b->lease_end_usec);
     g_assert_cmpint(a->ended_usec, ==, b->ended_usec);
     g_assert_cmpint(a->was_reoffline, ==, b->was_reoffline);
+    g_assert_cmpint(a->allow_partial, ==, b->allow_partial);
     g_assert_cmpuint(a->n_selectors, ==, b->n_selectors);
     for (guint i = 0; i < a->n_selectors; i++) {
         const DeviceSelector *x = &a->selectors[i], *y = &b->selectors[i];
@@ -102,6 +104,8 @@ static void assert_same(const UnplugJob *a, const UnplugJob *b)
     for (guint i = 0; i < a->devices->len; i++) {
         g_assert_cmpstr(g_array_index(a->devices, JobDevice, i).id, ==,
                         g_array_index(b->devices, JobDevice, i).id);
+        g_assert_cmpint(g_array_index(a->devices, JobDevice, i).is_given_back, ==,
+                        g_array_index(b->devices, JobDevice, i).is_given_back);
         assert_same_reasons(g_array_index(a->devices, JobDevice, i).reasons,
                             g_array_index(b->devices, JobDevice, i).reasons);
     }

@@ -57,7 +57,8 @@ static void test_lease_half_ejected(void)
     g_autoptr(Bench) bench = bench_new();
 
     submit(bench, 1);
-    event.checked = (UnplugChecked){NULL, names, 2, blocks, 2, BLOCK_BYTES, RESERVE_BYTES, 20000};
+    event.checked =
+        (UnplugChecked){NULL, names, 2, blocks, 2, BLOCK_BYTES, RESERVE_BYTES, 20000, NULL};
     feed(bench, &event);
     journal_all(bench);
     worker_done(bench, 1, 8, "o", 0);
@@ -73,6 +74,116 @@ static void test_lease_half_ejected(void)
     expect(bench, "journal; 1 expired; timer off");
     g_assert_cmpstr(unplug_job_device_state(job_of(bench, 1), 0), ==, "unplugged");
     g_assert_cmpstr(unplug_job_device_state(job_of(bench, 1), 1), ==, "in-use");
+}
+
+/* A job with allow-partial for slot1 (blocks 8, 9) and slot2 (10, 11), its first attempt under way.
+ */
+static Bench *bring_two_to_offlining(void)
+{
+    static const char names[2][DEVICE_ID_MAX] = {"slot1", "slot2"};
+    JobBlock blocks[] = {{8, 1008, 0, JOB_BLOCK_ONLINE},
+                         {9, 1009, 0, JOB_BLOCK_ONLINE},
+                         {10, 1010, 1, JOB_BLOCK_ONLINE},
+                         {11, 1011, 1, JOB_BLOCK_ONLINE}};
+    UnplugEvent event = {.kind = UNPLUG_CHECKED, .job = 1};
+    Bench *bench = bench_new();
+
+    bench->allow_partial = TRUE;
+    submit(bench, 1);
+    event.checked =
+        (UnplugChecked){NULL, names, 2, blocks, 4, BLOCK_BYTES, RESERVE_BYTES, 20000, NULL};
+    feed(bench, &event);
+    journal_all(bench);
+    forget(bench);
+    return bench;
+}
+
+static void expect_devices(const Bench *bench, const char *first, const char *second)
+{
+    g_assert_cmpstr(unplug_job_device_state(job_of(bench, 1), 0), ==, first);
+    g_assert_cmpstr(unplug_job_device_state(job_of(bench, 1), 1), ==, second);
+}
+
+/* slot1 is offline but for block 9, for ever. At the deadline it is given back, and slot2 is ready.
+ */
+static void test_part_at_the_deadline(void)
+{
+    g_autoptr(Bench) bench = bring_two_to_offlining();
+
+    worker_done(bench, 1, 8, "ommm", EBUSY);
+    wait_ms(bench, 1000);
+    tick(bench);
+    worker_done(bench, 1, 9, "moo", EBUSY);
+    wait_ms(bench, 29000);
+    forget(bench);
+    tick(bench);
+    expect(bench, "journal; 1 rolling-back; rollback 1:8; timer 2000");
+    expect_devices(bench, "preparing", "preparing");
+    worker_done(bench, 1, 8, "m", 0);
+    expect(bench, "journal; 1 offlining; timer 5000");
+    journal_all(bench);
+    expect(bench, "verify 1");
+    verified(bench, 1, 10, "oo");
+    expect(bench, "journal; 1 ready; timer 60000");
+    expect_devices(bench, "in-use", "ready");
+    g_assert_cmpuint(job_of(bench, 1)->blocks->len, ==, 2);
+    expect_codes(bench, 1, "timeout busy-pages:9:16");
+    const JobDevice *device = &g_array_index(job_of(bench, 1)->devices, JobDevice, 0);
+    g_assert_true(reason_list_refuses(device->reasons));
+    cancel(bench, 1);
+    expect(bench, "journal; 1 rolling-back; rollback 1:10,11; timer 2000");
+    worker_done(bench, 1, 10, "mm", 0);
+    expect(bench, "journal; 1 cancelled; timer off");
+}
+
+/* A refusal that no second try cures ends one device's part at once, and the other goes on. */
+static void test_part_that_is_refused(void)
+{
+    g_autoptr(Bench) bench = bring_two_to_offlining();
+
+    worker_done(bench, 1, 8, "ommm", EPERM);
+    expect(bench, "journal; 1 rolling-back; rollback 1:8; timer 2000");
+    worker_done(bench, 1, 8, "m", 0);
+    journal_all(bench);
+    expect(bench, "journal; 1 offlining; timer 30000; offline 1:10,11");
+    worker_done(bench, 1, 10, "om", EPERM); /* nothing would be left */
+    expect(bench, "journal; 1 rolling-back; rollback 1:10; timer 2000");
+    worker_done(bench, 1, 10, "m", 0);
+    expect(bench, "journal; 1 failed; timer off");
+    expect_devices(bench, "in-use", "in-use");
+}
+
+/* Memory for one of them only. */
+static void test_part_for_want_of_memory(void)
+{
+    g_autoptr(Bench) bench = bring_two_to_offlining();
+
+    worker_ended(bench, 1, 8, "oomm", ECANCELED, ATTEMPT_LOW_MEMORY);
+    expect(bench, "journal; 1 rolling-back; 1 offlining");
+    journal_all(bench);
+    expect(bench, "verify 1");
+    verified(bench, 1, 8, "oo");
+    expect(bench, "journal; 1 ready; timer 60000");
+    expect_devices(bench, "ready", "in-use");
+    expect_codes(bench, 1, "low-memory:10:0");
+}
+
+static void test_cancel_while_a_part_is_given_back(void)
+{
+    g_autoptr(Bench) bench = bring_two_to_offlining();
+
+    worker_done(bench, 1, 8, "ooom", EPERM);
+    expect(bench, "journal; 1 rolling-back; rollback 1:10; timer 2000");
+    g_assert_true(unplug_machine_holds(bench->machine, 8, 1008)); /* it goes */
+    cancel(bench, 1);
+    expect(bench, "journal");
+    worker_done(bench, 1, 10, "m", 0);
+    expect(bench, "timer 50");
+    wait_ms(bench, 50);
+    tick(bench);
+    expect(bench, "rollback 1:8,9");
+    worker_done(bench, 1, 8, "mm", 0);
+    expect(bench, "journal; 1 cancelled");
 }
 
 static void test_onlined_while_ready(void)
@@ -450,6 +561,11 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/unplug-back/lease", test_lease);
+    g_test_add_func("/unplug-back/part-at-the-deadline", test_part_at_the_deadline);
+    g_test_add_func("/unplug-back/part-that-is-refused", test_part_that_is_refused);
+    g_test_add_func("/unplug-back/part-for-want-of-memory", test_part_for_want_of_memory);
+    g_test_add_func("/unplug-back/cancel-while-a-part-is-given-back",
+                    test_cancel_while_a_part_is_given_back);
     g_test_add_func("/unplug-back/slow-rollback", test_slow_rollback_is_told);
     g_test_add_func("/unplug-back/lease-half-ejected", test_lease_half_ejected);
     g_test_add_func("/unplug-back/onlined-while-ready", test_onlined_while_ready);

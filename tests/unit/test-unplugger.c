@@ -195,6 +195,73 @@ static void test_huge_pages_that_stay_away(World *world, G_GNUC_UNUSED gconstpoi
     g_assert_true(g_str_has_prefix(reason->desc, "7 huge pages of 2 MiB"));
 }
 
+static guint64 prepare_three(World *world, gboolean allow_partial)
+{
+    static const DeviceSelector selectors[] = {{.kind = SELECT_SLOT, .slot = 0},
+                                               {.kind = SELECT_SLOT, .slot = 1},
+                                               {.kind = SELECT_SLOT, .slot = 2}};
+    UnplugSubmit submit = {.selectors = selectors,
+                           .n_selectors = G_N_ELEMENTS(selectors),
+                           .lease_ms = 60000,
+                           .timeout_ms = 60000,
+                           .allow_partial = allow_partial};
+    guint64 id = 0;
+
+    model_keeper_sync(world->keeper);
+    g_assert_cmpint(unplugger_submit(world->unplugger, &submit, &id), ==, UNPLUG_OK);
+    return id;
+}
+
+/* One of three devices is not there, one has a block in a kernel zone or is refused by a driver:
+ * the third is ready. A restart in between changes nothing. */
+static void test_part(World *world, G_GNUC_UNUSED gconstpointer data)
+{
+    const guint32 second = WORLD_FIRST + WORLD_COUNT;
+
+    fake_kernel_add_dimm(world->fake, 1, second, 2);
+    for (guint round = 0; round < 3; round++) {
+        fake_kernel_set_state(world->fake, second, "online", "Movable");
+        fake_kernel_set_state(world->fake, second + 1, "online", round == 0 ? "Normal" : "Movable");
+        fake_kernel_fail(world->fake, second + 1, "offline", EPERM, round > 0 ? FAKE_FOR_EVER : 0);
+        guint64 whole = prepare_three(world, FALSE);
+        g_assert_cmpint(world_job(world, whole)->state, ==, JOB_FAILED);
+        guint64 id = prepare_three(world, TRUE);
+        if (round == 2) {
+            while (fake_kernel_count_writes(world->fake, second + 1, "offline") < 2)
+                g_main_context_iteration(NULL, TRUE);
+            world_kill_daemon(world);
+            world_start_daemon(world);
+        }
+        world_wait_for(world, id, JOB_READY);
+        const UnplugJob *job = world_job(world, id);
+        g_assert_cmpuint(job->blocks->len, ==, WORLD_COUNT);
+        g_assert_cmpuint(world_count_state(world, "offline"), ==, WORLD_COUNT);
+        g_assert_cmpstr(fake_kernel_state(world->fake, second), ==, "online");
+        g_assert_true(job_has_reason(job, REASON_NO_SUCH_DEVICE, -1));
+        g_assert_true(job_has_reason(job, round == 0 ? REASON_NOT_MOVABLE : REASON_ERROR, -1));
+        g_assert_cmpstr(unplug_job_device_state(job, 0), ==, "ready");
+        g_assert_cmpstr(unplug_job_device_state(job, 1), ==, "in-use");
+        unplugger_cancel(world->unplugger, id);
+        world_wait_for(world, id, JOB_CANCELLED);
+        world_assert_all_movable(world);
+    }
+}
+
+/* Memory for the first of two devices. */
+static void test_part_that_fits(World *world, G_GNUC_UNUSED gconstpointer data)
+{
+    fake_kernel_add_dimm(world->fake, 1, WORLD_FIRST + WORLD_COUNT, 2);
+    fake_kernel_add_dimm(world->fake, 2, WORLD_FIRST + WORLD_COUNT + 2, 2);
+    for (guint32 i = WORLD_FIRST + WORLD_COUNT; i < WORLD_FIRST + WORLD_COUNT + 4; i++)
+        fake_kernel_set_state(world->fake, i, "online", "Movable");
+    fake_kernel_set_available(world->fake, (WORLD_COUNT + 3) * 128 * MIB);
+    guint64 id = prepare_three(world, TRUE);
+    world_wait_for(world, id, JOB_READY);
+    g_assert_cmpuint(world_job(world, id)->blocks->len, ==, WORLD_COUNT + 2);
+    g_assert_cmpstr(unplug_job_device_state(world_job(world, id), 2), ==, "in-use");
+    g_assert_true(job_has_reason(world_job(world, id), REASON_LOW_MEMORY, -1));
+}
+
 /* A new DIMM at the old address is none of an old job's. */
 static void test_new_dimm_at_old_address(World *world, G_GNUC_UNUSED gconstpointer data)
 {
@@ -407,6 +474,8 @@ int main(int argc, char **argv)
     ADD("killed-after-every-block", test_killed_after_every_block);
     ADD("huge-pages-come-back", test_huge_pages_come_back);
     ADD("huge-pages-that-stay-away", test_huge_pages_that_stay_away);
+    ADD("part", test_part);
+    ADD("part-that-fits", test_part_that_fits);
     ADD("new-dimm-at-old-address", test_new_dimm_at_old_address);
     ADD("killed-behind-barrier", test_killed_behind_barrier);
     ADD("link-comes-while-queued", test_link_comes_while_queued);

@@ -23,9 +23,10 @@ typedef struct {
     UnplugWorld world;
     GString *done; /* the actions since the last expect() */
     UnplugResult result;
-    guint64 id;         /* of the last submit */
-    guint n_journals;   /* asked for, and not answered */
-    JobBlock tried[64]; /* what the worker was told to offline */
+    gboolean allow_partial; /* of the next submit */
+    guint64 id;             /* of the last submit */
+    guint n_journals;       /* asked for, and not answered */
+    JobBlock tried[64];     /* what the worker was told to offline */
     guint n_tried;
 } Bench;
 
@@ -115,7 +116,7 @@ G_GNUC_UNUSED static void submit_full(Bench *bench, guint slot, guint64 timeout_
     DeviceSelector selector = {.kind = SELECT_SLOT, .slot = slot};
     UnplugEvent event = {.kind = UNPLUG_SUBMIT};
 
-    event.submit = (UnplugSubmit){&selector, 1, timeout_ms, lease_ms, key};
+    event.submit = (UnplugSubmit){&selector, 1, timeout_ms, lease_ms, key, bench->allow_partial};
     feed(bench, &event);
 }
 
@@ -134,8 +135,8 @@ G_GNUC_UNUSED static void checked(Bench *bench, guint64 job, guint first, const 
     UnplugEvent event = {.kind = UNPLUG_CHECKED, .job = job};
     JobBlock blocks[64];
 
-    event.checked = (UnplugChecked){reasons,     names,         1,    blocks, strlen(truths),
-                                    BLOCK_BYTES, RESERVE_BYTES, 20000};
+    event.checked = (UnplugChecked){reasons,     names,         1,     blocks, strlen(truths),
+                                    BLOCK_BYTES, RESERVE_BYTES, 20000, NULL};
     for (guint i = 0; truths[i] != '\0'; i++)
         blocks[i] = (JobBlock){first + i, 1000 + first + i, 0,
                                truths[i] == 'o' ? JOB_BLOCK_WAS_OFFLINE : JOB_BLOCK_ONLINE};

@@ -14,8 +14,11 @@ static const gboolean allowed[JOB_EXPIRED + 1][JOB_EXPIRED + 1] = {
     [JOB_CHECKING] = {[JOB_OFFLINING] = TRUE, [JOB_FAILED] = TRUE, [JOB_CANCELLED] = TRUE},
     [JOB_OFFLINING] = {[JOB_READY] = TRUE, [JOB_ROLLING_BACK] = TRUE, [JOB_UNPLUGGED] = TRUE},
     [JOB_READY] = {[JOB_UNPLUGGED] = TRUE, [JOB_ROLLING_BACK] = TRUE, [JOB_OFFLINING] = TRUE},
-    [JOB_ROLLING_BACK] =
-        {[JOB_FAILED] = TRUE, [JOB_CANCELLED] = TRUE, [JOB_EXPIRED] = TRUE, [JOB_UNPLUGGED] = TRUE},
+    [JOB_ROLLING_BACK] = {[JOB_FAILED] = TRUE,
+                          [JOB_CANCELLED] = TRUE,
+                          [JOB_EXPIRED] = TRUE,
+                          [JOB_UNPLUGGED] = TRUE,
+                          [JOB_OFFLINING] = TRUE},
 };
 
 static guint64 transitions[JOB_EXPIRED + 1][JOB_EXPIRED + 1];
@@ -28,8 +31,29 @@ static JobState told_state(const World *world, guint64 job)
     return GPOINTER_TO_UINT(state) - 1;
 }
 
+/* What a ready job has given back it has no block of any more, and says why. */
+static void check_given_back(const World *world, const UnplugJob *job)
+{
+    gboolean is_full = job->reasons->len >= UNPLUG_REASONS_NAMED_MAX;
+
+    for (guint i = 0; i < job->devices->len; i++) {
+        const JobDevice *device = &g_array_index(job->devices, JobDevice, i);
+
+        if (!device->is_given_back)
+            continue;
+        CHECK(world, job->allow_partial, "a part, not asked for");
+        CHECK(world, is_full || reason_list_refuses(device->reasons), "%s without a reason",
+              device->id);
+        for (guint j = 0; j < job->blocks->len; j++)
+            CHECK(world, g_array_index(job->blocks, JobBlock, j).device != i, "%s is still there",
+                  device->id);
+    }
+    CHECK(world, job->blocks->len > 0, "ready with nothing");
+}
+
 static void check_ready(const World *world, const UnplugJob *job)
 {
+    check_given_back(world, job);
     for (guint i = 0; i < job->blocks->len; i++) {
         BlockReport report = report_of(world, &g_array_index(job->blocks, JobBlock, i));
 
@@ -87,6 +111,10 @@ static void check_changed(World *world, const UnplugAction *action, gboolean was
 
         CHECK(world, allowed[from][action->state], "%s -> %s", job_state_name(from),
               job_state_name(action->state));
+        CHECK(world,
+              from != JOB_ROLLING_BACK || action->state != JOB_OFFLINING ||
+                  unplug_machine_find(world->machine, action->job)->allow_partial,
+              "it goes on without a part");
         transitions[from][action->state]++;
     }
     g_hash_table_insert(world->states, GSIZE_TO_POINTER(action->job),
@@ -237,8 +265,12 @@ static void check_times(const World *world, const UnplugJob *job)
               "job %" G_GUINT64_FORMAT " is past its deadline", job->id);
     if (job->state != JOB_ROLLING_BACK || world->now_usec < since_usec + UNPLUG_ROLLBACK_TELL_USEC)
         return;
-    for (guint i = 0; i < job->blocks->len; i++)
-        has_offline |= g_array_index(job->blocks, JobBlock, i).phase == JOB_BLOCK_OFFLINED;
+    for (guint i = 0; i < job->blocks->len; i++) {
+        const JobBlock *block = &g_array_index(job->blocks, JobBlock, i);
+        gboolean comes_back = job->outcome != JOB_OFFLINING ||
+                              g_array_index(job->devices, JobDevice, block->device).is_given_back;
+        has_offline |= comes_back && block->phase == JOB_BLOCK_OFFLINED;
+    }
     CHECK(world, !has_offline || says_what_it_waits_for(job),
           "job %" G_GUINT64_FORMAT " does not say what it waits for", job->id);
 }

@@ -3,6 +3,7 @@ import errno
 
 import pytest
 
+from guest import MIB
 from guest.jobs import codes, prepare, query, reasons, refused_prepare, wait_job
 from guest.waiting import wait_until
 
@@ -98,3 +99,23 @@ def test_a_block_that_comes_back_is_no_longer_ready(guest, agent, dimm):
         return record["state"] == "failed" or (record["state"] == "ready" and offline)
 
     wait_until(settled, "the job to be ready again, or to be over")
+
+
+def test_a_part_goes_where_another_cannot(guest, agent, dimm, pinned):
+    """One DIMM holds a page that cannot move; another is no DIMM's name; the third is taken."""
+    guest.plug_dimm("free", 256 * MIB)
+    guest.wait_states("free", "online", "Movable")
+    devices = [slot(guest, dimm), slot(guest, "free"), {"slot": 15}]
+    record = wait_job(agent, prepare(agent, *devices, timeout_ms=5000), "failed")
+    assert "no-such-device" in codes(record)
+    job = prepare(agent, *devices, timeout_ms=20000, allow_partial=True)
+    record = wait_job(agent, job, "ready")
+    states = {device["id"]: device["state"] for device in record["devices"]}
+    names = {name: "slot%d" % guest.dimm(name)["slot"] for name in (dimm, "free")}
+    assert states == {names[dimm]: "in-use", names["free"]: "ready", "slot15": "in-use"}
+    assert record["blocks-total"] == 2 and record["bytes"] == 256 * MIB
+    assert pinned in {reason.get("block") for reason in reasons(record)}
+    assert_restored(guest, dimm)
+    guest.wait_states("free", "offline")
+    guest.wait_deleted("free", guest.device_del("free"))
+    wait_job(agent, job, "unplugged")
