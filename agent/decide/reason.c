@@ -27,6 +27,7 @@ static const char *const code_names[] = {
     [REASON_HUGEPAGES_LOST] = "hugepages-lost",
     [REASON_LAST_OF_NODE] = "last-of-node",
     [REASON_INHIBITED] = "inhibited",
+    [REASON_DIRTY_PAGES] = "dirty-pages",
     [REASON_ERROR] = "error",
 };
 G_STATIC_ASSERT(G_N_ELEMENTS(code_names) == REASON_COUNT);

@@ -26,6 +26,7 @@ typedef enum {
     REASON_HUGEPAGES_LOST, /* a warning */
     REASON_LAST_OF_NODE,   /* a warning, unless it says otherwise */
     REASON_INHIBITED,
+    REASON_DIRTY_PAGES,
     REASON_ERROR,
     REASON_COUNT
 } ReasonCode;

@@ -19,6 +19,13 @@ static void append_number(GString *text, guint64 number)
     }
 }
 
+static void append_unwritten(GString *text, guint64 n_pages)
+{
+    g_string_append(text, " (");
+    append_number(text, n_pages);
+    g_string_append(text, " not written yet)");
+}
+
 /* ": about 31,200 anonymous pages, 1,544 page cache"; "" where nothing is known. (transfer full) */
 char *contents_describe(const BlockContents *contents)
 {
@@ -45,6 +52,8 @@ char *contents_describe(const BlockContents *contents)
         g_string_append(text, text->len == 0 ? ": about " : ", ");
         append_number(text, count);
         g_string_append_printf(text, " %s", kinds[i].name);
+        if (kinds[i].kind == PAGE_CACHE && contents->pages.unwritten > 0)
+            append_unwritten(text, contents->pages.unwritten);
         if (kinds[i].kind == PAGE_HUGETLB_IN_USE && contents_lack_hugepages(contents))
             g_string_append(text, " with no free huge page elsewhere");
     }
@@ -56,4 +65,14 @@ char *contents_describe(const BlockContents *contents)
 gboolean contents_lack_hugepages(const BlockContents *contents)
 {
     return contents->pages.counts[PAGE_HUGETLB_IN_USE] > 0 && contents->hugepages_free == 0;
+}
+
+/* Whether at least half of what is left in the block and could move is page cache that has to be
+ * written first. */
+gboolean contents_are_unwritten(const BlockContents *contents)
+{
+    const guint64 *counts = contents->pages.counts;
+    guint64 n_left = counts[PAGE_ANONYMOUS] + counts[PAGE_CACHE] + counts[PAGE_HUGETLB_IN_USE];
+
+    return contents->pages.unwritten > 0 && contents->pages.unwritten >= n_left / 2;
 }

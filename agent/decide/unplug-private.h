@@ -188,6 +188,7 @@ void step_end(Step *step, GArray *actions);
 
 char *contents_describe(const BlockContents *contents);
 gboolean contents_lack_hugepages(const BlockContents *contents);
+gboolean contents_are_unwritten(const BlockContents *contents);
 
 /* --- unplug-reasons.c: the sentences --- */
 

@@ -83,8 +83,8 @@ static Reason *explain_stall(const BlockTrack *track, const char *device, guint3
                           device, index, contents);
     return reason_new(REASON_BUSY_PAGES, device, index, 0,
                       "%s, block %u: no page moved for 5 s, however often the kernel tried, so "
-                      "memplug ended each of %u attempts%s; something holds pages there, such as "
-                      "direct I/O or a passed-through device: end that or try again later",
+                      "memplug ended each of %u attempts%s; what holds its pages the kernel does "
+                      "not tell: try again later, or end direct I/O and passed-through devices",
                       device, index, track->n_failed, contents);
 }
 
@@ -100,8 +100,8 @@ static Reason *explain_error(const BlockTrack *track, const char *device, guint3
         return reason_new(
             REASON_BUSY_PAGES, device, index, error,
             "%s, block %u is still busy after %u attempts%s; the kernel could not "
-            "move some of it, such as pages pinned for direct I/O or a passed-through "
-            "device: end what pins them or try again later",
+            "move some of it, and does not tell why: try again later, or end direct I/O and "
+            "passed-through devices",
             device, index, track->n_failed, contents);
     case EINTR:
         return reason_new(REASON_INTERRUPTED, device, index, error,
@@ -135,12 +135,43 @@ static Reason *explain_error(const BlockTrack *track, const char *device, guint3
     }
 }
 
+/* Whether page cache that is not written yet is what kept the block: it moves only once it is. */
+static gboolean is_kept_by_writing(const BlockTrack *track)
+{
+    switch (track->last.end) {
+    case ATTEMPT_STALLED:
+    case ATTEMPT_LATE:
+    case ATTEMPT_CANCELLED:
+        break;
+    default:
+        if (track->last_error != EBUSY && track->last_error != EAGAIN)
+            return FALSE;
+    }
+    return contents_are_unwritten(&track->contents);
+}
+
+static Reason *explain_writing(const BlockTrack *track, const char *device, guint32 index,
+                               const char *contents)
+{
+    char dirty[UNITS_BYTES_MAX], writeback[UNITS_BYTES_MAX];
+
+    return reason_new(REASON_DIRTY_PAGES, device, index, track->last_error,
+                      "%s, block %u holds page cache that is not written yet, and moves only once "
+                      "it is%s; the guest has %s dirty and %s being written: wait for the disk, or "
+                      "lower vm.dirty_ratio",
+                      device, index, contents,
+                      units_format_bytes(track->contents.dirty_bytes, dirty),
+                      units_format_bytes(track->contents.writeback_bytes, writeback));
+}
+
 /* Why the last attempt on a block that was tried came to nothing. */
 static Reason *explain_attempt(const BlockTrack *track, const char *device, guint32 index)
 {
     g_autofree char *contents = contents_describe(&track->contents);
     gboolean has_full_pool = contents_lack_hugepages(&track->contents);
 
+    if (is_kept_by_writing(track))
+        return explain_writing(track, device, index, contents);
     switch (track->last.end) {
     case ATTEMPT_CANCELLED: /* while it offlines, a job cancels an attempt at its deadline only */
     case ATTEMPT_LATE:

@@ -184,6 +184,8 @@ typedef struct {
 typedef struct {
     PageSample pages;       /* scaled to the whole block; `sampled` 0: not known */
     guint64 hugepages_free; /* of the guest */
+    guint64 dirty_bytes;    /* of the guest: page cache that is dirty, and that is being written */
+    guint64 writeback_bytes;
 } BlockContents;
 
 typedef enum {

@@ -293,7 +293,9 @@ static gboolean look_into(const Unplugger *unplugger, const BlockReport *reports
     meminfo_read(unplugger->config.io, &meminfo);
     *contents = (BlockContents){
         .pages = page_sample_scale(sample, contents_pages(snapshot->block_size_bytes)),
-        .hugepages_free = meminfo.hugepages_free};
+        .hugepages_free = meminfo.hugepages_free,
+        .dirty_bytes = meminfo.dirty_bytes,
+        .writeback_bytes = meminfo.writeback_bytes};
     return TRUE;
 }
 

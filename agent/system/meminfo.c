@@ -62,6 +62,8 @@ int meminfo_read(const AttrIo *io, Meminfo *out)
         {"Hugepagesize", offsetof(Meminfo, hugepage_size_bytes)},
         {"HugePages_Total", offsetof(Meminfo, hugepages_total)},
         {"HugePages_Free", offsetof(Meminfo, hugepages_free)},
+        {"Dirty", offsetof(Meminfo, dirty_bytes)},
+        {"Writeback", offsetof(Meminfo, writeback_bytes)},
         {"Hugetlb", offsetof(Meminfo, hugetlb_bytes)},
     };
     g_autofree char *text = NULL;

@@ -17,7 +17,9 @@ typedef struct {
     guint64 hugepage_size_bytes; /* Hugepagesize (the default size) */
     guint64 hugepages_total;     /* of the default size */
     guint64 hugepages_free;
-    guint64 hugetlb_bytes; /* Hugetlb: of all sizes */
+    guint64 dirty_bytes;     /* Dirty */
+    guint64 writeback_bytes; /* Writeback */
+    guint64 hugetlb_bytes;   /* Hugetlb: of all sizes */
 } Meminfo;
 
 /* What might be had beside MemAvailable, and is not counted there. */

@@ -15,8 +15,10 @@
 /* include/uapi/linux/kernel-page-flags.h */
 enum {
     KPF_UPTODATE = 3,
+    KPF_DIRTY = 4,
     KPF_LRU = 5,
     KPF_SLAB = 7,
+    KPF_WRITEBACK = 8,
     KPF_BUDDY = 10,
     KPF_MMAP = 11,
     KPF_ANON = 12,
@@ -55,7 +57,13 @@ static gboolean read_chunk(const AttrIo *io, guint64 first_page, PageSample *sam
     gssize n = attr_read_at(io, KPAGEFLAGS_PATH, first_page * sizeof flags[0], flags, sizeof flags);
 
     for (gssize i = 0; i < n / (gssize)sizeof flags[0]; i++) {
-        sample->counts[page_kind(flags[i])]++;
+        PageKind kind = page_kind(flags[i]);
+        /* tmpfs's are always dirty, and move all the same: they are swap-backed */
+        gboolean is_unwritten = (flags[i] & (FLAG(KPF_DIRTY) | FLAG(KPF_WRITEBACK))) != 0 &&
+                                (flags[i] & FLAG(KPF_SWAPBACKED)) == 0;
+
+        sample->counts[kind]++;
+        sample->unwritten += kind == PAGE_CACHE && is_unwritten;
         sample->sampled++;
     }
     return n >= 0;
@@ -154,6 +162,7 @@ void page_sample_add(PageSample *sum, const PageSample *sample)
     sum->sampled += sample->sampled;
     for (guint kind = 0; kind < PAGE_KIND_COUNT; kind++)
         sum->counts[kind] += sample->counts[kind];
+    sum->unwritten += sample->unwritten;
 }
 
 static guint64 scale(guint64 count, guint64 sampled, guint64 total_pages)
@@ -172,6 +181,8 @@ PageSample page_sample_scale(const PageSample *sample, guint64 total_pages)
 
     for (guint kind = 0; kind < PAGE_KIND_COUNT; kind++)
         scaled.counts[kind] = page_sample_estimate(sample, kind, total_pages);
+    if (sample->sampled > 0)
+        scaled.unwritten = scale(sample->unwritten, sample->sampled, total_pages);
     return scaled;
 }
 

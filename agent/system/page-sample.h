@@ -26,6 +26,7 @@ typedef enum {
 typedef struct {
     guint64 sampled;                 /* pages that were looked at */
     guint64 counts[PAGE_KIND_COUNT]; /* of them; their sum is `sampled` */
+    guint64 unwritten;               /* of those in PAGE_CACHE: dirty, or being written */
 } PageSample;
 
 /* The kind that FLAGS, one entry of kpageflags, stands for. */

@@ -539,6 +539,40 @@ static void test_verify_until_deadline(void)
     expect_codes(bench, 1, "timeout going-offline:8:0");
 }
 
+/* Pages that have to be written first are told as that, where they are what is left; and what is
+ * not known is not guessed. */
+static void test_dirty_pages(void)
+{
+    static const struct {
+        guint64 unwritten, anonymous;
+        const char *codes;
+    } cases[] = {
+        {300, 10, "dirty-pages:8:16"}, {300, 2000, "busy-pages:8:16"}, {0, 0, "busy-pages:8:16"}};
+
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(Bench) bench = bench_new();
+        BlockContents contents = {.pages = {.sampled = 32768, .unwritten = cases[i].unwritten},
+                                  .dirty_bytes = 7 * MIB};
+        BlockReport report = {8, 1008, TRUTH_ONLINE_MOVABLE, EBUSY};
+        UnplugEvent event = {.kind = UNPLUG_WORKER_DONE, .job = 1};
+
+        contents.pages.counts[PAGE_CACHE] = cases[i].unwritten;
+        contents.pages.counts[PAGE_ANONYMOUS] = cases[i].anonymous;
+        bring_to_offlining(bench, 7, 8, "m");
+        event.blocks.reports = &report;
+        event.blocks.n_reports = 1;
+        event.blocks.contents = &contents;
+        feed(bench, &event);
+        wait_ms(bench, 30000);
+        tick(bench);
+        g_autofree char *codes = codes_of(bench, 1);
+        g_assert_nonnull(strstr(codes, cases[i].codes));
+        const Reason *reason = g_ptr_array_index(job_of(bench, 1)->reasons, 1);
+        g_assert_true(i != 0 || strstr(reason->desc, "7 MiB dirty") != NULL);
+        g_assert_null(strstr(reason->desc, "pinned"));
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -563,5 +597,6 @@ int main(int argc, char **argv)
     g_test_add_func("/unplug/vanishing", test_vanishing);
     g_test_add_func("/unplug/verify", test_verify);
     g_test_add_func("/unplug/verify-until-deadline", test_verify_until_deadline);
+    g_test_add_func("/unplug/dirty-pages", test_dirty_pages);
     return g_test_run();
 }
