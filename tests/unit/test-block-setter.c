@@ -147,6 +147,33 @@ static void test_guard(World *world, G_GNUC_UNUSED gconstpointer data)
     world->executor = NULL;
 }
 
+/* The answer comes in time, and the attempt ends with it: nothing goes on that nobody asks about.
+ */
+static void test_end_of_time(World *world, G_GNUC_UNUSED gconstpointer data)
+{
+    const BlockSetEntry entry = {.phys_index = WORLD_FIRST};
+    BlockSetter *setter = block_setter_new(world->io, world->keeper, world->executor,
+                                           world->unplugger, plan_none, NULL);
+    Answer answer = {.n_answers = 0};
+
+    fake_kernel_set_offline_ms(world->fake, WORLD_FIRST, FAKE_FOR_EVER);
+    g_assert_true(block_setter_set(setter, &entry, 1, on_set, &answer));
+    while (answer.n_answers == 0)
+        g_main_context_iteration(NULL, TRUE);
+    g_assert_cmpint(answer.first.result, ==, BLOCK_SET_FAILED);
+    g_assert_cmpint(answer.first.error, ==, ETIMEDOUT);
+    for (guint n_left = 32000; n_left > 0 && executor_is_busy(world->executor); n_left--) {
+        fake_kernel_set_used_pages(world->fake, WORLD_FIRST, n_left); /* pages move all the time */
+        g_usleep(1000);
+        g_main_context_iteration(NULL, FALSE);
+    }
+    g_assert_false(executor_is_busy(world->executor));
+    world_assert_all_movable(world);
+    executor_free(world->executor);
+    block_setter_free(setter);
+    world->executor = NULL;
+}
+
 #define ADD(name, func)                                                                            \
     g_test_add("/block-setter/" name, World, NULL, world_set_up, func, world_tear_down)
 
@@ -157,5 +184,6 @@ int main(int argc, char **argv)
     ADD("large-request", test_large_request);
     ADD("refusals", test_refusals);
     ADD("guard", test_guard);
+    ADD("end-of-time", test_end_of_time);
     return g_test_run();
 }
