@@ -252,6 +252,10 @@ fuzz: $(FUZZ_BINARIES)
 bench-report: $(BUILD)/memplugd
 	$(Q)$(PYTHON) tests/bench/bench-report
 
+.PHONY: bench-relay
+bench-relay: $(BUILD)/memplugd
+	$(Q)$(PYTHON) tests/bench/bench-relay
+
 .PHONY: bench-loop
 bench-loop: $(BUILD)/memplugd
 	$(Q)$(PYTHON) tests/bench/bench-loop
@@ -350,6 +354,7 @@ help:
 	@echo "make bench-prepare   prepare and cancel against the kernel's own loop (ROUNDS=9 SIZE=8 FILLS='0 40 80')"
 	@echo "make bench-online    how soon memory is online: the kernel, udev, qemu-ga, memplugd"
 	@echo "make bench-report    answers about 32,768 blocks: memplugd, qemu-ga and lsmem (needs root)"
+	@echo "make bench-relay     what a call costs through memplugd, and with qemu-ga alone"
 	@echo "make bench-loop      how long a client can make the others wait, by command (needs root)"
 	@echo "make lint, format    the tree's rules; clang-format"
 	@echo "make deps            install what building and testing need (Debian)"

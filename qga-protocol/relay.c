@@ -115,7 +115,13 @@ void qga_relay_free(QgaRelay *relay)
 static void wake(QgaRelay *relay)
 {
     if (relay->wakeup != NULL)
-        relay->wakeup(relay->user_data);
+        relay->wakeup(FALSE, relay->user_data);
+}
+
+void qga_relay_flush(QgaRelay *relay)
+{
+    if (relay->wakeup != NULL)
+        relay->wakeup(TRUE, relay->user_data);
 }
 
 /* The ticket that qemu-ga works on. */

@@ -58,9 +58,12 @@ typedef struct {
     void (*end)(QgaTicketEnd end, const char *desc, gpointer user_data);
 } QgaTicketSink;
 
-/* WAKEUP: qga_relay_turn() should be called soon, and what is to be written be written. */
-typedef void (*QgaRelayWakeup)(gpointer user_data);
+/* WAKEUP: qga_relay_turn() should be called soon, and what is to be written be written; IS_NOW:
+ * that may be done before it returns, as qga_relay_flush() was called. */
+typedef void (*QgaRelayWakeup)(gboolean is_now, gpointer user_data);
 QgaRelay *qga_relay_new(QgaRelayWakeup wakeup, gpointer user_data);
+/* What was woken for need not wait for the loop. Not from a sink. */
+void qga_relay_flush(QgaRelay *relay);
 /* Ends all tickets. NULL is fine. */
 void qga_relay_free(QgaRelay *relay);
 

@@ -542,6 +542,12 @@ gboolean qga_session_run(QgaSession *session)
     return has_run;
 }
 
+void qga_session_flush(QgaSession *session)
+{
+    if (session->ticket != NULL)
+        qga_relay_flush(qga_dispatch_relay(session->dispatch));
+}
+
 static void feed_frame(QgaSession *session, QgaFrame *frame)
 {
     g_autofree char *told = NULL;

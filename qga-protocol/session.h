@@ -47,6 +47,8 @@ void qga_session_set_pause(QgaSession *session, QgaSessionPauseFunc func, gpoint
 /* Carries out what was taken and had to wait for the relay's answer to a request before it, as far
  * as it can now. Returns whether it did anything; to be called like feed, and before it. */
 gboolean qga_session_run(QgaSession *session);
+/* Lets requests that were passed on go at once, where else the loop would have to turn. */
+void qga_session_flush(QgaSession *session);
 /* Nothing that was asked is still to be answered. */
 gboolean qga_session_is_idle(const QgaSession *session);
 /* Would feed take anything now? While FALSE do not even read. */

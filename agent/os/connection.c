@@ -235,6 +235,7 @@ static Moved move_input(Connection *connection)
     gsize taken = qga_session_feed(connection->session, connection->input + connection->input_start,
                                    connection->input_end - connection->input_start);
     connection->input_start += taken;
+    qga_session_flush(connection->session);
     note_syncs(connection);
     return taken > 0 ? MOVED_SOME : MOVED_NOTHING;
 }
@@ -328,7 +329,7 @@ Connection *connection_new(int fd, ConnectionKind kind, QgaDispatch *dispatch,
     qga_session_set_pause(connection->session, is_turn_over, connection);
     /* A socket's replies are its client's and nobody else's; a port's may be an earlier host's. */
     qga_session_set_single_host(connection->session, kind == CONNECTION_SOCKET);
-    connection->watch = g_unix_fd_add(epoll_fd, G_IO_IN, on_edge, connection);
+    connection->watch = loop_add_fd(epoll_fd, G_IO_IN, on_edge, connection);
     return connection;
 }
 

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include <glib-unix.h>
 #include <glib.h>
 
 /* The guard of an attempt, leases, deadlines, the watchdog: before channels and D-Bus, whatever
@@ -26,4 +27,19 @@ static inline guint loop_add_due(gint64 wait_usec, GSourceFunc func, gpointer us
     guint wait_ms = (guint)CLAMP((wait_usec + 999) / 1000, 0, (gint64)G_MAXINT);
 
     return g_timeout_add_full(LOOP_PRIORITY_DUE, wait_ms, func, user_data, NULL);
+}
+
+/* Like g_unix_fd_add(), for a descriptor that is busy. GLib takes a source's descriptors out of the
+ * poll while its callback runs, lest a loop in the callback find them again, and wakes itself each
+ * time it does: a loop for nothing. No callback here runs a loop. */
+static inline guint loop_add_fd(int fd, GIOCondition condition, GUnixFDSourceFunc func,
+                                gpointer user_data)
+{
+    GSource *source = g_unix_fd_source_new(fd, condition);
+
+    g_source_set_callback(source, (GSourceFunc)(void (*)(void))func, user_data, NULL);
+    g_source_set_can_recurse(source, TRUE);
+    guint id = g_source_attach(source, NULL);
+    g_source_unref(source);
+    return id;
 }

@@ -22,6 +22,8 @@ struct Upstream {
     GIOCondition watched;
     guint idle;
     guint timer;
+    gint64 timer_usec;    /* when it is due; monotonic */
+    gboolean is_readable; /* as the last poll said */
     gsize input_start, input_end;
     guint8 input[INPUT_BYTES];
 };
@@ -37,12 +39,22 @@ static gboolean on_idle(gpointer user_data)
     return G_SOURCE_REMOVE;
 }
 
-static void pump_later(gpointer user_data)
+static void pump_later(Upstream *upstream)
+{
+    if (!upstream->idle)
+        upstream->idle = g_idle_add_full(G_PRIORITY_DEFAULT, on_idle, upstream, NULL);
+}
+
+static void on_wakeup(gboolean is_now, gpointer user_data)
 {
     Upstream *upstream = user_data;
 
-    if (!upstream->idle)
-        upstream->idle = g_idle_add_full(G_PRIORITY_DEFAULT, on_idle, upstream, NULL);
+    if (!is_now) {
+        pump_later(upstream);
+    } else if (upstream->idle) {
+        g_clear_handle_id(&upstream->idle, g_source_remove);
+        upstream_pump(upstream);
+    }
 }
 
 static gboolean on_timer(gpointer user_data)
@@ -54,10 +66,12 @@ static gboolean on_timer(gpointer user_data)
     return G_SOURCE_REMOVE;
 }
 
-static gboolean on_ready(G_GNUC_UNUSED gint fd, G_GNUC_UNUSED GIOCondition condition,
-                         gpointer user_data)
+static gboolean on_ready(G_GNUC_UNUSED gint fd, GIOCondition condition, gpointer user_data)
 {
-    upstream_pump(user_data);
+    Upstream *upstream = user_data;
+
+    upstream->is_readable = (condition & ~G_IO_OUT) != 0;
+    upstream_pump(upstream);
     return G_SOURCE_CONTINUE;
 }
 
@@ -68,7 +82,7 @@ static void watch(Upstream *upstream, GIOCondition condition)
     g_clear_handle_id(&upstream->watch, g_source_remove);
     upstream->watched = condition;
     if (condition)
-        upstream->watch = g_unix_fd_add(upstream->fd, condition, on_ready, upstream);
+        upstream->watch = loop_add_fd(upstream->fd, condition, on_ready, upstream);
 }
 
 /* WHY: what qemu-ga did, or why there is no connection. */
@@ -78,6 +92,7 @@ static void disconnect(Upstream *upstream, const char *why)
     if (upstream->fd >= 0)
         close(upstream->fd);
     upstream->fd = -1;
+    upstream->is_readable = FALSE;
     upstream->input_start = upstream->input_end = 0;
     qga_relay_disconnected(upstream->relay, why);
 }
@@ -137,11 +152,14 @@ static gboolean move_input(Upstream *upstream, gboolean *moved)
     if (!qga_relay_wants_input(upstream->relay))
         return TRUE;
     if (upstream->input_start == upstream->input_end) {
+        if (!upstream->is_readable)
+            return TRUE;
         gssize n = read(upstream->fd, upstream->input, INPUT_BYTES);
         if (n < 0)
             return errno == EAGAIN || errno == EINTR;
         if (n == 0)
             return FALSE;
+        upstream->is_readable = n == INPUT_BYTES;
         upstream->input_start = 0;
         upstream->input_end = (gsize)n;
     }
@@ -167,6 +185,17 @@ static void move(Upstream *upstream, gint64 start_usec)
     }
 }
 
+/* One that is due earlier stays: most requests are answered long before. */
+static void wake_in(Upstream *upstream, gint64 now_usec, gint64 wait_usec)
+{
+    if (upstream->timer && upstream->timer_usec <= now_usec + wait_usec)
+        return;
+    g_clear_handle_id(&upstream->timer, g_source_remove);
+    upstream->timer_usec = now_usec + wait_usec;
+    upstream->timer =
+        g_timeout_add((guint)MIN((wait_usec + 999) / 1000, G_MAXINT), on_timer, upstream);
+}
+
 static void upstream_pump(Upstream *upstream)
 {
     gint64 start_usec = g_get_monotonic_time();
@@ -186,10 +215,8 @@ static void upstream_pump(Upstream *upstream)
                             (qga_relay_peek(upstream->relay, &bytes) > 0 ? G_IO_OUT : 0));
     if (upstream->fd < 0 && qga_relay_wants_connection(upstream->relay))
         pump_later(upstream); /* it has gone, and others still wait for it */
-    g_clear_handle_id(&upstream->timer, g_source_remove);
     if (wait_usec >= 0)
-        upstream->timer =
-            g_timeout_add((guint)MIN((wait_usec + 999) / 1000, G_MAXINT), on_timer, upstream);
+        wake_in(upstream, start_usec, wait_usec);
 }
 
 Upstream *upstream_new(const char *path)
@@ -198,7 +225,7 @@ Upstream *upstream_new(const char *path)
 
     upstream->path = g_strdup(path);
     upstream->fd = -1;
-    upstream->relay = qga_relay_new(pump_later, upstream);
+    upstream->relay = qga_relay_new(on_wakeup, upstream);
     return upstream;
 }
 

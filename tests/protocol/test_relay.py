@@ -369,6 +369,91 @@ def test_lists_bind_relayed_commands_too(tmp_path):
     assert "there is no command" not in (tmp_path / "mp/log").read_text()
 
 
+# Commands whose figures differ from one moment to the next: digits are left out of the comparison.
+VARYING = {"guest-get-time", "guest-exec", "guest-get-diskstats", "guest-get-cpustats",
+           "guest-get-fsinfo", "guest-network-get-interfaces", "guest-get-users", "guest-get-load"}
+WRONG = ["5", "null", "[]", '"x"', '{"no-such":1}']
+
+
+def exchanges(path):
+    """(command, text of the arguments or None) of qemu-ga's, which leave this machine as it is; errors
+    included. {pid} stands for what guest-exec returned last."""
+    reads = ["guest-get-time", "guest-get-osinfo", "guest-get-timezone", "guest-get-host-name",
+             "guest-get-vcpus", "guest-get-users", "guest-get-fsinfo", "guest-get-disks",
+             "guest-get-diskstats", "guest-get-cpustats", "guest-network-get-interfaces",
+             "guest-fsfreeze-status", "guest-get-devices", "guest-get-load", "guest-no-such-command"]
+    for name in reads:
+        yield name, None
+        yield name, "{}"
+        for wrong in WRONG:
+            yield name, wrong
+    for name, arguments in [
+            ("guest-set-time", '{"time":"x"}'), ("guest-set-user-password", "{}"),
+            ("guest-set-user-password", '{"username":1,"password":"","crypted":false}'),
+            ("guest-set-vcpus", "{}"), ("guest-set-vcpus", '{"vcpus":[{"logical-id":-1}]}'),
+            ("guest-fstrim", '{"minimum":"x"}'), ("guest-fsfreeze-freeze-list", '{"mountpoints":3}'),
+            ("guest-shutdown", '{"mode":5}'), ("guest-suspend-disk", '{"x":1}'),
+            ("guest-ssh-get-authorized-keys", '{"username":"no such user"}'),
+            ("guest-exec", "{}"), ("guest-exec", '{"path":"/no/such/program"}'),
+            ("guest-exec-status", '{"pid":0}'), ("guest-exec-status", '{"pid":"x"}'),
+            ("guest-file-open", "{}"), ("guest-file-open", '{"path":"/no/such/file"}'),
+            ("guest-file-open", '{"path":"%s","mode":"nonsense"}' % path),
+            ("guest-file-open", '{"path":"%s","mode":"w+"}' % path),
+            ("guest-file-write", '{"handle":1000,"buf-b64":"SGVsbG8sIHdvcmxkCg=="}'),
+            ("guest-file-write", '{"handle":1000,"buf-b64":"####"}'),
+            ("guest-file-write", '{"handle":1000,"buf-b64":"QUJD","count":99}'),
+            ("guest-file-flush", '{"handle":1000}'),
+            ("guest-file-seek", '{"handle":1000,"offset":0,"whence":"set"}'),
+            ("guest-file-seek", '{"handle":1000,"offset":0,"whence":"sideways"}'),
+            ("guest-file-read", '{"handle":1000}'), ("guest-file-read", '{"handle":1000,"count":5}'),
+            ("guest-file-read", '{"handle":1000,"count":-1}'),
+            ("guest-file-read", '{"handle":1000,"count":"many"}'),
+            ("guest-file-close", '{"handle":1000}'), ("guest-file-close", '{"handle":1000}'),
+            ("guest-file-read", '{"handle":1000}'),
+            ("guest-exec", '{"path":"/bin/echo","arg":["a b","\\u00e9","\\\\"],"capture-output":true}'),
+            ("guest-exec-status", '{"pid":{pid}}'), ("guest-exec-status", '{"pid":{pid}}'),
+            ("guest-exec", '{"path":"/bin/cat","input-data":"eHl6","capture-output":true}'),
+            ("guest-exec-status", '{"pid":{pid}}')]:
+        yield name, arguments
+
+
+IDS = ["", "7", '"text \\u00e9"', "null", '{"a": [1, {}]}', "1.50"]
+
+
+def replies(peer, path):
+    """(what was sent, what came) for each exchange on this connection."""
+    lines, pid, seen = peer.makefile("rb"), 0, []
+    for number, (name, arguments) in enumerate(exchanges(path)):
+        one_id = IDS[number % len(IDS)]
+        text = '{"execute": "%s"%s%s}' % (
+            name, "" if arguments is None else ', "arguments": ' + arguments.replace("{pid}", str(pid)),
+            one_id and ', "id": ' + one_id)
+        for _ in range(100):
+            peer.sendall(text.encode())
+            line = lines.readline()
+            if name != "guest-exec-status" or b'"exited": false' not in line:
+                break
+            time.sleep(0.05)
+        if name == "guest-exec" and b'"pid"' in line:
+            pid = json.loads(line)["return"]["pid"]
+        seen.append((text.replace(str(pid), "PID"),
+                     re.sub(rb"\d+", b"N", line) if name in VARYING else line))
+    return seen
+
+
+def test_the_same_bytes_as_from_qemu_ga_alone(world, tmp_path):
+    """Each command of it that can be asked here, with right and wrong arguments and ids of all kinds."""
+    alone = QemuGa(tmp_path / "alone")
+    try:
+        with alone.connect() as peer:
+            theirs = replies(peer, tmp_path / "file")
+        ours = replies(world[1].connect(), tmp_path / "file")
+    finally:
+        alone.kill()
+    assert len(theirs) >= 120 and sum(b'"return"' in line for _, line in theirs) > 30
+    assert [(want, got) for want, got in zip(theirs, ours) if want != got] == []
+
+
 class Trouble(threading.Thread):
     """Kills, stops and restarts qemu-ga at random until told to end."""
 
