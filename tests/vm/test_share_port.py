@@ -6,6 +6,7 @@ import json
 import pytest
 
 from guest.channel import Channel, QgaError
+from guest.jobs import wait_job
 from guest.systemd_guest import SystemdGuest, SystemdImage
 from guest.waiting import wait_until
 
@@ -123,8 +124,7 @@ def test_frozen_file_systems_stop_nothing_of_ours(guest):
                                 if device["kind"] == "dimm" and device["online-movable"] == 256 << 20],
                        "the DIMM")
             job = channel.call("memory-prepare-unplug", devices=[{"slot": 0}])["job"]
-            wait_until(lambda: channel.call("memory-query-unplug", job=job)["jobs"][0]["state"]
-                       == "ready", "the job")
+            wait_job(channel, job, "ready")
             channel.call("memory-cancel-unplug", job=job)
             assert channel.call("guest-fsfreeze-status") == "frozen"
         finally:
@@ -146,7 +146,8 @@ def test_disable(guest):
     wait_until(lambda: "memory-get-status" not in names(guest), "qemu-ga on its port")
     assert guest.shells.run("ls %s" % DROP_IN)[0] != 0
     assert share_port(guest, "disable") == (0, "The port was not shared.\n")
-    guest.call("memory-get-status")
+    with Channel(guest.path("agent")) as channel:
+        channel.call("memory-get-status")
 
 
 def test_a_unit_as_fedora_has_it(guest):
@@ -178,7 +179,8 @@ def test_all_is_undone_where_it_does_not_work(guest):
     assert status == 1 and "everything is as it was" in said, said
     assert guest.shells.run("ls %s /etc/memplug/memplugd.conf.d/*" % DROP_IN)[0] != 0
     wait_until(lambda: "memory-get-status" not in names(guest), "qemu-ga on its port")
-    guest.call("memory-get-status")
+    with Channel(guest.path("agent")) as channel:
+        channel.call("memory-get-status")
     guest.shells.output("mv /usr/sbin/qemu-ga.real /usr/sbin/qemu-ga; systemctl restart qemu-guest-agent")
 
 
