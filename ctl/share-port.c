@@ -30,7 +30,7 @@
 #define BEHIND " --method=unix-listen --path=" SOCKET "\n"
 /* How long the two may take to answer once they are started. */
 #define PATIENCE_USEC (20 * G_GINT64_CONSTANT(1000000))
-#define PAUSE_USEC 200000
+#define PAUSE_USEC 500000
 
 static const char config_text[] =
     "# By memplugctl share-port enable; memplugctl share-port disable "
