@@ -272,9 +272,10 @@ format:
 .PHONY: install install-host uninstall
 install: install-host $(BUILD)/memplugd
 	$(INSTALL) -D -m 0755 $(BUILD)/memplugd $(DESTDIR)$(sbindir)/memplugd
-	$(call fill,udev-rules/39-memplug-online.rules.in,$(udevdir)/rules.d/39-memplug-online.rules)
+	$(INSTALL) -D -m 0644 udev-rules/39-memplug-online.rules $(DESTDIR)$(udevdir)/rules.d/39-memplug-online.rules
 	$(INSTALL) -D -m 0644 udev-rules/99-memplug-port.rules $(DESTDIR)$(udevdir)/rules.d/99-memplug-port.rules
 	$(call fill,systemd/memplugd.service.in,$(unitdir)/memplugd.service)
+	$(call fill,systemd/memplug-rule.service.in,$(unitdir)/memplug-rule.service)
 	$(INSTALL) -D -m 0644 systemd/memplugd.conf $(DESTDIR)$(sysconfdir)/memplug/memplugd.conf
 	$(INSTALL) -D -m 0644 packaging/dbus/org.memplug.Agent1.conf \
 		$(DESTDIR)$(dbusdatadir)/dbus-1/system.d/org.memplug.Agent1.conf
@@ -308,7 +309,7 @@ uninstall:
 	rm -f $(DESTDIR)$(sbindir)/memplugd \
 		$(DESTDIR)$(udevdir)/rules.d/39-memplug-online.rules \
 		$(DESTDIR)$(udevdir)/rules.d/99-memplug-port.rules \
-		$(DESTDIR)$(unitdir)/memplugd.service \
+		$(DESTDIR)$(unitdir)/memplugd.service $(DESTDIR)$(unitdir)/memplug-rule.service \
 		$(DESTDIR)$(bindir)/memplugctl \
 		$(DESTDIR)$(dbusdatadir)/dbus-1/system.d/org.memplug.Agent1.conf \
 		$(DESTDIR)$(dbusdatadir)/dbus-1/system-services/org.memplug.Agent1.service \

@@ -79,13 +79,11 @@ static int run(Options *options)
     return status;
 }
 
-/* --rule: the answer is printed, and kept for the blocks that follow. */
+/* --rule: the answer is printed, and left for the rule. */
 static int decide_rule(const Options *options)
 {
     g_autoptr(GError) error = NULL;
-    OnlinePolicy policy = options->settings->online.policy;
-    gboolean online = (policy == ONLINE_POLICY_MOVABLE || policy == ONLINE_POLICY_AUTO) &&
-                      options->settings->adopt_existing;
+    gboolean online = settings_let_rule_online(options->settings, options->settings->online.policy);
 
     if (!state_dir_decide_rule(options->state_dir, online, &error))
         g_printerr("memplugd: %s\n", error->message);

@@ -304,12 +304,27 @@ static gboolean on_stop_look(gpointer user_data)
     return G_SOURCE_REMOVE;
 }
 
+/* The rule is on its own from here on; where no daemon will be installed any more there is none. */
+static void decide_rule(const Agent *agent)
+{
+    const Options *options = agent->options;
+    g_autoptr(GError) error = NULL;
+    OnlinePolicy policy = onliner_config(agent->onliner)->policy;
+
+    if (!state_dir_decide_rule(options->state_dir,
+                               !options->undo && !options->sysroot &&
+                                   settings_let_rule_online(options->settings, policy),
+                               &error))
+        g_warning("udev's rule does as it did before: %s", error->message);
+}
+
 void agent_stop(Agent *agent, AgentStoppedFunc func, gpointer user_data)
 {
     agent->is_up = FALSE;
     service_stopping(agent->service);
     agent->on_stopped = func;
     agent->on_stopped_data = user_data;
+    decide_rule(agent);
     state_dir_set_active(agent->state_dir, FALSE);
     agent->has_moved = FALSE;
     agent->stop_look = g_timeout_add_seconds(STOP_LOOK_S, on_stop_look, agent);

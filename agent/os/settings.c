@@ -507,6 +507,12 @@ char *settings_dump(const Settings *settings)
     return g_string_free(g_steal_pointer(&text), FALSE);
 }
 
+gboolean settings_let_rule_online(const Settings *settings, OnlinePolicy policy)
+{
+    return settings->adopt_existing &&
+           (policy == ONLINE_POLICY_MOVABLE || policy == ONLINE_POLICY_AUTO);
+}
+
 const char *settings_channel_path(const Settings *settings)
 {
     static const char *const defaults[] = {[METHOD_VIRTIO_SERIAL] = SETTINGS_PORT_PATH,

@@ -69,5 +69,8 @@ void settings_swap_live(Settings *a, Settings *b);
 /* All of it as a config file. (transfer full) */
 char *settings_dump(const Settings *settings);
 
+/* Whether udev's rule is to bring new memory online while no daemon runs, with POLICY in force. */
+gboolean settings_let_rule_online(const Settings *settings, OnlinePolicy policy);
+
 /* The path of the channel: as set, or the method's default. NULL: vsock-listen has none. */
 const char *settings_channel_path(const Settings *settings);

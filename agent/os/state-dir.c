@@ -13,11 +13,8 @@
 
 struct StateDir {
     int lock_fd;
-    char *dir;
     char *active_path;
 };
-
-static const char *const rule_files[] = {"rule-leave", "rule-online"};
 
 StateDir *state_dir_open(const char *dir, GError **error)
 {
@@ -42,7 +39,6 @@ StateDir *state_dir_open(const char *dir, GError **error)
     }
     StateDir *state_dir = g_new0(StateDir, 1);
     state_dir->lock_fd = fd;
-    state_dir->dir = g_strdup(dir);
     state_dir->active_path = g_build_filename(dir, "active", NULL);
     return state_dir;
 }
@@ -52,38 +48,27 @@ void state_dir_close(StateDir *state_dir)
     if (!state_dir)
         return;
     close(state_dir->lock_fd);
-    g_free(state_dir->dir);
     g_free(state_dir->active_path);
     g_free(state_dir);
 }
 
-static void remove_rule_file(const char *dir, gboolean online)
-{
-    g_autofree char *path = g_build_filename(dir, rule_files[online], NULL);
-
-    unlink(path);
-}
-
 gboolean state_dir_decide_rule(const char *dir, gboolean online, GError **error)
 {
-    g_autofree char *path = g_build_filename(dir, rule_files[online], NULL);
+    g_autofree char *path = g_build_filename(dir, "rule-online", NULL);
 
     g_mkdir_with_parents(dir, 0700);
-    remove_rule_file(dir, !online);
-    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0) {
-        g_set_error(error, G_IO_ERROR, g_io_error_from_errno(errno), "cannot make %s: %s", path,
-                    g_strerror(errno));
-        return FALSE;
-    }
-    close(fd);
-    return TRUE;
+    int fd = online ? open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600) : -1;
+    if (fd >= 0 && close(fd) == 0)
+        return TRUE;
+    if (!online && (unlink(path) == 0 || errno == ENOENT))
+        return TRUE;
+    g_set_error(error, G_IO_ERROR, g_io_error_from_errno(errno), "cannot %s %s: %s",
+                online ? "make" : "remove", path, g_strerror(errno));
+    return FALSE;
 }
 
 void state_dir_set_active(StateDir *state_dir, gboolean active)
 {
-    remove_rule_file(state_dir->dir, TRUE);
-    remove_rule_file(state_dir->dir, FALSE);
     if (!active) {
         unlink(state_dir->active_path);
         return;

@@ -13,12 +13,11 @@ typedef struct StateDir StateDir;
 StateDir *state_dir_open(const char *dir, GError **error);
 void state_dir_close(StateDir *state_dir); /* accepts NULL */
 
-/* For udev's rule, which runs no program for each block: leaves the file "rule-online" or
- * "rule-leave" in DIR, and removes the other. FALSE and ERROR if it cannot. */
+/* For udev's rule, which runs no program: makes the file "rule-online" in DIR, or removes it. FALSE
+ * and ERROR if it cannot. */
 gboolean state_dir_decide_rule(const char *dir, gboolean online, GError **error);
 
 /* Makes or removes the file "active", which udev-rules/39-memplug-online.rules looks for. It
  * outlives a killed daemon on purpose: blocks that a job keeps offline must not be onlined behind
- * its back. Either way the rule's decision is forgotten: it is made anew where it is needed next.
- */
+ * its back. */
 void state_dir_set_active(StateDir *state_dir, gboolean active);

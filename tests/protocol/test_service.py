@@ -202,6 +202,25 @@ def test_without_a_boot_id_there_is_no_daemon(tmp_path):
     assert "cannot read /proc/sys/kernel/random/boot_id: Is a directory" in done.stderr
 
 
+@pytest.mark.parametrize("config, answer", [
+    ("", "online"), ("[online]\npolicy=auto\n", "online"), ("[online]\npolicy=none\n", "leave"),
+    ("[online]\npolicy=kernel\n", "leave"), ("[online]\nexisting=leave\n", "leave"),
+    ("[online]\npolicy=sideways\n", "leave"),
+])
+def test_what_udevs_rule_goes_by(tmp_path, config, answer):
+    """The answer is a file, so that the rule runs no program; another answer takes it away."""
+    (tmp_path / "conf").write_text(config)
+    for before in (False, True):
+        if before:
+            (tmp_path / "state/rule-online").touch()
+        done = subprocess.run(
+            [str(BUILD / "memplugd"), "--rule", "-t", str(tmp_path / "state"),
+             "-c", str(tmp_path / "conf")],
+            text=True, capture_output=True, timeout=PATIENCE_S, check=False)
+        assert (done.returncode, done.stdout) == (0, answer + "\n"), done.stderr
+        assert (tmp_path / "state/rule-online").exists() == (answer == "online")
+
+
 @pytest.mark.parametrize("where", ["memplugd.conf.d", "memplugd.conf.d/50-site.conf", "memplugd.conf"])
 def test_what_may_not_be_read_is_an_error(tmp_path, where):
     """The unit has no CAP_DAC_OVERRIDE: what belongs to another user may be closed to it."""

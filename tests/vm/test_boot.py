@@ -3,6 +3,7 @@
 The driver of the port is a module that udev loads, perhaps before and perhaps after the daemon starts.
 """
 import os
+import struct
 import subprocess
 
 import pytest
@@ -131,23 +132,20 @@ def test_answers_on_a_second_controller(guest):
     assert guest.shells.output("systemctl show -P MainPID memplugd") == before
 
 
-ASKED = "wc -l </run/asked 2>/dev/null || echo 0"
-# Counts who asks the daemon's program.
+HALF_OF_64_GIB = 32 * GIB
+ASKED = "cat /run/asked 2>/dev/null | wc -l"
+# Counts who runs the daemon's program.
 WRAP = ("mv /usr/sbin/memplugd /usr/sbin/memplugd.real; printf '#!/bin/sh\\n"
         "echo $1 >>/run/asked\\nexec memplugd.real \"$@\"\\n' >/usr/sbin/memplugd; "
         "chmod +x /usr/sbin/memplugd")
 
 
-def test_the_rule_asks_once_where_no_daemon_runs(guest):
-    """Once for the blocks that come while the first is asked about, and never again."""
+def test_the_rule_runs_no_program(guest):
+    """Where no daemon runs, and however many blocks come at once: it was decided before."""
     guest.shells.output("systemctl stop memplugd; systemctl mask --runtime memplugd; " + WRAP)
     guest.plug_dimm("many", 4 * GIB)
     guest.wait_states("many", "online", "Movable")
-    asked = int(guest.shells.output(ASKED))
-    assert 1 <= asked < len(guest.dimm_blocks("many"))
-    guest.plug_dimm("more", GIB)
-    guest.wait_states("more", "online", "Movable")
-    assert int(guest.shells.output(ASKED)) == asked
+    assert guest.shells.output(ASKED).strip() == "0"
     guest.shells.output("mkdir -p /etc/memplug/memplugd.conf.d; printf '[online]\\npolicy=none\\n' "
                         ">/etc/memplug/memplugd.conf.d/t.conf; memplugd --rule")
     guest.plug_dimm("left", GIB)
@@ -172,3 +170,109 @@ def test_removal_undoes_what_a_killed_daemon_left(guest):
     guest.wait_states("left", "online", "Movable")
     assert guest.shells.output("cat /sys/devices/system/memory/auto_online_blocks") == "offline\n"
     assert guest.shell("test -e /run/memplug/active")[0] != 0
+
+
+def plug_reserved(guest, dimm, size_bytes):
+    """A DIMM of which the host keeps only what the guest touches."""
+    guest.qmp.command("object-add", qom_type="memory-backend-ram", id=dimm + "-ram",
+                      size=size_bytes, reserve=False)
+    guest.qmp.command("device_add", driver="pc-dimm", id=dimm, memdev=dimm + "-ram")
+
+
+def test_64_gib_at_once_beside_a_masked_daemon(installed):
+    """A boot without the daemon; 512 blocks come, and the rule brings them online without a fork."""
+    with SystemdGuest(installed, installed=True, memory="3G", maxmem="128G",
+                      append="systemd.mask=memplugd.service") as booted:
+        assert booted.shells.output("systemctl is-active memplugd || true").strip() == "inactive"
+        booted.shells.output(WRAP)
+        for half in ("one", "two"):
+            plug_reserved(booted, half, HALF_OF_64_GIB)
+        wait_until(lambda: sum(len(booted.dimm_blocks(half)) for half in ("one", "two")) == 512,
+                   "512 blocks", 600)
+        for half in ("one", "two"):
+            booted.wait_states(half, "online", "Movable", 600)
+        assert booted.shells.output(ASKED).strip() == "0"
+
+
+NOTE = struct.pack("<III8sI", 5, 4, 1, b"CORE", 0)
+CORE_AT = 0x7f00000
+CORE_BYTES = 0x10000
+
+
+def core_header():
+    """What a crash dump kernel finds in memory: an ELF core with one note and one range of memory."""
+    header_bytes, entry_bytes = 64, 56
+    note_at = CORE_AT + header_bytes + 2 * entry_bytes
+    header = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\x02\x01\x01", 4, 62, 1, 0, header_bytes, 0,
+                         0, header_bytes, entry_bytes, 2, 0, 0, 0)
+    note = struct.pack("<IIQQQQQQ", 4, 0, note_at, 0, 0, len(NOTE), len(NOTE), 0)
+    load = struct.pack("<IIQQQQQQ", 1, 7, CORE_AT, 0, CORE_AT, 4096, 4096, 0)
+    return header + note + load + NOTE
+
+
+def test_nothing_runs_in_a_crash_dump_kernel(installed, tmp_path):
+    core = tmp_path / "core"
+    core.write_bytes(core_header())
+    with SystemdGuest(installed, installed=True, append="elfcorehdr=%#x memmap=%#x$%#x" % (
+            CORE_AT, CORE_BYTES, CORE_AT), devices=[
+                "-device", "loader,file=%s,addr=%#x,force-raw=on" % (core, CORE_AT)]) as booted:
+        assert booted.shell("test -e /proc/vmcore")[0] == 0, booted.shell("dmesg | grep -i kdump")
+        booted.plug_dimm("dimm", GIB)
+        booted.shells.output("udevadm trigger --action=add --subsystem-match=virtio-ports; "
+                             "udevadm settle; systemctl start memplugd memplug-rule")
+        for unit in ("memplugd", "memplug-rule"):
+            said = booted.shells.output("systemctl show -p ConditionResult,ActiveState " + unit)
+            assert sorted(said.split()) == ["ActiveState=inactive", "ConditionResult=no"]
+        # Not by the rule alone either.
+        booted.shells.output("mkdir -p /run/memplug; touch /run/memplug/rule-online; "
+                             "udevadm trigger --action=add --subsystem-match=memory; "
+                             "udevadm settle")
+        booted.wait_states("dimm", "offline")
+
+
+# As ndctl and daxctl do it: persistent memory becomes a dax device, and that becomes memory.
+MAKE_DAX = """
+modprobe -a nd_pmem dax_pmem device_dax kmem
+cd /sys/bus/nd/devices
+echo namespace0.0 >/sys/bus/nd/drivers/nd_pmem/unbind
+dax=$(cat region0/dax_seed)
+echo 2097152 >$dax/align
+cat /proc/sys/kernel/random/uuid >$dax/uuid
+echo ram >$dax/mode
+echo namespace0.0 >$dax/namespace
+echo $dax >/sys/bus/nd/drivers/dax_pmem/bind
+ls /sys/bus/dax/devices
+"""
+DAX_TO_MEMORY = """
+dax=$(ls /sys/bus/dax/devices)
+echo $dax >/sys/bus/dax/drivers/device_dax/unbind
+echo $dax >/sys/bus/dax/drivers/kmem/new_id
+grep kmem /proc/iomem
+"""
+AUTO_ONLINE = "cat /sys/devices/system/memory/auto_online_blocks"
+
+
+def test_memory_of_a_dax_device_is_left_alone(installed):
+    """By the kernel, whose settings are put back as it appears, by the daemon, and by the rule."""
+    with SystemdGuest(installed, installed=True, memory="3G", append="memmap=1G!4G") as booted:
+        wait_until(lambda: booted.shells.output(AUTO_ONLINE) == "online_movable\n",
+                   "the kernel's settings")
+        booted.shells.output(MAKE_DAX)
+        wait_until(lambda: booted.shells.output(AUTO_ONLINE) == "offline\n",
+                   "the settings to be put back")
+        before = set(booted.blocks())
+        print(booted.shells.output(DAX_TO_MEMORY))
+        theirs = set(booted.blocks()) - before
+        assert theirs
+        # DIMMs come online all the same.
+        booted.plug_dimm("dimm", GIB)
+        booted.wait_states("dimm", "online", "Movable")
+        with booted.channel() as channel:
+            kinds = [device["kind"] for device in channel.call("memory-get-devices")]
+            assert sorted(kinds) == ["boot", "dimm", "other"]
+        # The rule alone, with the kernel's own event once more.
+        booted.shells.output("systemctl stop memplugd; test -e /run/memplug/rule-online; "
+                             "udevadm trigger --action=add --subsystem-match=memory; "
+                             "udevadm settle")
+        blocks = booted.blocks()
+        assert {blocks[index].state for index in theirs} == {"offline"}
