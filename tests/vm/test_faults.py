@@ -1,5 +1,5 @@
 """The package in a Debian guest while what it stands on gives way: its settings, its processes, its
-state directory, and the one who stops it.
+state directory, its disk, and the one who stops it.
 
 The tests run in their order. Each one mends what it broke, and the last one removes the package.
 """
@@ -8,20 +8,25 @@ import errno
 import pytest
 
 from guest import MIB
-from guest.jobs import prepare, query, reasons, wait_job
+from guest.jobs import codes, prepare, query, reasons, wait_job
 from guest.systemd_guest import SystemdGuest, SystemdImage
 from guest.waiting import wait_until
 
+DISK_BYTES = 512 * MIB
 CONFIG = "/etc/memplug/memplugd.conf.d/t.conf"
 STATE = "/run/memplug"
 HUPS = 200
 
 
 @pytest.fixture(scope="module")
-def guest():
+def guest(tmp_path_factory):
+    disk = tmp_path_factory.mktemp("disk") / "slow"
+    with open(disk, "wb") as file:
+        file.truncate(DISK_BYTES)
     image = SystemdImage()
     image.make_installed()
-    with SystemdGuest(image, installed=True, memory="2G") as booted:
+    with SystemdGuest(image, installed=True, memory="2G", devices=[
+            "-drive", "if=virtio,id=slow,format=raw,file=%s" % disk]) as booted:
         booted.plug_dimm("dimm", 512 * MIB)
         booted.wait_states("dimm", "online", "Movable")
         yield booted
@@ -130,6 +135,42 @@ def test_a_storm_of_reloads(guest):
     assert show(guest, "MainPID", "NRestarts") == before
     wait_until(lambda: show(guest, "ActiveState") == ["active"], "the last reload to be over")
     guest.wait_states("dimm", "online", "Movable")
+
+
+def throttle_writes(guest, bytes_per_s):
+    guest.qmp.command("human-monitor-command", **{
+        "command-line": "block_set_io_throttle slow 0 0 %d 0 0 0" % bytes_per_s})
+
+
+def test_a_stalled_disk_below_the_page_cache(guest):
+    """The kernel sleeps over pages of a file that are being written, and no signal wakes it."""
+    guest.shells.output("mkfs.ext4 -q /dev/vdc; mkdir -p /mnt/slow; mount /dev/vdc /mnt/slow; "
+                        "echo 90 >/proc/sys/vm/dirty_ratio; "
+                        "echo 1 >/proc/sys/vm/dirty_background_ratio; "
+                        "dd if=/dev/zero of=/mnt/slow/file bs=1M count=300 2>&1; sync")
+    throttle_writes(guest, 1)
+    # Where there are blocks for it already: only the data has to be written.
+    writer = guest.shell_start("dd if=/dev/zero of=/mnt/slow/file bs=1M count=300 conv=notrunc; "
+                               "echo written")
+    wait_until(lambda: guest.meminfo()["Writeback"] > MIB, "pages to be written")
+    with guest.channel() as channel:
+        job = prepare(channel, slot(guest), timeout_ms=10000)
+
+        def look():
+            record = query(channel, job)
+            return record if record["state"] not in ("queued", "checking", "offlining") else None
+
+        record = wait_until(look, "the job to leave offlining")
+        print(record)
+        assert record["state"] in ("rolling-back", "failed")
+        assert record["elapsed-ms"] < 40000  # not hours, as the disk would have it
+        assert wait_until(lambda: codes(query(channel, job)), "a reason")
+        assert channel.call("memory-get-status")["warnings"] is not None
+        throttle_writes(guest, 0)
+        wait_job(channel, job, "failed")
+    guest.wait_states("dimm", "online", "Movable")
+    writer.wait_output("written")
+    guest.shells.output("umount /mnt/slow")
 
 
 SETTINGS = ("devices/system/memory/auto_online_blocks", "module/memory_hotplug/parameters/online_policy",
