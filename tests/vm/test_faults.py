@@ -1,7 +1,7 @@
 """The package in a Debian guest while what it stands on gives way: its settings, its processes, its
 state directory, its disk, and the one who stops it.
 
-The tests run in their order. Each one mends what it broke, and the last one removes the package.
+The tests run in their order. Each one mends what it broke, and the last two remove the package.
 """
 import errno
 
@@ -211,3 +211,14 @@ def test_removed_after_a_stop_that_was_killed(guest):
     assert settings_of_the_kernel(guest) == BEFORE
     guest.wait_states("dimm", "online", "Movable")
     assert guest.shell("test -e %s/active || pgrep memplugd" % STATE)[0] != 0
+
+
+def test_purged_after_a_stop_that_was_killed(guest):
+    """Nothing is prepared, so there is nothing to wait for but the settings themselves."""
+    dpkg(guest, "-i", "/root/memplug.deb")
+    start_with_everything_changed(guest)
+    guest.shells.output("systemctl kill -s STOP memplugd; rm -f " + CONFIG)
+    dpkg(guest, "-P", "memplug")
+    assert settings_of_the_kernel(guest) == BEFORE
+    guest.wait_states("dimm", "online", "Movable")
+    assert guest.shell("ls -d %s /etc/memplug" % STATE)[0] != 0
