@@ -90,7 +90,7 @@ all: $(BUILD)/memplugd $(BUILD)/memplugctl
 
 # --- what needs packages first: install them, then start again with a make that can see them ---
 
-WRAPPED := check check-unit check-vm check-fresh soak demo bench-online bench-unplug bench-prepare
+WRAPPED := check check-unit check-vm check-fresh check-matrix soak demo bench-online bench-unplug bench-prepare
 .PHONY: $(WRAPPED) deps
 deps:
 	$(Q)packaging/install-deps
@@ -111,6 +111,8 @@ demo: deps
 	$(Q)+$(MAKE) --no-print-directory run-demo
 bench-unplug: deps
 	$(Q)+$(MAKE) --no-print-directory run-bench-unplug
+check-matrix: deps
+	$(Q)tests/vm/check-matrix
 check-fresh: deps
 	$(Q)tests/vm/check-fresh
 
@@ -349,6 +351,7 @@ help:
 	@echo "make check-unit      the tests that need no guest"
 	@echo "make check-vm        the tests in QEMU guests"
 	@echo "make check-fresh     both README commands in a minimal Debian root"
+	@echo "make check-matrix    full guests of each Debian, with the package built for it (root, long, resumable)"
 	@echo "make soak            the long rounds of the same tests"
 	@echo "make fuzz            fuzz the wire layer for SECONDS=$(SECONDS) a target"
 	@echo "make bench-unplug    a bare device_del against memplug in a busy guest (ROUNDS=20)"

@@ -63,14 +63,27 @@ class Image:
             environment = {name: value for name, value in os.environ.items()
                            if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "DESTDIR", "prefix",
                                            "BUILD", "SANITIZE", "COVERAGE")}
-            subprocess.run(["make", "-s", "-C", str(ROOT), "install",
-                            "DESTDIR=%s" % self._destdir], env=environment, check=True,
-                           stdout=subprocess.DEVNULL)
+            if "MEMPLUG_TREE" in os.environ:
+                self._take_tree(Path(os.environ["MEMPLUG_TREE"]))
+            else:
+                subprocess.run(["make", "-s", "-C", str(ROOT), "install",
+                                "DESTDIR=%s" % self._destdir], env=environment, check=True,
+                               stdout=subprocess.DEVNULL)
             archive = Archive()
             archive.tree(self._destdir)
             for program in sorted(self._destdir.glob("usr/local/*bin/*")):
                 add_program(archive, program, program.relative_to(self._destdir), self._unpacked)
             _write(self.memplugd, archive)
+
+    def _take_tree(self, tree):
+        """An installed package's files, in place of what `make install` puts down."""
+        shutil.copytree(tree, self._destdir)
+        if (self._destdir / "lib").is_dir():  # the guest's is a link
+            shutil.copytree(self._destdir / "lib", self._destdir / "usr/lib", dirs_exist_ok=True)
+            shutil.rmtree(self._destdir / "lib")
+        for name in ("sbin/memplugd", "bin/memplugctl"):
+            (self._destdir / "usr/local" / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(self._destdir / "usr" / name, self._destdir / "usr/local" / name)
 
     @contextmanager
     def _locked(self):

@@ -19,9 +19,23 @@ from .machine import BOOT_S, N_SHELLS, Guest
 from .packages import PackageError
 
 HERE = Path(__file__).resolve().parent
-SUITE = "bookworm"
+SUITE = "bookworm"  # which this tree is built on; for others there are roots to build in
+SUITES = {"bullseye": "Debian 11", "bookworm": "Debian 12", "trixie": "Debian 13", "sid": "Debian sid"}
+# Suites that were published long ago, too.
+ANY_AGE = "--aptopt=Acquire::Check-Valid-Until \"false\""
 PACKAGES = ("systemd", "systemd-sysv", "udev", "kmod", "initramfs-tools", "dbus", "polkitd",
             "libjson-glib-1.0-0", "qemu-guest-agent", "bash-completion", "procps")
+OTHER_NAMES = {"bullseye": {"polkitd": "policykit-1", "systemd-dev": "libsystemd-dev"}}
+BUILD_PACKAGES = ("debhelper", "dpkg-dev", "libglib2.0-dev", "libjson-glib-dev", "libsystemd-dev", "libudev-dev",
+                  "libvirt-dev", "lintian", "pkg-config", "python3", "systemd-dev")
+# Name spaces of its own: nothing that a build leaves behind outlives it.
+BUILD_IN_ROOT = """
+rm -rf '{root}/package'; mkdir '{root}/package'
+tar -C '{root}/package' --strip-components=1 -xf '{tarball}'
+unshare --mount --pid --fork --kill-child sh -euc \
+    'mount -t proc proc "{root}/proc"; exec chroot "{root}" make -s -C /package deb'
+mkdir -p '{package}'; rm -rf '{package}'; cp -r '{root}/package/build/deb' '{package}'
+"""
 TOOLS = ("pin",)
 DISK_MIB = 1536
 USER = "ordinary"
@@ -58,14 +72,15 @@ DEBIAN_FRONTEND=noninteractive chroot '{disk}.root' dpkg -i /root/memplug.deb
 class SystemdImage(Image):
     """The disks of such a guest, its kernel and its initrd."""
 
-    def __init__(self, build=None):
+    def __init__(self, build=None, suite=SUITE):
         super().__init__(build)
-        self.folder = self.build / "systemd"
+        self.suite = suite
+        self.folder = self.build / ("systemd" if suite == SUITE else "systemd-" + suite)
         self.debian_kernel = self.folder / "vmlinuz"
         self.initrd = self.folder / "initrd"
         self.disk = self.folder / "systemd.ext4"
         self.installed_disk = self.folder / "package.ext4"
-        self.package = ROOT / "build" / "deb"
+        self.package = (ROOT / "build" if suite == SUITE else self.folder) / "deb"
         self._tar = self.folder / "systemd.tar"
 
     def make(self):
@@ -102,18 +117,42 @@ class SystemdImage(Image):
         found, = (path for path in self.package.glob("memplug_*.deb"))
         return found
 
-    def _make_package(self):
+    @staticmethod
+    def tree_key():
+        """A key for what the package is made of."""
         listed = subprocess.run(["git", "-C", str(ROOT), "ls-files", "-co", "--exclude-standard",
                                  "--", ".", ":!tests"], text=True, stdout=subprocess.PIPE,
                                 check=True)
         sources = [ROOT / name for name in listed.stdout.splitlines()]
-        key = _digest([path for path in sources if path.is_file()])
+        return _digest([path for path in sources if path.is_file()])
+
+    def _make_package(self):
+        key = self.tree_key()
         found = list(self.package.glob("memplug_*.deb"))
         if len(found) == 1 and not _needs(found[0], key):
             return
-        subprocess.run(["make", "-s", "-C", str(ROOT), "deb"], check=True,
-                       stdout=subprocess.DEVNULL, env=self.clean_environment())
+        if self.suite == SUITE:
+            subprocess.run(["make", "-s", "-C", str(ROOT), "deb"], check=True,
+                           stdout=subprocess.DEVNULL, env=self.clean_environment())
+        else:
+            self._make_package_in_root()
         _made(self.deb(), key)
+
+    def _make_package_in_root(self):
+        root = self.build / "roots" / self.suite
+        names = OTHER_NAMES.get(self.suite, {})
+        if not root.is_dir():
+            partial = root.with_name(self.suite + ".partial")
+            shutil.rmtree(partial, ignore_errors=True)
+            _run_quietly("mmdebstrap", "--format=directory", "--variant=buildd", ANY_AGE,
+                         "--include=" + ",".join(names.get(name, name) for name in BUILD_PACKAGES),
+                         self.suite, str(partial))
+            partial.rename(root)
+        self.folder.mkdir(exist_ok=True)
+        tarball = subprocess.run([str(ROOT / "packaging/make-dist"), str(self.folder), "--uncommitted"],
+                                 text=True, stdout=subprocess.PIPE, check=True).stdout.strip()
+        _run_quietly("sh", "-euc", BUILD_IN_ROOT.format(root=root, tarball=tarball,
+                                                       package=self.package))
 
     @staticmethod
     def clean_environment():
@@ -133,17 +172,19 @@ class SystemdImage(Image):
         for program in programs:
             shutil.copyfile(program, extra / "usr/bin" / program.name)
             (extra / "usr/bin" / program.name).chmod(0o755)
+        names = OTHER_NAMES.get(self.suite, {})
         enable = " ".join("serial-shell@%d.service" % n for n in range(1, N_SHELLS + 1))
         _run_quietly(
-            "mmdebstrap", "--variant=minbase",
-            "--include=" + ",".join(PACKAGES + (KERNEL_PACKAGES[self.arch],)),
+            "mmdebstrap", "--variant=minbase", ANY_AGE,
+            "--include=" + ",".join(names.get(name, name)
+                                    for name in PACKAGES + (KERNEL_PACKAGES[self.arch],)),
             "--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*",
             "--dpkgopt=path-exclude=/usr/share/locale/*",
             "--customize-hook=cp -r %s/. \"$1\"/" % extra,
             "--customize-hook=chroot \"$1\" systemctl enable " + enable,
             "--customize-hook=chroot \"$1\" useradd -m " + USER,
             "--customize-hook=rm -rf \"$1\"/var/cache/apt/*.bin \"$1\"/var/lib/apt/lists/*",
-            SUITE, str(self._tar))
+            self.suite, str(self._tar))
         with tarfile.open(self._tar) as tar:
             for member in tar:
                 for name, target in (("boot/vmlinu", self.debian_kernel), ("boot/initrd", self.initrd)):
