@@ -43,11 +43,26 @@ static char *codes_of(JsonArray *reasons)
     return g_strjoinv(", ", (char **)codes->pdata);
 }
 
+/* Of virtio-mem alone; without such a device there is no column for it. */
+static gboolean has_plugged(JsonArray *devices)
+{
+    for (guint i = 0; i < ctl_json_length(devices); i++) {
+        JsonObject *device = ctl_json_object_at(devices, i);
+        if (device && json_object_has_member(device, "plugged"))
+            return TRUE;
+    }
+    return FALSE;
+}
+
 void view_devices(Terminal *terminal, JsonArray *devices)
 {
     static const char *const headings[] = {"DEVICE",   "KIND",  ">SIZE",    ">MOVABLE", ">KERNEL",
                                            ">OFFLINE", "STATE", "BLOCKERS", NULL};
-    g_autoptr(Table) table = table_new(headings);
+    static const char *const with_plugged[] = {"DEVICE",   "KIND",    ">SIZE",    ">PLUGGED",
+                                               ">MOVABLE", ">KERNEL", ">OFFLINE", "STATE",
+                                               "BLOCKERS", NULL};
+    gboolean is_wide = has_plugged(devices);
+    g_autoptr(Table) table = table_new(is_wide ? with_plugged : headings);
 
     for (guint i = 0; i < ctl_json_length(devices); i++) {
         JsonObject *device = ctl_json_object_at(devices, i);
@@ -55,6 +70,8 @@ void view_devices(Terminal *terminal, JsonArray *devices)
         table_add(table, "%s", ctl_json_string(device, "id"));
         table_add(table, "%s", ctl_json_string(device, "kind"));
         table_add_size(table, ctl_json_uint(device, "size"));
+        if (is_wide)
+            table_add_size(table, ctl_json_uint(device, "plugged"));
         table_add_size(table, ctl_json_uint(device, "online-movable"));
         table_add_size(table, ctl_json_uint(device, "online-kernel"));
         table_add_size(table, ctl_json_uint(device, "offline"));

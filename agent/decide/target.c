@@ -8,12 +8,12 @@ void target_set(Target *target, guint64 bytes)
     *target = (Target){.is_set = TRUE, .bytes = bytes};
 }
 
-gboolean target_update(Target *target, guint64 current_bytes, guint64 block_size_bytes)
+gboolean target_update(Target *target, guint64 current_bytes, guint64 tolerance_bytes)
 {
     guint64 distance = current_bytes > target->bytes ? current_bytes - target->bytes
                                                      : target->bytes - current_bytes;
 
-    if (!target->is_set || target->is_reached || distance >= block_size_bytes)
+    if (!target->is_set || target->is_reached || distance >= tolerance_bytes)
         return FALSE;
     target->is_reached = TRUE;
     return TRUE;

@@ -13,7 +13,7 @@ typedef struct {
 
 void target_set(Target *target, guint64 bytes);
 
-/* CURRENT_BYTES is what the guest has online. TRUE once after each target_set(): when what it has
- * is less than one block away. A host counts in units of its own (2 MiB, virtio-mem), the guest's
- * figure in blocks: it may never meet the target exactly. */
-gboolean target_update(Target *target, guint64 current_bytes, guint64 block_size_bytes);
+/* CURRENT_BYTES is what the guest can use. TRUE once after each target_set(): when what it has is
+ * less than TOLERANCE_BYTES away. A host counts in units of its own (2 MiB, virtio-mem), a guest of
+ * DIMMs in blocks: it may never meet the target exactly. */
+gboolean target_update(Target *target, guint64 current_bytes, guint64 tolerance_bytes);

@@ -154,14 +154,16 @@ static guint64 check_virtio_mem(UnplugVerdict *verdict, const Device *device, gu
     guint64 online = device->online_movable_bytes + device->online_kernel_bytes;
     guint64 easy = device->online_movable_bytes + device->offline_bytes;
     guint64 bytes = wanted_bytes != 0 ? wanted_bytes : online + device->offline_bytes;
-    char want[UNITS_BYTES_MAX], have[UNITS_BYTES_MAX];
+    char kernel[UNITS_BYTES_MAX], have[UNITS_BYTES_MAX];
 
     if (bytes > easy)
         add(verdict,
             reason_new(REASON_NOT_MOVABLE, device->id, -1, 0,
-                       "%s is asked for %s, and only %s of it is offline or online as Movable; ask "
-                       "for less",
-                       device->id, units_format_bytes(bytes, want), units_format_bytes(easy, have)),
+                       "%s of %s is online in kernel zones, where its driver can take back only "
+                       "pieces in which the kernel keeps nothing; ask for at most %s, or for this "
+                       "in the hope that some are empty",
+                       units_format_bytes(device->online_kernel_bytes, kernel), device->id,
+                       units_format_bytes(easy, have)),
             bytes - easy);
     return MIN(bytes, online);
 }

@@ -171,12 +171,13 @@ UnplugVerdict *unplugger_check_part(Unplugger *unplugger, const DeviceSelector *
     return verdict;
 }
 
-UnplugVerdict *unplugger_check_briefly(Unplugger *unplugger, const Device *device)
+UnplugVerdict *unplugger_check_briefly(Unplugger *unplugger, const Device *device,
+                                       gboolean allow_virtio_mem)
 {
     DeviceSelector selector = {.kind = SELECT_ID};
 
     g_strlcpy(selector.id, device->id, sizeof selector.id);
-    return check(unplugger, &selector, 1, FALSE, FALSE);
+    return check(unplugger, &selector, 1, allow_virtio_mem, FALSE);
 }
 
 UnplugLimit unplugger_limit(Unplugger *unplugger)

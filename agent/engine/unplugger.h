@@ -70,6 +70,7 @@ UnplugVerdict *unplugger_check(Unplugger *unplugger, const DeviceSelector *selec
                                gboolean allow_virtio_mem);
 /* What a check of DEVICE alone says, without a look at the pages in it (huge pages) and without
  * warnings: for going over many devices. */
-UnplugVerdict *unplugger_check_briefly(Unplugger *unplugger, const Device *device);
+UnplugVerdict *unplugger_check_briefly(Unplugger *unplugger, const Device *device,
+                                       gboolean allow_virtio_mem);
 /* What a check would let pass now, of all devices. The pages in them are not looked at. */
 UnplugLimit unplugger_limit(Unplugger *unplugger);

@@ -7,6 +7,7 @@
 #include "engine/block-setter.h"
 #include "engine/model-keeper.h"
 #include "engine/onliner.h"
+#include "engine/pieces.h"
 #include "engine/unplugger.h"
 #include "front/agent.h"
 #include "front/bus-service.h"
@@ -30,6 +31,7 @@ struct Agent {
     Executor *executor;
     ModelKeeper *keeper;
     Onliner *onliner;
+    Pieces *pieces;
     Unplugger *unplugger;
     BlockSetter *block_setter;
     QgaDispatch *dispatch;
@@ -48,6 +50,9 @@ struct Agent {
     Target target; /* guest-requested */
     LogBudget job_lines, policy_lines;
 };
+
+/* Tells, once, where the target has been reached; until then it is looked out for. */
+void agent_update_target(Agent *agent);
 
 /* Each registers the commands of its file. */
 void commands_guest_register(QgaDispatch *dispatch, Agent *agent);

@@ -22,12 +22,20 @@
 #define STOP_LOOK_S 10
 #define STOP_EXTEND_S 30
 
+static void on_pieces_changed(gpointer user_data)
+{
+    Agent *agent = user_data;
+
+    agent_update_target(agent);
+    bus_service_queue_update(agent->bus_service);
+}
+
 static void on_model_change(const ModelChange *change, gpointer user_data)
 {
     Agent *agent = user_data;
 
     events_send_change(&agent->listeners, change);
-    events_update_target(&agent->listeners, &agent->target, agent->io, change->now);
+    agent_update_target(agent);
     /* The jobs first: they know which of the blocks are theirs. */
     unplugger_on_change(agent->unplugger, change);
     onliner_on_change(agent->onliner, change);
@@ -145,6 +153,7 @@ static gboolean make_parts(Agent *agent, GError **error)
     const Settings *settings = options->settings;
 
     agent->executor = executor_new(agent->io);
+    agent->pieces = pieces_new(agent->io, on_pieces_changed, agent);
     agent->keeper =
         model_keeper_new(agent->io, options->sysroot ? 0 : (guint)options->uevent_buffer_bytes,
                          on_model_change, agent, error);
@@ -261,6 +270,7 @@ void agent_free(Agent *agent)
     executor_free(agent->executor);
     block_setter_free(agent->block_setter);
     onliner_free(agent->onliner);
+    pieces_free(agent->pieces);
     unplugger_free(agent->unplugger);
     model_keeper_free(agent->keeper);
     upstream_free(agent->upstream);

@@ -7,7 +7,6 @@
 
 #include "front/agent-private.h"
 #include "front/bus-private.h"
-#include "system/figures.h"
 
 void bus_figures_clear(BusFigures *figures)
 {
@@ -32,10 +31,10 @@ static void read_jobs(Agent *agent, BusFigures *figures)
 
 /* SNAPSHOT is taken as it is: what changes is announced while memory comes, event by event, and
  * must not cost a look at it each time. */
-static void read_figures(BusService *service, const Snapshot *snapshot, BusFigures *bus)
+static void read_figures(BusService *service, Snapshot *snapshot, BusFigures *bus)
 {
     Agent *agent = service->agent;
-    Figures figures = figures_read(agent->io, snapshot);
+    Figures figures = pieces_figures(agent->pieces, snapshot);
 
     *bus = (BusFigures){
         .block_size_bytes = snapshot->block_size_bytes,

@@ -16,17 +16,37 @@ static void set_events(QgaCall *call, JsonObject *arguments, G_GNUC_UNUSED gpoin
     qga_call_return_empty(call);
 }
 
+/* With virtio-mem to its piece; else a host may ask for what no whole blocks make. */
+static guint64 target_tolerance_bytes(const Agent *agent, const Figures *figures)
+{
+    return pieces_is_known(agent->pieces) ? FIGURES_GRAIN_BYTES + figures->hole_bytes
+                                          : model_keeper_snapshot(agent->keeper)->block_size_bytes;
+}
+
+void agent_update_target(Agent *agent)
+{
+    Snapshot *snapshot = model_keeper_snapshot(agent->keeper);
+
+    if (!agent->target.is_set || agent->target.is_reached)
+        return;
+    Figures figures = pieces_figures(agent->pieces, snapshot);
+    if (target_update(&agent->target, figures_current_bytes(&figures),
+                      target_tolerance_bytes(agent, &figures)))
+        events_send_target(&agent->listeners, &agent->target);
+    pieces_watch(agent->pieces, !agent->target.is_reached, snapshot);
+}
+
 static void set_target(QgaCall *call, JsonObject *arguments, gpointer user_data)
 {
     Agent *agent = user_data;
     gint64 bytes = json_object_get_int_member(arguments, "bytes");
 
     /* What came before the question does not count as reaching its target. */
-    const Snapshot *snapshot = model_keeper_sync_for_answer(agent->keeper);
+    model_keeper_sync_for_answer(agent->keeper);
     target_set(&agent->target, (guint64)bytes);
     bus_service_queue_update(agent->bus_service);
     qga_call_return_empty(call);
-    events_update_target(&agent->listeners, &agent->target, agent->io, snapshot);
+    agent_update_target(agent);
 }
 
 void commands_events_register(QgaDispatch *dispatch, Agent *agent)

@@ -32,7 +32,7 @@ static void sort_out(Agent *agent, const Snapshot *snapshot, gint64 node, GPtrAr
         const Device *device = &snapshot->devices[i];
         if (node >= 0 && device->node != node)
             continue;
-        UnplugVerdict *verdict = unplugger_check_briefly(agent->unplugger, device);
+        UnplugVerdict *verdict = unplugger_check_briefly(agent->unplugger, device, FALSE);
 
         if (verdict->can_prepare && device->block_count > 0 && candidates->len < PLAN_DEVICES_MAX) {
             g_ptr_array_add(candidates, (gpointer)device);

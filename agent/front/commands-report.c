@@ -7,7 +7,6 @@
 #include "front/reply.h"
 #include "front/warnings-gather.h"
 #include "system/capabilities.h"
-#include "system/figures.h"
 #include "system/pressure.h"
 
 #define PROTOCOL_VERSION 1
@@ -37,9 +36,9 @@ static guint64 ready_bytes(const UnplugMachine *machine)
     return bytes;
 }
 
-static void reply_figures(QgaWriter *writer, const Agent *agent, const Snapshot *snapshot)
+static void reply_figures(QgaWriter *writer, const Agent *agent, Snapshot *snapshot)
 {
-    Figures figures = figures_read(agent->io, snapshot);
+    Figures figures = pieces_figures(agent->pieces, snapshot);
 
     qga_writer_member_uint(writer, "guest-at-boot", figures.at_boot_bytes);
     qga_writer_member_uint(writer, "guest-current", figures_current_bytes(&figures));
@@ -111,7 +110,7 @@ static void reply_warnings(QgaWriter *writer, const Agent *agent, const Setup *s
 static void get_status(QgaCall *call, G_GNUC_UNUSED JsonObject *arguments, gpointer user_data)
 {
     Agent *agent = user_data;
-    const Snapshot *snapshot = model_keeper_sync_for_answer(agent->keeper);
+    Snapshot *snapshot = model_keeper_sync_for_answer(agent->keeper);
     g_autoptr(Setup) setup = setup_read(agent->io);
     char release[128];
     QgaWriter *writer = qga_call_begin_return(call);
@@ -150,12 +149,22 @@ static const char *state_in_job(const Agent *agent, const Snapshot *snapshot, co
     return NULL;
 }
 
+/* Of blocks that are offline nothing can be told: they count as a whole. */
+static guint64 plugged_bytes(const Agent *agent, const Snapshot *snapshot, const Device *device)
+{
+    guint64 bytes =
+        device->online_movable_bytes + device->online_kernel_bytes + device->offline_bytes;
+
+    return bytes - MIN(bytes, pieces_missing_bytes(agent->pieces, snapshot, device));
+}
+
 static void reply_device(QgaWriter *writer, Agent *agent, const Snapshot *snapshot,
                          const Device *device)
 {
     const char *state = state_in_job(agent, snapshot, device);
 
-    g_autoptr(UnplugVerdict) verdict = unplugger_check_briefly(agent->unplugger, device);
+    g_autoptr(UnplugVerdict) verdict =
+        unplugger_check_briefly(agent->unplugger, device, device->kind == DEVICE_VIRTIO_MEM);
     if (!state)
         state =
             device->online_movable_bytes + device->online_kernel_bytes > 0 ? "in-use" : "offline";
@@ -174,6 +183,8 @@ static void reply_device(QgaWriter *writer, Agent *agent, const Snapshot *snapsh
     qga_writer_member_uint(writer, "online-movable", device->online_movable_bytes);
     qga_writer_member_uint(writer, "online-kernel", device->online_kernel_bytes);
     qga_writer_member_uint(writer, "offline", device->offline_bytes);
+    if (device->kind == DEVICE_VIRTIO_MEM)
+        qga_writer_member_uint(writer, "plugged", plugged_bytes(agent, snapshot, device));
     qga_writer_member_string(writer, "state", state);
     reply_reasons(writer, "blockers", verdict->reasons);
     qga_writer_end_object(writer);
@@ -182,9 +193,10 @@ static void reply_device(QgaWriter *writer, Agent *agent, const Snapshot *snapsh
 static void get_devices(QgaCall *call, G_GNUC_UNUSED JsonObject *arguments, gpointer user_data)
 {
     Agent *agent = user_data;
-    const Snapshot *snapshot = model_keeper_sync_for_answer(agent->keeper);
+    Snapshot *snapshot = model_keeper_sync_for_answer(agent->keeper);
     QgaWriter *writer = qga_call_begin_return(call);
 
+    pieces_update(agent->pieces, snapshot);
     qga_writer_begin_array(writer);
     for (guint32 i = 0; i < snapshot->device_count; i++)
         reply_device(writer, agent, snapshot, &snapshot->devices[i]);

@@ -4,7 +4,6 @@
 #include "front/events.h"
 
 #include "decide/block-events.h"
-#include "system/figures.h"
 
 typedef void (*DataFunc)(QgaWriter *writer, gconstpointer data);
 
@@ -102,12 +101,7 @@ static void write_target(QgaWriter *writer, gconstpointer data)
     qga_writer_member_uint(writer, "bytes", *bytes);
 }
 
-void events_update_target(const EventListeners *listeners, Target *target, const AttrIo *io,
-                          const Snapshot *snapshot)
+void events_send_target(const EventListeners *listeners, const Target *target)
 {
-    if (!target->is_set || target->is_reached)
-        return;
-    Figures figures = figures_read(io, snapshot);
-    if (target_update(target, figures_current_bytes(&figures), snapshot->block_size_bytes))
-        send_event(listeners, "MEMORY_TARGET_REACHED", write_target, &target->bytes);
+    send_event(listeners, "MEMORY_TARGET_REACHED", write_target, &target->bytes);
 }

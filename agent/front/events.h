@@ -23,6 +23,5 @@ typedef struct {
 void events_send_change(const EventListeners *listeners, const ModelChange *change);
 /* MEMORY_UNPLUG_CHANGED: JOB has entered STATE. */
 void events_send_job(const EventListeners *listeners, const UnplugJob *job, JobState state);
-/* MEMORY_TARGET_REACHED, where SNAPSHOT is the first to have reached TARGET. */
-void events_update_target(const EventListeners *listeners, Target *target, const AttrIo *io,
-                          const Snapshot *snapshot);
+/* MEMORY_TARGET_REACHED. */
+void events_send_target(const EventListeners *listeners, const Target *target);

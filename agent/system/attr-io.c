@@ -41,6 +41,23 @@ gssize attr_read_at(const AttrIo *io, const char *path, guint64 offset, void *bu
     return io->ops->read_at(io->self, path, offset, buf, size);
 }
 
+gssize attr_read_each(const AttrIo *io, const char *path, guint64 offset, guint64 stride, gsize n,
+                      void *buf, gsize size)
+{
+    gsize i;
+
+    if (io->ops->read_each != NULL)
+        return io->ops->read_each(io->self, path, offset, stride, n, buf, size);
+    for (i = 0; i < n; i++) {
+        gssize result = attr_read_at(io, path, offset + i * stride, (char *)buf + i * size, size);
+        if (result < 0)
+            return result;
+        if ((gsize)result < size)
+            break;
+    }
+    return (gssize)i;
+}
+
 int attr_write(const AttrIo *io, const char *dir, guint64 expected_inode, const char *name,
                const char *value)
 {

@@ -103,6 +103,28 @@ static gssize real_read_at(gpointer self, const char *path, guint64 offset, void
     return n;
 }
 
+static gssize real_read_each(gpointer self, const char *path, guint64 offset, guint64 stride,
+                             gsize n, void *buf, gsize size)
+{
+    int fd = real_open(self, path, O_RDONLY);
+    gsize i;
+    gssize result = (gssize)size;
+
+    if (fd < 0)
+        return fd;
+    for (i = 0; i < n; i++) {
+        do
+            result = pread(fd, (char *)buf + i * size, size, (off_t)(offset + i * stride));
+        while (result < 0 && errno == EINTR);
+        if (result < (gssize)size)
+            break;
+    }
+    if (result < 0)
+        result = -errno;
+    close(fd);
+    return result < 0 ? result : (gssize)i;
+}
+
 static int check_inode(int dir_fd, guint64 expected_inode)
 {
     struct stat st;
@@ -252,6 +274,7 @@ static const AttrOps real_ops = {
     .read = real_read,
     .read_all = real_read_all,
     .read_at = real_read_at,
+    .read_each = real_read_each,
     .write = real_write,
     .list = real_list,
     .identify = real_identify,

@@ -29,6 +29,10 @@ typedef struct {
     /* Reads at most SIZE bytes of PATH from OFFSET on, as they are. Returns their number, 0 at the
      * end. For files of records, such as /proc/kpageflags. NULL: there is no such file. */
     gssize (*read_at)(gpointer self, const char *path, guint64 offset, void *buf, gsize size);
+    /* N records of SIZE bytes, STRIDE bytes apart, from OFFSET on, one behind the other into BUF.
+     * Returns how many there were. NULL: read_at() does it. */
+    gssize (*read_each)(gpointer self, const char *path, guint64 offset, guint64 stride, gsize n,
+                        void *buf, gsize size);
     /* Writes VALUE to the file NAME in the directory DIR, if that directory still has the inode
      * EXPECTED_INODE (0: any). -ESTALE if another directory has taken its place. The directory is
      * opened first and the file in it afterwards, so nothing can slip in between. */
@@ -70,6 +74,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttrIo, attr_io_free)
 gssize attr_read(const AttrIo *io, const char *path, char *buf, gsize size);
 gssize attr_read_all(const AttrIo *io, const char *path, gsize max_bytes, char **contents);
 gssize attr_read_at(const AttrIo *io, const char *path, guint64 offset, void *buf, gsize size);
+gssize attr_read_each(const AttrIo *io, const char *path, guint64 offset, guint64 stride, gsize n,
+                      void *buf, gsize size);
 int attr_write(const AttrIo *io, const char *dir, guint64 expected_inode, const char *name,
                const char *value);
 int attr_list(const AttrIo *io, const char *path, AttrNameFunc each, gpointer user_data);

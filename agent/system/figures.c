@@ -48,6 +48,8 @@ Figures figures_of(const Snapshot *snapshot)
     }
     figures.at_boot_bytes = round_up(figures.at_boot_bytes);
     figures.online_bytes = round_up(figures.online_bytes);
+    figures.hole_bytes =
+        figures.online_movable_bytes + figures.online_kernel_bytes - figures.online_bytes;
     return figures;
 }
 

@@ -14,6 +14,7 @@
 typedef struct {
     guint64 at_boot_bytes;        /* RAM of the firmware's map, in any state, in whole grains */
     guint64 online_bytes;         /* online, without the holes of the firmware's map, in grains */
+    guint64 hole_bytes;           /* what online blocks have beyond that */
     guint64 online_movable_bytes; /* online in ZONE_MOVABLE: may be given back */
     guint64 online_kernel_bytes;  /* online in any other zone, in several, or in one not known */
     guint64 offline_bytes;        /* everything that is not online */

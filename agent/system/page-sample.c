@@ -157,6 +157,39 @@ gint64 page_count_used(const AttrIo *io, guint64 first_page, guint64 n_pages)
     return n_used;
 }
 
+/* Whether the page in the middle of the piece at PAGE and its last one are offline too. */
+static gboolean is_offline_whole(const AttrIo *io, guint64 page, guint64 piece_pages)
+{
+    const guint64 pages[] = {page + piece_pages / 2, page + piece_pages - 1};
+
+    for (guint i = 0; i < G_N_ELEMENTS(pages); i++) {
+        guint64 flags = 0;
+        gssize n = attr_read_at(io, KPAGEFLAGS_PATH, pages[i] * sizeof flags, &flags, sizeof flags);
+        if (n != (gssize)sizeof flags || (flags & FLAG(KPF_OFFLINE)) == 0)
+            return FALSE;
+    }
+    return TRUE;
+}
+
+gint64 page_count_offline(const AttrIo *io, guint64 first_page, guint64 n_pages,
+                          guint64 piece_pages)
+{
+    gsize n_pieces = (gsize)(n_pages / piece_pages);
+    g_autofree guint64 *flags = g_new0(guint64, n_pieces + 1);
+    gint64 n_offline = 0;
+
+    gssize n = attr_read_each(io, KPAGEFLAGS_PATH, first_page * sizeof flags[0],
+                              piece_pages * sizeof flags[0], n_pieces, flags, sizeof flags[0]);
+    if (n < (gssize)n_pieces)
+        return n < 0 ? n : -ENODATA;
+    for (gsize i = 0; i < n_pieces; i++) {
+        if ((flags[i] & FLAG(KPF_OFFLINE)) != 0 &&
+            is_offline_whole(io, first_page + i * piece_pages, piece_pages))
+            n_offline += (gint64)piece_pages;
+    }
+    return n_offline;
+}
+
 void page_sample_add(PageSample *sum, const PageSample *sample)
 {
     sum->sampled += sample->sampled;

@@ -60,6 +60,12 @@ void page_sample_blocks(const PageSampler *sampler, const guint32 *indices, guin
  * looks the same.) A negative errno: not known. */
 gint64 page_count_used(const AttrIo *io, guint64 first_page, guint64 n_pages);
 
+/* How many of N_PAGES pages from FIRST_PAGE on lie in pieces of PIECE_PAGES that virtio-mem has not
+ * plugged: one look a piece, and two more where that page is offline, as a balloon's pages are too.
+ * (A piece that a balloon holds whole looks the same.) A negative errno: not known. */
+gint64 page_count_offline(const AttrIo *io, guint64 first_page, guint64 n_pages,
+                          guint64 piece_pages);
+
 void page_sample_add(PageSample *sum, const PageSample *sample);
 /* COUNT of the kind KIND among TOTAL_PAGES pages of which SAMPLE is a part, by its share. */
 guint64 page_sample_estimate(const PageSample *sample, PageKind kind, guint64 total_pages);
