@@ -17,7 +17,8 @@ static const char *subject_of(const Doctor *doctor, const char *code)
         const char *code, *subject;
     } subjects[] = {{"kernel-zone-blocks", "DIMM"}, {"offline-blocks", "DIMM"},
                     {"unusable-dimm", "DIMM"},      {"kernel-auto-online", "auto_online_blocks"},
-                    {"movable-ratio", "zones"},     {"udev-rule", "udev rule"}};
+                    {"movable-ratio", "zones"},     {"udev-rule", "udev rule"},
+                    {"kernel-memory-low", "zones"}, {"virtio-mem-no-driver", "virtio_mem"}};
 
     for (guint i = 0; i < G_N_ELEMENTS(subjects); i++) {
         if (strcmp(subjects[i].code, code) == 0)

@@ -74,10 +74,9 @@ static gboolean is_late_kernel(const Snapshot *snapshot, const Block *block)
            (device ? device->kind != DEVICE_BOOT : block->is_new);
 }
 
-OnlineRatioFigures online_ratio_figures(const Snapshot *snapshot, const GArray *zones, int node)
+OnlineRatioFigures online_zone_figures(const GArray *zones, int node)
 {
     OnlineRatioFigures figures = {0, 0};
-    guint64 late_bytes = 0;
 
     for (guint i = 0; zones && i < zones->len; i++) {
         const ZoneStats *zone = &g_array_index(zones, ZoneStats, i);
@@ -90,6 +89,14 @@ OnlineRatioFigures online_ratio_figures(const Snapshot *snapshot, const GArray *
             figures.movable_bytes += zone->cma_bytes;
         }
     }
+    return figures;
+}
+
+OnlineRatioFigures online_ratio_figures(const Snapshot *snapshot, const GArray *zones, int node)
+{
+    OnlineRatioFigures figures = online_zone_figures(zones, node);
+    guint64 late_bytes = 0;
+
     for (guint32 i = 0; i < snapshot->block_count; i++) {
         const Block *block = &snapshot->blocks[i];
         if ((node < 0 || block->node == node) && is_late_kernel(snapshot, block))

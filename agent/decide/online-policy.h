@@ -92,8 +92,9 @@ typedef struct {
 GArray *online_policy_decide(const OnlineConfig *config, const OnlineWorld *world,
                              const guint32 *candidates, guint n_candidates, GArray **undecided);
 
-/* What the kernel's zones have to spare: free pages and half of their page cache, which the kernel
- * gives back when asked (MemAvailable counts it so too). G_MAXUINT64 where ZONES is NULL. */
+/* What the kernel's zones have to spare: free pages and half of page cache and slab that the
+ * kernel gives back when asked (MemAvailable counts them so too). G_MAXUINT64 where ZONES is NULL.
+ */
 guint64 online_kernel_spare_bytes(const GArray *zones);
 /* What the kernel's zones have free above their high watermarks: what they can give at once. 0
  * where ZONES is NULL. */
@@ -112,5 +113,7 @@ typedef struct {
     guint64 movable_bytes;
 } OnlineRatioFigures;
 OnlineRatioFigures online_ratio_figures(const Snapshot *snapshot, const GArray *zones, int node);
+/* The same with all that is in kernel zones, whenever it came. */
+OnlineRatioFigures online_zone_figures(const GArray *zones, int node);
 /* Whether MOVABLE is within RATIO percent of KERNEL_EARLY. */
 gboolean online_ratio_allows(const OnlineRatioFigures *figures, guint64 ratio_percent);

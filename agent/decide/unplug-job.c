@@ -336,6 +336,18 @@ UnplugProgress unplug_job_progress(const UnplugJob *job, gint64 now_usec)
     return progress;
 }
 
+/* Whether nothing answered to the name of the device at position DEVICE. */
+static gboolean is_absent(const UnplugJob *job, guint device)
+{
+    for (guint i = 0; i < job->reasons->len; i++) {
+        const Reason *reason = job->reasons->pdata[i];
+        if (reason->code == REASON_NO_SUCH_DEVICE &&
+            g_strcmp0(reason->device, g_array_index(job->devices, JobDevice, device).id) == 0)
+            return TRUE;
+    }
+    return FALSE;
+}
+
 /* The state of the device at position DEVICE of JOB, as a static word. */
 const char *unplug_job_device_state(const UnplugJob *job, guint device)
 {
@@ -360,6 +372,8 @@ const char *unplug_job_device_state(const UnplugJob *job, guint device)
         return "ready";
     if (!job_state_is_ended(job->state))
         return "preparing";
+    if (n_blocks == 0 && is_absent(job, device))
+        return "absent";
     return n_blocks > 0 && n_gone + n_was_offline == n_blocks ? "offline" : "in-use";
 }
 

@@ -8,6 +8,7 @@
 
 #include "system/acpi-memory.h"
 #include "system/units.h"
+#include "system/zone-stats.h"
 
 /* A rule may be as long as udev lets it; a person needs to find it, not to read it here. */
 #define RULE_TEXT_MAX 200
@@ -143,16 +144,18 @@ static void find_ratio(const WarningInput *input, GPtrArray *warnings)
 {
     if (!input->setup->zones || input->config->policy != ONLINE_POLICY_MOVABLE)
         return;
-    OnlineRatioFigures figures = online_ratio_figures(input->snapshot, input->setup->zones, -1);
+    /* What was added to the kernel's zones later counts as much as what was there at the boot. */
+    OnlineRatioFigures figures = online_zone_figures(input->setup->zones, -1);
     if (online_ratio_allows(&figures, input->config->movable_ratio))
         return;
+    char movable[UNITS_BYTES_MAX], kernel[UNITS_BYTES_MAX];
     add(warnings, "movable-ratio",
-        g_strdup_printf("%" G_GUINT64_FORMAT
-                        " MiB of movable memory are more than %" G_GUINT64_FORMAT
-                        " percent of the %" G_GUINT64_FORMAT " MiB that the kernel has for itself: "
+        g_strdup_printf("%s of movable memory are more than %" G_GUINT64_FORMAT
+                        " percent of the %s that the kernel has for itself: "
                         "it may run out of memory while much is free",
-                        figures.movable_bytes / MIB, input->config->movable_ratio,
-                        figures.kernel_early_bytes / MIB),
+                        units_format_bytes(figures.movable_bytes, movable),
+                        input->config->movable_ratio,
+                        units_format_bytes(figures.kernel_early_bytes, kernel)),
         g_strdup("policy=auto in /etc/memplug/memplugd.conf, or more boot memory"));
 }
 
@@ -174,6 +177,47 @@ static void find_balloon(const WarningInput *input, GPtrArray *warnings)
                             balloon->driver, figure),
             NULL);
     warning->is_note = TRUE;
+}
+
+static void find_driverless(const WarningInput *input, GPtrArray *warnings)
+{
+    const char *name = input->setup->driverless;
+
+    if (name)
+        add(warnings, "virtio-mem-no-driver",
+            g_strdup_printf("no driver has the virtio-mem device %s, so the guest gets none of its "
+                            "memory",
+                            name),
+            g_strdup("modprobe virtio_mem; where there is no such module, a kernel with "
+                     "CONFIG_VIRTIO_MEM; where its probe fails, dmesg says why"));
+}
+
+/* The kernel starves though much is free that it cannot use. Half of the floor, as that much is
+ * left to the guest where the floor is kept. */
+static void find_kernel_memory(const WarningInput *input, GPtrArray *warnings)
+{
+    const GArray *zones = input->setup->zones;
+    guint64 movable_bytes = 0;
+    char spare_text[UNITS_BYTES_MAX], floor_text[UNITS_BYTES_MAX], movable_text[UNITS_BYTES_MAX];
+
+    for (guint i = 0; zones && i < zones->len; i++) {
+        const ZoneStats *zone = &g_array_index(zones, ZoneStats, i);
+        if (zone->is_movable)
+            movable_bytes += zone->free_bytes;
+    }
+    guint64 spare = online_kernel_spare_bytes(zones);
+    guint64 floor = online_floor_bytes(input->config, zones);
+    if (spare >= floor / 2 || movable_bytes < floor)
+        return;
+    add(warnings, "kernel-memory-low",
+        g_strdup_printf("the kernel's own zones have %s to spare and should have %s, while %s of "
+                        "movable memory are free, which the kernel cannot use for itself: it may "
+                        "kill processes for want of memory",
+                        units_format_bytes(spare, spare_text),
+                        units_format_bytes(floor, floor_text),
+                        units_format_bytes(movable_bytes, movable_text)),
+        g_strdup("on the host, plug a DIMM: memplugd gives it to the kernel's zones "
+                 "(kernel-floor-bytes); for good, more boot memory or policy=auto"));
 }
 
 static void find_no_hotplug(const WarningInput *input, GPtrArray *warnings)
@@ -328,7 +372,9 @@ GPtrArray *warnings_find(const WarningInput *input)
     find_offline(input, warnings);
     find_auto_online(input, warnings);
     find_ratio(input, warnings);
+    find_kernel_memory(input, warnings);
     find_balloon(input, warnings);
+    find_driverless(input, warnings);
     find_udev_rules(input, warnings);
     find_blockless(input, warnings);
     return warnings;

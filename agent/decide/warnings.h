@@ -36,6 +36,8 @@ typedef struct {
  *   kernel-auto-online  auto_online_blocks is at odds with the policy
  *   movable-ratio       too much movable memory for the kernel's own zones
  *   balloon-driver      a balloon holds memory, or may
+ *   kernel-memory-low   the kernel's own zones run short while movable memory is free
+ *   virtio-mem-no-driver  a virtio-mem device has no driver
  *   no-memory-hotplug   the kernel shows no memory blocks
  *   udev-rule           a udev rule onlines memory otherwise (one for each rule), or cannot be read
  *   unusable-dimm       a DIMM has no blocks: its place or size does not fit them (one for each)

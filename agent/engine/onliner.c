@@ -35,6 +35,7 @@ struct Onliner {
     guint resolve_round;
     gboolean is_resolving;
     gboolean is_blind;      /* said once: nothing is known of the zones */
+    gboolean has_floor;     /* the floor has sent a block to a kernel zone */
     gboolean was_read_only; /* said once: /sys cannot be written */
     gboolean is_stopping;
     gboolean is_restored; /* the stop is all but told */
@@ -294,6 +295,7 @@ static void submit_new(Onliner *onliner, const guint32 *indices, guint n)
         const OnlineStep *step = &g_array_index(plan, OnlineStep, i);
         if (step->is_floor && (i == 0 || !g_array_index(plan, OnlineStep, i - 1).is_floor))
             floor_warn(&onliner->online, zones, step->index); /* once for all of them */
+        onliner->has_floor |= step->is_floor;
         placement_expect(onliner->placement, step->index, step->inode, want_of(onliner, step));
     }
     if (plan->len > 0)
@@ -354,6 +356,8 @@ void onliner_on_change(Onliner *onliner, const ModelChange *change)
         remember_new(onliner, change->added, change->n_added, FALSE);
     else if (change->n_added > 0)
         take_new(onliner, change->added, change->n_added);
+    if (onliner->has_floor && onliner->online.policy == ONLINE_POLICY_MOVABLE)
+        placement_unify(onliner->placement, change->now);
     if (change->now->block_count < change->before->block_count)
         placement_prune(onliner->placement, change->now);
     apply_to_kernel(onliner);

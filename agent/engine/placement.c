@@ -144,6 +144,27 @@ void placement_want_kernel(Placement *placement, const Snapshot *snapshot, const
     touch(placement);
 }
 
+void placement_unify(Placement *placement, const Snapshot *snapshot)
+{
+    g_autofree const Block **firsts = g_new0(const Block *, snapshot->device_count + 1);
+    g_autofree gboolean *is_split = g_new0(gboolean, snapshot->device_count + 1);
+
+    for (guint32 i = 0; i < snapshot->block_count; i++) {
+        const Block *block = &snapshot->blocks[i];
+        const Device *device = snapshot_block_device(snapshot, block);
+        if (!device || device->kind != DEVICE_DIMM)
+            continue;
+        if (block_marks_want(placement->marks, block->index, block->inode) == MARK_WANT_KERNEL)
+            firsts[block->device] = block;
+        else
+            is_split[block->device] = TRUE;
+    }
+    for (guint32 i = 0; i < snapshot->device_count; i++) {
+        if (firsts[i] && is_split[i])
+            placement_want_kernel(placement, snapshot, firsts[i]);
+    }
+}
+
 void placement_set_policy(Placement *placement, OnlinePolicy policy)
 {
     if (policy == placement->policy)

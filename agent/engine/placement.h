@@ -25,6 +25,9 @@ void placement_learn(Placement *placement, const Snapshot *snapshot, const guint
 void placement_expect(Placement *placement, guint32 index, guint64 inode, MarkWant want);
 /* All blocks of this block's device are meant for a kernel zone. */
 void placement_want_kernel(Placement *placement, const Snapshot *snapshot, const Block *block);
+/* A device of which a block is meant for a kernel zone is so as a whole: its blocks may have come
+ * one after the other, and before it was known that they are one device's. */
+void placement_unify(Placement *placement, const Snapshot *snapshot);
 void placement_set_policy(Placement *placement, OnlinePolicy policy);
 void placement_prune(Placement *placement, const Snapshot *snapshot);
 

@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "system/virtio-mem.h"
+
 #define HOTPLUG_DIR "sys/firmware/acpi/hotplug/memory"
 #define VIRTIO_MEM_DIR "sys/bus/virtio/drivers/virtio_mem"
 #define CPUINFO_PATH "proc/cpuinfo"
@@ -79,8 +81,13 @@ static char *unplug_fault(const AttrIo *io, const Snapshot *snapshot, gboolean i
 static char *virtio_mem_fault(const AttrIo *io, const Snapshot *snapshot)
 {
     char *fault = block_fault(snapshot);
+    g_autofree char *driverless = virtio_mem_find_driverless(io);
 
-    return fault ? fault : fault_of(io, VIRTIO_MEM_DIR, "the driver virtio_mem is not loaded");
+    if (fault)
+        return fault;
+    if (driverless)
+        return g_strdup_printf("no driver has the virtio-mem device %s", driverless);
+    return fault_of(io, VIRTIO_MEM_DIR, "the driver virtio_mem is not loaded");
 }
 
 /* Whether the first CPU has FLAG. */

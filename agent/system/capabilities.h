@@ -33,12 +33,12 @@ typedef struct {
  *                 Whether the hypervisor has a slot free is not the kernel's to know.
  *   dimm-unplug   the same, `enabled` there (0: every eject is refused), and `removable` of a
  * block: 0 says that CONFIG_MEMORY_HOTREMOVE is missing. Before Linux 5.9 it spoke of the one
- * block, so the first and the last one are asked. virtio-mem    /sys/bus/virtio/drivers/virtio_mem.
- * A module that udev loads with the first device is not there before it. confidential
- * /sys/devices/virtual/misc/{sev-guest,tdx_guest}, "tdx_guest" in /proc/cpuinfo,
- *                 /sys/devices/platform/arm-cca-dev, /sys/firmware/uv/prot_virt_guest,
- *                 /sys/devices/system/cpu/svm. AMD's SEV and SEV-ES without SNP show in the
- *                 kernel's log only: such a guest reads as not confidential.
+ * block, so the first and the last one are asked. virtio-mem    /sys/bus/virtio/drivers/virtio_mem,
+ * and no device without it (virtio_mem_find_driverless()). A module that udev loads with the first
+ * device is not there before it. confidential /sys/devices/virtual/misc/{sev-guest,tdx_guest},
+ * "tdx_guest" in /proc/cpuinfo, /sys/devices/platform/arm-cca-dev,
+ * /sys/firmware/uv/prot_virt_guest, /sys/devices/system/cpu/svm. AMD's SEV and SEV-ES without SNP
+ * show in the kernel's log only: such a guest reads as not confidential.
  *
  * Return (transfer full): CAPABILITY_COUNT of them; free with capabilities_free().
  */

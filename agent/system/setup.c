@@ -7,6 +7,7 @@
 
 #include "system/acpi-memory.h"
 #include "system/block.h"
+#include "system/virtio-mem.h"
 #include "system/zone-stats.h"
 
 #define ONLINE_POLICY_PATH "sys/module/memory_hotplug/parameters/online_policy"
@@ -24,6 +25,7 @@ Setup *setup_read(const AttrIo *io)
     setup->rules = udev_rules_read(io);
     setup->blockless = acpi_memory_find_blockless(io);
     setup->zones = zone_stats_read(io);
+    setup->driverless = virtio_mem_find_driverless(io);
     setup->balloon = balloon_read(io, (guint64)sysconf(_SC_PAGESIZE));
     read_word(io, BLOCK_DIR "/auto_online_blocks", setup->auto_online_blocks);
     read_word(io, ONLINE_POLICY_PATH, setup->online_policy);
@@ -37,5 +39,6 @@ void setup_free(Setup *setup)
     udev_rules_free(setup->rules);
     g_array_unref(setup->blockless);
     g_clear_pointer(&setup->zones, g_array_unref);
+    g_free(setup->driverless);
     g_free(setup);
 }

@@ -17,6 +17,7 @@ typedef struct {
     UdevRules *rules;
     GArray *blockless; /* of AcpiMemory: also those that are being added at this moment */
     GArray *zones;     /* of ZoneStats; NULL: not known */
+    char *driverless;  /* a virtio-mem device that no driver has; NULL: none */
     Balloon balloon;
     char auto_online_blocks[SETUP_WORD_MAX]; /* the kernel's words, "" if not known */
     char online_policy[SETUP_WORD_MAX];

@@ -33,6 +33,7 @@ static gboolean take_figure(char *line, guint64 page_size_bytes, ZoneStats *zone
         {"pages free", &zone->free_bytes},          {"high", &zone->high_bytes},
         {"present", &zone->present_bytes},          {"cma", &zone->cma_bytes},
         {"nr_zone_active_file", &zone->file_bytes}, {"nr_zone_inactive_file", &zone->file_bytes},
+        {"nr_slab_reclaimable", &zone->file_bytes},
     };
     guint64 pages, bytes;
 

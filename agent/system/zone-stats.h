@@ -9,10 +9,11 @@
 
 typedef struct {
     gint16 node;
-    gboolean is_movable;   /* ZONE_MOVABLE; else a zone of the kernel's own allocations */
-    guint64 free_bytes;    /* pages nobody uses */
-    guint64 file_bytes;    /* page cache: nr_zone_active_file and nr_zone_inactive_file */
-    guint64 high_bytes;    /* the high watermark */
+    gboolean is_movable; /* ZONE_MOVABLE; else a zone of the kernel's own allocations */
+    guint64 free_bytes;  /* pages nobody uses */
+    guint64 file_bytes;  /* page cache (nr_zone_active_file, nr_zone_inactive_file), and in a node's
+                          * first zone, where the kernel tells it, reclaimable slab of all */
+    guint64 high_bytes;  /* the high watermark */
     guint64 present_bytes; /* with hot-added memory */
     guint64 cma_bytes;     /* of these: for movable allocations only */
 } ZoneStats;

@@ -53,6 +53,14 @@ def test_a_refused_check_says_why(ctl):
     assert "boot-memory: " in output
 
 
+def test_a_device_that_is_not_there_is_absent(daemon):
+    job = daemon.ask("memory-prepare-unplug", devices=[{"slot": 77}])["return"]["job"]
+    devices = wait_until(lambda: [device["state"] for device in daemon.ask(
+        "memory-query-unplug", job=job)["return"]["devices"]
+        if daemon.ask("memory-query-unplug", job=job)["return"]["state"] == "failed"], "the job's end")
+    assert devices == ["absent"]
+
+
 def test_prepare_that_fails_says_why(ctl):
     status, output, _ = ctl("prepare", "slot0")  # a --sysroot is read-only
     assert status == REFUSED

@@ -337,3 +337,59 @@ def test_huge_pages_of_1_gib(tree, how):
     assert [one["verdict"] for one in told] == (["note"] if how else [])
     tree.write("proc/sys/vm/movable_gigantic_pages", "1\n")
     assert not [one for one in of_subject(tree, "huge pages") if "cannot give" in one["desc"]]
+
+
+@pytest.mark.parametrize("path, files", [
+    ("sys/bus/virtio/devices/virtio3", {"device": "0x0018"}),
+    ("sys/bus/pci/devices/0000:00:05.0", {"vendor": "0x1af4", "device": "0x1058"}),
+])
+def test_virtio_mem_without_a_driver(tree, path, files):
+    """Nothing else in the guest shows such a device; with a driver it is none of doctor's business."""
+    for name, text in files.items():
+        tree.write("%s/%s" % (path, name), text + "\n")
+    finding = only_bad(tree, "virtio_mem")
+    assert finding["code"] == "virtio-mem-no-driver"
+    assert path.rsplit("/", 1)[1] in finding["desc"] and "modprobe virtio_mem" in finding["fix"]
+    (tree.root / path / "driver").symlink_to("../../drivers/some")
+    assert bad(tree) == []
+
+
+def test_other_devices_without_a_driver(tree):
+    tree.write("sys/bus/virtio/devices/virtio3/device", "0x0005\n")
+    tree.write("sys/bus/pci/devices/0000:00:05.0/device", "0x1058\n")
+    tree.write("sys/bus/pci/devices/0000:00:05.0/vendor", "0x8086\n")
+    assert bad(tree) == []
+
+
+def zones(**pages):
+    """/proc/zoneinfo of zones that have (free, page cache, present) pages."""
+    return "".join("Node 0, zone %8s\n  pages free     %d\n        high     1000\n"
+                   "        present  %d\n      nr_zone_inactive_file %d\n" % (name, free, present, cache)
+                   for name, (free, cache, present) in pages.items())
+
+
+@pytest.mark.parametrize("pages, is_low", [
+    ({"DMA32": (1500, 0, 131072), "Normal": (1500, 0, 131072), "Movable": (200000, 0, 262144)}, True),
+    ({"DMA32": (1500, 0, 131072), "Normal": (1500, 30000, 131072), "Movable": (200000, 0, 262144)}, False),
+    ({"DMA32": (1500, 0, 131072), "Normal": (1500, 0, 131072), "Movable": (2000, 0, 262144)}, False),
+    ({"DMA32": (1500, 0, 131072), "Normal": (9000, 0, 131072), "Movable": (200000, 0, 262144)}, False),
+])
+def test_kernel_memory(tree, pages, is_low):
+    """Low where the kernel's zones are, and movable memory is free: else it is memory that is short."""
+    tree.write("proc/zoneinfo", zones(**pages))
+    if not is_low:
+        assert bad(tree) == []
+        return
+    finding = only_bad(tree, "zones")
+    assert finding["code"] == "kernel-memory-low"
+    assert "11.7 MiB to spare and should have 64 MiB, while 781.3 MiB of" in finding["desc"]
+
+
+def test_the_ratio_counts_all_kernel_memory(tree):
+    """Memory that was added to the kernel's zones later is the kernel's too."""
+    movable = {"DMA32": (50000, 0, 98048), "Movable": (800000, 0, 884736)}
+    tree.write("proc/zoneinfo", zones(**movable))
+    assert "3.4 GiB of movable memory" in only_bad(tree, "zones")["desc"]
+    assert "of the 383 MiB that the kernel" in only_bad(tree, "zones")["desc"]
+    tree.write("proc/zoneinfo", zones(Normal=(50000, 0, 2310144), **movable))
+    assert bad(tree) == []

@@ -231,6 +231,8 @@ HOTPLUG = "sys/firmware/acpi/hotplug/memory/enabled"
      "dimm-unplug", False, "CONFIG_MEMORY_HOTREMOVE"),
     ({}, "virtio-mem", False, "not loaded"),
     ({"sys/bus/virtio/drivers/virtio_mem/bind": ""}, "virtio-mem", True, None),
+    ({"sys/bus/virtio/drivers/virtio_mem/bind": "", "sys/bus/virtio/devices/virtio3/device": "0x0018\n"},
+     "virtio-mem", False, "virtio3"),
     ({}, "confidential", False, None),
     ({"proc/cpuinfo": "processor\t: 0\nflags\t\t: fpu tdx_guest_x sev\n"}, "confidential", False, None),
     ({"proc/cpuinfo": "processor\t: 0\nflags\t\t: fpu tdx_guest\n"}, "confidential", True, "TDX"),

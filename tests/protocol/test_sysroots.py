@@ -125,9 +125,9 @@ def zoneinfo(text):
     """[(is it the kernel's own, {figure: pages})] of each zone that has pages."""
     zones = []
     for part in re.split(r"^Node \d+, zone +", text, flags=re.M)[1:]:
-        figures = {"nr_zone_active_file": 0, "nr_zone_inactive_file": 0}
+        figures = {"nr_zone_active_file": 0, "nr_zone_inactive_file": 0, "nr_slab_reclaimable": 0}
         figures.update((name, int(number)) for name, number in re.findall(
-            r"^ +(?:pages )?(free|high|present|nr_zone_(?:in)?active_file) +(\d+)$", part, re.M))
+            r"^ +(?:pages )?(free|high|present|nr_zone_(?:in)?active_file|nr_slab_reclaimable) +(\d+)$", part, re.M))
         if figures["present"] and not part.startswith("Device"):
             zones.append((not part.startswith("Movable"), figures))
     return zones
@@ -143,7 +143,8 @@ def test_room(looked):
     assert status["kernel-free"] == 4096 * sum(max(0, figures["free"] - figures["high"])
                                                for figures in own)
     spare = 4096 * sum(figures["free"] for figures in own) + sum(
-        4096 * (figures["nr_zone_active_file"] + figures["nr_zone_inactive_file"]) // 2
+        4096 * (figures["nr_zone_active_file"] + figures["nr_zone_inactive_file"]
+                + figures["nr_slab_reclaimable"]) // 2
         for figures in own)
     floor = max(64 * MIB, 2 * 4096 * sum(figures["high"] for figures in own))
     assert status["plug-limit"] == max(0, spare - floor) * 64 // (128 * MIB) * (128 * MIB)

@@ -360,6 +360,40 @@ static void test_policy_none_and_then_another(void)
     world_free(world);
 }
 
+#define ZONES_WITH_FREE(pages)                                                                     \
+    "Node 0, zone   Normal\n  pages free     " #pages "\n        high     100\n"                   \
+    "        present  262144\n"
+
+/* The first half of a DIMM comes while there is room above the floor, the second does not: all of
+ * it goes to the kernel zone. */
+static void test_floor_takes_whole_devices(void)
+{
+    World *world = world_new();
+    const guint32 first[] = {40, 41}, second[] = {42, 43};
+
+    fake_kernel_set_file(world->fake, FLAG, "offline\n");
+    fake_kernel_set_file(world->fake, "proc/zoneinfo", ZONES_WITH_FREE(100000));
+    start(world);
+    fake_kernel_add_dimm(world->fake, 0, 40, 2);
+    model_keeper_look(world->keeper, first, G_N_ELEMENTS(first));
+    wait_zone(world, 40, "Movable");
+    wait_zone(world, 41, "Movable");
+    fake_kernel_set_file(world->fake, "proc/zoneinfo", ZONES_WITH_FREE(1000));
+    for (guint i = 0; i < G_N_ELEMENTS(second); i++) {
+        fake_kernel_add_block(world->fake, second[i]);
+        fake_kernel_set_node(world->fake, second[i], 0);
+        fake_kernel_set_firmware_node(world->fake, second[i], "../../../LNXSYSTM:00/PNP0C80:00");
+    }
+    g_test_expect_message("memplug", G_LOG_LEVEL_MESSAGE, "*auto_online_blocks: offline*");
+    g_test_expect_message("memplug", G_LOG_LEVEL_WARNING, "*kernel-floor-bytes*");
+    model_keeper_look(world->keeper, second, G_N_ELEMENTS(second));
+    for (guint i = 40; i < 44; i++)
+        wait_zone(world, i, "Normal");
+    g_test_assert_expected_messages();
+    stop(world);
+    world_free(world);
+}
+
 static void test_kernel_settings(void)
 {
     World *world = world_new();
@@ -534,6 +568,7 @@ int main(int argc, char **argv)
     g_test_add_func("/onliner/no-file", test_no_file);
     g_test_add_func("/onliner/new-while-held", test_new_while_held);
     g_test_add_func("/onliner/policy-none", test_policy_none_and_then_another);
+    g_test_add_func("/onliner/floor-takes-whole-devices", test_floor_takes_whole_devices);
     g_test_add_func("/onliner/kernel-settings", test_kernel_settings);
     g_test_add_func("/onliner/dax-device", test_dax_device);
     g_test_add_func("/onliner/settings-change-at-once", test_settings_that_change_at_once);
