@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "os/loop.h"
+#include "system/balloon.h"
 #include "system/meminfo.h"
 #include "system/page-sample.h"
 
@@ -17,6 +18,14 @@ typedef struct {
     guint64 missing_bytes;
 } Found;
 
+/* The last round while no balloon held anything: what it found is exact. */
+typedef struct {
+    gboolean is_set;
+    guint64 missing_bytes;
+    guint64 total_bytes;  /* MemTotal */
+    guint64 online_bytes; /* of all blocks */
+} Anchor;
+
 struct Pieces {
     const AttrIo *io;
     PiecesChangedFunc func;
@@ -26,7 +35,9 @@ struct Pieces {
     guint64 total_bytes; /* MemTotal as the round began */
     guint32 next; /* position of the next block in `snapshot`; its count: the round is over */
     gboolean has_changed; /* in this round */
-    guint more;           /* the source that goes on with the round */
+    Anchor anchor;
+    guint64 surplus_bytes; /* what the round took for not plugged, and a balloon holds */
+    guint more;            /* the source that goes on with the round */
     gboolean is_watching;
     guint watch; /* the source of the next look */
     guint pause_ms;
@@ -86,6 +97,48 @@ static void look_at(Pieces *pieces, const Block *block)
     g_hash_table_insert(pieces->found, GUINT_TO_POINTER(block->index), kept);
 }
 
+static guint64 sum_found(const Pieces *pieces, const Snapshot *snapshot, const Device *device)
+{
+    guint64 bytes = 0;
+
+    for (guint32 i = 0; i < snapshot->block_count; i++) {
+        const Block *block = &snapshot->blocks[i];
+        const Found *found = is_looked_at(snapshot, block) ? find(pieces, block) : NULL;
+        if (found && (!device || snapshot_block_device(snapshot, block) == device))
+            bytes += found->missing_bytes;
+    }
+    return bytes;
+}
+
+/* A balloon likes movable memory, and a piece that it holds whole looks as if it were not plugged.
+ * Both take what they take off MemTotal: so that tells, since the anchor, how much of the sum is
+ * the driver's. At most what the balloon holds is not. */
+static void correct(Pieces *pieces)
+{
+    const Snapshot *snapshot = pieces->snapshot;
+    const Anchor *anchor = &pieces->anchor;
+    guint64 found_bytes = sum_found(pieces, snapshot, NULL);
+    guint64 held_bytes = balloon_held_bytes(pieces->io, (guint64)sysconf(_SC_PAGESIZE));
+    guint64 online_bytes = 0;
+
+    for (guint32 i = 0; i < snapshot->block_count; i++)
+        online_bytes +=
+            snapshot->blocks[i].state == BLOCK_STATE_ONLINE ? snapshot->block_size_bytes : 0;
+    pieces->surplus_bytes = 0;
+    if (held_bytes == 0)
+        pieces->anchor = (Anchor){.is_set = TRUE,
+                                  .missing_bytes = found_bytes,
+                                  .total_bytes = pieces->total_bytes,
+                                  .online_bytes = online_bytes};
+    if (held_bytes == 0 || !anchor->is_set)
+        return;
+    gint64 driver_bytes = (gint64)(anchor->missing_bytes + online_bytes + anchor->total_bytes) -
+                          (gint64)(anchor->online_bytes + pieces->total_bytes + held_bytes);
+    gint64 least_bytes = MAX((gint64)found_bytes - (gint64)held_bytes, 0);
+    pieces->surplus_bytes =
+        found_bytes - (guint64)CLAMP(driver_bytes, least_bytes, (gint64)found_bytes);
+}
+
 /* Goes on with the round for a turn. Whether it is over. */
 static gboolean go_on(Pieces *pieces)
 {
@@ -99,6 +152,7 @@ static gboolean go_on(Pieces *pieces)
             return FALSE;
         look_at(pieces, block);
     }
+    correct(pieces);
     return TRUE;
 }
 
@@ -181,17 +235,15 @@ gboolean pieces_is_known(const Pieces *pieces)
 
 guint64 pieces_missing_bytes(const Pieces *pieces, const Snapshot *snapshot, const Device *device)
 {
-    guint64 bytes = 0;
-
     if (!pieces_is_known(pieces))
         return 0;
-    for (guint32 i = 0; i < snapshot->block_count; i++) {
-        const Block *block = &snapshot->blocks[i];
-        const Found *found = is_looked_at(snapshot, block) ? find(pieces, block) : NULL;
-        if (found && (!device || snapshot_block_device(snapshot, block) == device))
-            bytes += found->missing_bytes;
-    }
-    return bytes;
+    guint64 bytes = sum_found(pieces, snapshot, device);
+    guint64 all_bytes = device ? sum_found(pieces, snapshot, NULL) : bytes;
+
+    /* Which device the balloon took it from is not known: a share of each. */
+    return all_bytes == 0 ? 0
+                          : bytes - MIN(bytes, (guint64)((double)pieces->surplus_bytes *
+                                                         (double)bytes / (double)all_bytes));
 }
 
 Figures pieces_figures(Pieces *pieces, Snapshot *snapshot)
