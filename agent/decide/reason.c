@@ -114,3 +114,15 @@ gboolean reason_list_refuses(const GPtrArray *reasons)
     }
     return FALSE;
 }
+
+/* Whether some refuse, and each of these for want of memory. */
+gboolean reason_list_lacks_room(const GPtrArray *reasons)
+{
+    for (guint i = 0; i < reasons->len; i++) {
+        const Reason *reason = g_ptr_array_index(reasons, i);
+
+        if (!reason->is_warning && reason->code != REASON_LOW_MEMORY)
+            return FALSE;
+    }
+    return reason_list_refuses(reasons);
+}

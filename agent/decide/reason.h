@@ -58,3 +58,5 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Reason, reason_free)
 GPtrArray *reason_list_new(void);
 /* Whether a reason in REASONS refuses (everything but a warning does). */
 gboolean reason_list_refuses(const GPtrArray *reasons);
+/* Whether some refuse, and each of these for want of memory. */
+gboolean reason_list_lacks_room(const GPtrArray *reasons);

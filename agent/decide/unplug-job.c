@@ -9,9 +9,10 @@
 #include <string.h>
 
 static const char *const state_names[] = {
-    [JOB_QUEUED] = "queued", [JOB_CHECKING] = "checking",         [JOB_OFFLINING] = "offlining",
-    [JOB_READY] = "ready",   [JOB_ROLLING_BACK] = "rolling-back", [JOB_UNPLUGGED] = "unplugged",
-    [JOB_FAILED] = "failed", [JOB_CANCELLED] = "cancelled",       [JOB_EXPIRED] = "expired",
+    [JOB_QUEUED] = "queued",       [JOB_CHECKING] = "checking", [JOB_ASKING] = "asking",
+    [JOB_OFFLINING] = "offlining", [JOB_READY] = "ready",       [JOB_ROLLING_BACK] = "rolling-back",
+    [JOB_UNPLUGGED] = "unplugged", [JOB_FAILED] = "failed",     [JOB_CANCELLED] = "cancelled",
+    [JOB_EXPIRED] = "expired",
 };
 
 /* STATE as the protocol writes it. Static; "failed" for what is no state. */
@@ -250,6 +251,16 @@ static void add_selected_device(UnplugJob *pub, const DeviceSelector *selector)
     job_add_device(pub, text);
 }
 
+/* JOB has no reasons any more, and its devices neither. */
+void job_drop_reasons(Job *job)
+{
+    g_ptr_array_set_size(job->pub.reasons, 0);
+    for (guint i = 0; i < job->pub.devices->len; i++)
+        g_ptr_array_set_size(g_array_index(job->pub.devices, JobDevice, i).reasons, 0);
+    job->rest = NULL;
+    job->n_left_out = 0;
+}
+
 /* Puts a job back to what SUBMIT made of it: nothing is known but what was asked. */
 void job_reset(Job *job)
 {
@@ -261,12 +272,11 @@ void job_reset(Job *job)
     g_array_set_size(pub->blocks, 0);
     g_array_set_size(pub->pools, 0);
     job_index_blocks(job);
-    g_ptr_array_set_size(pub->reasons, 0);
-    job->rest = NULL;
-    job->n_left_out = 0;
+    job_drop_reasons(job);
     pub->state = JOB_QUEUED;
     pub->started_usec = 0;
     pub->deadline_usec = 0;
+    pub->ask_end_usec = 0;
     pub->lease_end_usec = 0;
     pub->ended_usec = 0;
     pub->was_reoffline = FALSE;
@@ -316,6 +326,36 @@ void job_add_reason(Job *job, Reason *reason)
         }
     }
     g_ptr_array_add(job->pub.reasons, reason);
+}
+
+/* Copies of REASONS (NULL: none). */
+void job_add_reasons(Job *job, const GPtrArray *reasons)
+{
+    for (guint i = 0; reasons != NULL && i < reasons->len; i++)
+        job_add_reason(job, reason_copy(g_ptr_array_index(reasons, i)));
+}
+
+gboolean unplug_job_begins(const UnplugJob *job, JobState state)
+{
+    return state == JOB_ASKING ||
+           (state == JOB_OFFLINING && job->ask_end_usec == 0 && job->lease_end_usec == 0);
+}
+
+/* A job that the check refuses has no blocks. */
+gboolean unplug_job_had_begun(const UnplugJob *job)
+{
+    return job->blocks->len > 0 || job->ask_end_usec != 0;
+}
+
+guint64 unplug_job_gone_bytes(const UnplugJob *job)
+{
+    guint64 bytes = 0;
+
+    for (guint i = 0; i < job->blocks->len; i++) {
+        if (g_array_index(job->blocks, JobBlock, i).phase == JOB_BLOCK_GONE)
+            bytes += job->block_size_bytes;
+    }
+    return bytes;
 }
 
 /* What clients see of JOB's progress. */

@@ -60,6 +60,8 @@ typedef struct {
     guint pool_tries;    /* ROLLING_BACK: how often it tried to put huge pages back */
     int pool_error;      /* of the last try */
     HeldBy held_by;      /* what it said that it waits for */
+    guint64 last_lock;   /* ASKING: later locks are not waited for */
+    gboolean is_rechecking; /* ASKING: CHECKED comes */
     guint64 held_by_job;
 } Job;
 
@@ -111,6 +113,8 @@ guint job_count(const Job *job, JobBlockPhase phase);
 gboolean job_is_missing(const Job *job, guint position);
 void job_reset(Job *job);
 void job_add_reason(Job *job, Reason *reason);
+void job_add_reasons(Job *job, const GPtrArray *reasons);
+void job_drop_reasons(Job *job);
 Job *machine_job(const UnplugMachine *machine, guint position);
 Job *machine_find(const UnplugMachine *machine, guint64 job_id);
 Job *machine_owner(const UnplugMachine *machine, guint32 index, guint64 inode, guint *position);
@@ -141,6 +145,12 @@ void rollback_enter_onlined(Step *step, Job *job, JobState outcome);
 UnplugResult submit_job(Step *step, const UnplugSubmit *submit, guint64 *job_id);
 void submit_checked(Step *step, Job *job, const UnplugChecked *checked);
 gboolean submit_start_next(Step *step);
+
+/* --- unplug-ask.c: asking --- */
+
+void ask_enter(Step *step, Job *job, guint64 delay_ms);
+gboolean ask_run(Step *step, Job *job);
+gboolean ask_is_over(const Step *step, Job *job, const UnplugChecked *checked);
 
 /* --- unplug-offline.c: offlining --- */
 

@@ -76,7 +76,9 @@ static void see_block(Step *step, Job *job, guint position, BlockTruth truth)
         job_track(job, position)->is_listed = FALSE;
         break;
     case TRUTH_OFFLINE:
-        if (block->phase == JOB_BLOCK_ONLINE && (!is_rolling_back || is_doubtful))
+        if (block->phase == JOB_BLOCK_ONLINE && job->pub.state == JOB_ASKING)
+            block->phase = JOB_BLOCK_WAS_OFFLINE; /* not by this job, which has not begun */
+        else if (block->phase == JOB_BLOCK_ONLINE && (!is_rolling_back || is_doubtful))
             block->phase = JOB_BLOCK_OFFLINED;
         break;
     case TRUTH_CHANGING:

@@ -39,7 +39,8 @@ static gboolean is_sound(const UnplugMachine *machine, const UnplugJob *job)
         if (!is_sound_block(job, &g_array_index(job->blocks, JobBlock, i)))
             return FALSE;
     }
-    if (job->state == JOB_OFFLINING || job->state == JOB_READY || job->state == JOB_ROLLING_BACK)
+    if (job->state == JOB_ASKING || job->state == JOB_OFFLINING || job->state == JOB_READY ||
+        job->state == JOB_ROLLING_BACK)
         return job->blocks->len > 0 && job->block_size_bytes > 0;
     return TRUE;
 }
@@ -103,9 +104,10 @@ gboolean unplug_machine_restore(UnplugMachine *machine, const UnplugJob *job)
         can_have = machine_count(machine, JOB_QUEUED) <= UNPLUG_QUEUE_MAX;
     } else if (can_have && !job_state_is_ended(restored->pub.state)) {
         can_have = !has_block_of_another(machine, restored);
-        restored->verify = VERIFY_RESTORE;
-        restored->had_worker = restored->pub.state != JOB_READY;
-        restored->is_haunted = restored->pub.state != JOB_READY;
+        gboolean had_begun = restored->pub.state != JOB_ASKING; /* else its check is before it */
+        restored->verify = had_begun ? VERIFY_RESTORE : VERIFY_NONE;
+        restored->had_worker = had_begun && restored->pub.state != JOB_READY;
+        restored->is_haunted = restored->had_worker;
     }
     if (!can_have) {
         job_free(restored);
@@ -123,6 +125,7 @@ static void clip_times(UnplugJob *job, gint64 now_usec)
 {
     job->submitted_usec = CLAMP(job->submitted_usec, 0, now_usec);
     job->started_usec = CLAMP(job->started_usec, 0, now_usec);
+    job->ask_end_usec = CLAMP(job->ask_end_usec, 0, now_usec);
     job->ended_usec = CLAMP(job->ended_usec, 0, now_usec);
     job->deadline_usec =
         CLAMP(job->deadline_usec, 0, now_usec + UNPLUG_TIMEOUT_MAX_MS * G_GINT64_CONSTANT(1000));

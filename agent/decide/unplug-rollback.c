@@ -168,6 +168,7 @@ void rollback_cancel(Step *step, Job *job)
     switch (job->pub.state) {
     case JOB_QUEUED:
     case JOB_CHECKING:
+    case JOB_ASKING:
         job_enter(step, job, JOB_CANCELLED);
         break;
     case JOB_OFFLINING:
@@ -193,6 +194,7 @@ void rollback_stop(Step *step)
         switch (job->pub.state) {
         case JOB_QUEUED:
         case JOB_CHECKING:
+        case JOB_ASKING:
             reasons_add_stopped(job);
             job_enter(step, job, JOB_FAILED);
             break;

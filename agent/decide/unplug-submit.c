@@ -99,8 +99,8 @@ gboolean submit_start_next(Step *step)
 {
     UnplugMachine *machine = step->machine;
 
-    if (machine_count(machine, JOB_CHECKING) > 0 || machine_count(machine, JOB_OFFLINING) > 0 ||
-        machine_count(machine, JOB_ROLLING_BACK) > 0)
+    if (machine_count(machine, JOB_CHECKING) > 0 || machine_count(machine, JOB_ASKING) > 0 ||
+        machine_count(machine, JOB_OFFLINING) > 0 || machine_count(machine, JOB_ROLLING_BACK) > 0)
         return FALSE;
     for (guint i = 0; i < machine->jobs->len; i++) {
         Job *job = machine_job(machine, i);
@@ -163,30 +163,37 @@ static void leave_out(Job *job, const GPtrArray *reasons)
     }
 }
 
+/* Where applications are asked first, want of memory alone refuses nothing yet. */
+static gboolean is_refused(const UnplugJob *job, gboolean asks)
+{
+    return reason_list_refuses(job->reasons) && !(asks && reason_list_lacks_room(job->reasons));
+}
+
 /* CHECKED: the check of JOB is over. */
 void submit_checked(Step *step, Job *job, const UnplugChecked *checked)
 {
     UnplugJob *pub = &job->pub;
+    gboolean asks = step->world.oldest_delay != 0 && checked->application_delay_ms > 0;
 
-    if (pub->state != JOB_CHECKING)
+    if (pub->state == JOB_ASKING ? !ask_is_over(step, job, checked) : pub->state != JOB_CHECKING)
         return;
+    asks &= pub->state == JOB_CHECKING;
     if (checked->n_devices > 0)
         g_array_set_size(pub->devices, 0);
     for (guint i = 0; i < checked->n_devices; i++)
         job_add_device(pub, checked->device_ids[i]);
-    for (guint i = 0; checked->reasons != NULL && i < checked->reasons->len; i++)
-        job_add_reason(job, reason_copy(g_ptr_array_index(checked->reasons, i)));
+    job_add_reasons(job, checked->reasons);
     if (pub->timeout_ms == 0)
         pub->timeout_ms = MIN(checked->default_timeout_ms, UNPLUG_TIMEOUT_MAX_MS);
     pub->block_size_bytes = checked->block_size_bytes;
     pub->reserve_bytes = checked->reserve_bytes;
-    if (!reason_list_refuses(pub->reasons))
+    if (!is_refused(pub, asks))
         take_blocks(step->machine, job, checked);
-    if (!reason_list_refuses(pub->reasons) && pub->blocks->len == 0)
+    if (!is_refused(pub, asks) && pub->blocks->len == 0)
         job_add_reason(job,
                        reason_new(REASON_ERROR, NULL, -1, 0,
                                   "the devices have no memory blocks; nothing can be unplugged"));
-    if (reason_list_refuses(pub->reasons)) {
+    if (is_refused(pub, asks)) {
         g_array_set_size(pub->blocks, 0);
         leave_out(job, checked->left_out);
         job_enter(step, job, JOB_FAILED);
@@ -194,6 +201,11 @@ void submit_checked(Step *step, Job *job, const UnplugChecked *checked)
     }
     leave_out(job, checked->left_out);
     job_index_blocks(job);
+    pub->deadline_usec = pub->started_usec + (gint64)pub->timeout_ms * USEC_PER_MSEC;
+    if (asks) {
+        ask_enter(step, job, checked->application_delay_ms);
+        return;
+    }
     pools_begin(step, job);
-    offline_enter(step, job, pub->started_usec + (gint64)pub->timeout_ms * USEC_PER_MSEC);
+    offline_enter(step, job, pub->deadline_usec);
 }

@@ -98,6 +98,7 @@ static void run_due(Step *step)
         is_changed |= run_state(step, JOB_ROLLING_BACK, rollback_run);
         is_changed |= run_state(step, JOB_OFFLINING, run_reoffline);
         is_changed |= run_state(step, JOB_OFFLINING, offline_run);
+        is_changed |= run_state(step, JOB_ASKING, ask_run);
         is_changed |= submit_start_next(step);
     } while (is_changed);
 }
@@ -110,6 +111,8 @@ static gint64 earlier(gint64 a, gint64 b)
 static gint64 job_next_timer(const UnplugMachine *machine, const Job *job)
 {
     switch (job->pub.state) {
+    case JOB_ASKING:
+        return job->is_rechecking ? 0 : job->pub.ask_end_usec;
     case JOB_OFFLINING:
         return offline_next_timer(machine, job);
     case JOB_READY:
@@ -210,6 +213,8 @@ static UnplugResult dispatch(Step *step, const UnplugEvent *event, guint64 *job_
         if (job == NULL)
             return UNPLUG_NO_SUCH_JOB;
         rollback_cancel(step, job);
+        break;
+    case UNPLUG_LOCKS:
         break;
     case UNPLUG_TICK:
         step->machine->timer_usec = 0;

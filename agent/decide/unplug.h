@@ -5,12 +5,13 @@
  * here, and timers are actions too, so a fake clock and random events can test every transition.
  * The engine carries the actions out in order and feeds back what came of them.
  *
- *   queued -> checking -> offlining -> ready -> unplugged
- *                |            |          |
- *              failed         +----------+--> rolling-back -> failed, cancelled, expired
+ *   queued -> checking -> asking -> offlining -> ready -> unplugged
+ *                |           |          |          |
+ *              failed      failed       +----------+--> rolling-back -> failed, cancelled, expired
  *
- * (The whole table is in the design, "Jobs". Beside it: a job cancelled while it is checked is
- * cancelled at once, a stop fails queued and checking jobs at once, and a rolling-back job all of
+ * (The whole table is in the design, "Jobs". Beside it: without a delay lock checking goes to
+ * offlining; a job cancelled while it is checked or asks is cancelled at once, a stop fails queued,
+ * checking and asking jobs at once, and a rolling-back job all of
  * whose blocks turn out to be gone is unplugged. With allow_partial a job that gives a part of its
  * devices back is rolling-back, and then offlining again.)
  *
@@ -44,6 +45,7 @@
 
 #define UNPLUG_TIMEOUT_MAX_MS 600000
 #define UNPLUG_LEASE_MAX_MS 3600000
+#define UNPLUG_APPLICATION_DELAY_MAX_MS 60000
 #define UNPLUG_QUEUE_MAX 16
 #define UNPLUG_DEVICES_MAX 256
 #define UNPLUG_ENDED_MAX 64 /* the last so many ended jobs are kept */
@@ -70,6 +72,7 @@
 typedef enum {
     JOB_QUEUED,
     JOB_CHECKING,
+    JOB_ASKING,
     JOB_OFFLINING,
     JOB_READY,
     JOB_ROLLING_BACK,
@@ -139,6 +142,7 @@ typedef struct {
     gint64 submitted_usec;
     gint64 started_usec;  /* left the queue */
     gint64 deadline_usec; /* of offlining */
+    gint64 ask_end_usec;  /* of asking; 0: nobody was asked */
     gint64 lease_end_usec;
     gint64 ended_usec;
     gboolean was_reoffline;   /* the one 5 s of offlining again has been used */
@@ -153,6 +157,13 @@ typedef struct {
     gint64 elapsed_usec;    /* since submission, until the end */
     gint64 lease_left_usec; /* -1: no lease runs (it goes on while a ready job offlines again) */
 } UnplugProgress;
+/* Whether JOB, which has just entered STATE, begins to take memory: applications are asked, or the
+ * first block is about to go. Once for each job that passes its check. */
+gboolean unplug_job_begins(const UnplugJob *job, JobState state);
+/* Of a job that has ended: whether it had begun, and how much has left. */
+gboolean unplug_job_had_begun(const UnplugJob *job);
+guint64 unplug_job_gone_bytes(const UnplugJob *job);
+
 UnplugProgress unplug_job_progress(const UnplugJob *job, gint64 now_usec);
 
 /* Of one device of a job: "unplugged" (all its blocks are gone), "ready", "preparing" (any other
@@ -194,6 +205,7 @@ typedef enum {
     UNPLUG_JOURNALED,   /* journaled: whether the journal could be written */
     UNPLUG_WORKER_DONE, /* reports: the worker action of `job` is over; what all its blocks are
                          * now */
+    UNPLUG_LOCKS,       /* the locks of applications, in UnplugWorld, have changed */
     UNPLUG_BLOCKS,      /* reports: blocks that uevents or a look named; any job's or no job's. Of
                          * blocks that the worker has taken offline, while it goes on, too */
     UNPLUG_VERIFIED,    /* reports: all blocks of `job`, WAS_OFFLINE ones too, read now (those in
@@ -223,6 +235,7 @@ typedef struct {
     guint64 default_timeout_ms;
     const GPtrArray *left_out; /* of Reason, copied: why a device does not go with the others. NULL:
                                 * all do */
+    guint64 application_delay_ms; /* 0: nobody is asked */
 } UnplugChecked;
 
 typedef struct {
@@ -255,6 +268,9 @@ typedef struct {
     Uncounted uncounted;     /* for sentences only */
     gboolean is_worker_away; /* the worker is at a write that is no job's */
     const GArray *pools;     /* of NodePool, read for this step; NULL: not looked at */
+    guint64 oldest_delay;    /* the least id of a delay lock that stands, 0: none does */
+    guint64 last_lock;       /* the greatest id of any lock yet */
+    gboolean is_blocked;     /* a block lock stands */
 } UnplugWorld;
 
 /* --- actions --- */

@@ -126,18 +126,18 @@ static void act_check(Unplugger *unplugger, guint64 job_id)
         g_strlcpy(ids[i], ((const Device *)verdict->devices->pdata[i])->id, DEVICE_ID_MAX);
     g_autoptr(GArray) blocks = unplugger_blocks_to_offline(unplugger, verdict, job->allow_partial);
     guint64 block_size_bytes = model_keeper_snapshot(unplugger->config.keeper)->block_size_bytes;
-    UnplugEvent event = {.kind = UNPLUG_CHECKED,
-                         .job = job_id,
-                         .checked = {.reasons = verdict->reasons,
-                                     .left_out = verdict->left_out,
-                                     .device_ids = (const char(*)[DEVICE_ID_MAX])ids,
-                                     .n_devices = verdict->devices->len,
-                                     .blocks = (const JobBlock *)blocks->data,
-                                     .n_blocks = blocks->len,
-                                     .block_size_bytes = block_size_bytes,
-                                     .reserve_bytes = verdict->reserve_bytes,
-                                     .default_timeout_ms = unplug_timeout_default_ms(
-                                         blocks->len * block_size_bytes)}};
+    UnplugEvent event = {
+        .kind = UNPLUG_CHECKED,
+        .job = job_id,
+        .checked = {.reasons = verdict->reasons,
+                    .device_ids = (const char(*)[DEVICE_ID_MAX])ids,
+                    .n_devices = verdict->devices->len,
+                    .blocks = (const JobBlock *)blocks->data,
+                    .n_blocks = blocks->len,
+                    .block_size_bytes = block_size_bytes,
+                    .reserve_bytes = verdict->reserve_bytes,
+                    .default_timeout_ms = unplug_timeout_default_ms(blocks->len * block_size_bytes),
+                    .application_delay_ms = unplugger->config.application_delay_ms}};
     unplugger_feed(unplugger, &event, NULL);
 }
 
@@ -482,14 +482,20 @@ UnplugWorld unplugger_world(Unplugger *unplugger)
 {
     Meminfo meminfo = {.available_bytes = 0};
     Uncounted uncounted;
+    const Inhibitor *delay = inhibitors_oldest(unplugger->inhibitors, INHIBIT_DELAY);
 
     /* unreadable: nothing to spare, so no offline */
     meminfo_read_spare(unplugger->config.io, unplugger->config.swap_percent, &meminfo, &uncounted);
-    return (UnplugWorld){.now_usec = g_get_monotonic_time(),
-                         .available_bytes = meminfo.available_bytes,
-                         .uncounted = uncounted,
-                         .is_worker_away = is_worker_away(unplugger),
-                         .pools = look_at_pools(unplugger, &meminfo)};
+    return (UnplugWorld){
+        .now_usec = g_get_monotonic_time(),
+        .available_bytes = meminfo.available_bytes,
+        .uncounted = uncounted,
+        .is_worker_away = is_worker_away(unplugger),
+        .pools = look_at_pools(unplugger, &meminfo),
+        .oldest_delay = delay ? delay->id : 0,
+        .last_lock = inhibitors_last_id(unplugger->inhibitors),
+        .is_blocked = inhibitors_oldest(unplugger->inhibitors, INHIBIT_BLOCK) != NULL,
+    };
 }
 
 void unplugger_carry_out(Unplugger *unplugger)

@@ -310,7 +310,9 @@ GArray *unplugger_blocks_to_offline(const Unplugger *unplugger, const UnplugVerd
     const Snapshot *snapshot = model_keeper_snapshot(unplugger->config.keeper);
     GArray *blocks = g_array_new(FALSE, FALSE, sizeof(JobBlock));
 
-    for (guint i = 0; verdict->can_prepare && i < verdict->devices->len; i++)
+    gboolean may_go = verdict->can_prepare || reason_list_lacks_room(verdict->reasons);
+
+    for (guint i = 0; may_go && i < verdict->devices->len; i++)
         append_blocks(blocks, snapshot, verdict->devices->pdata[i], i);
     order_blocks(unplugger, blocks, by_device);
     return blocks;

@@ -42,8 +42,8 @@ void unplugger_carry_out(Unplugger *unplugger);
  * too much for the guest, those that were named first go. */
 UnplugVerdict *unplugger_check_part(Unplugger *unplugger, const DeviceSelector *selectors, guint n);
 /* The blocks (of JobBlock) of the devices that VERDICT lets be prepared, in the order to offline
- * them; empty if it refuses. BY_DEVICE: one device after the other, as they were named. (transfer
- * full) */
+ * them; empty if it refuses, and for more than want of memory. BY_DEVICE: one device after the
+ * other, as they were named. (transfer full) */
 GArray *unplugger_blocks_to_offline(const Unplugger *unplugger, const UnplugVerdict *verdict,
                                     gboolean by_device);
 /* A copy of SELECTORS that knows which devices they mean now, so that a job does not act on one

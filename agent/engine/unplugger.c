@@ -109,6 +109,11 @@ Unplugger *unplugger_new(const UnpluggerConfig *config, UnplugChangedFunc func, 
     return unplugger;
 }
 
+void unplugger_set_application_delay(Unplugger *unplugger, guint64 delay_ms)
+{
+    unplugger->config.application_delay_ms = delay_ms;
+}
+
 guint unplugger_swap_percent(const Unplugger *unplugger)
 {
     return unplugger->config.swap_percent;
@@ -159,14 +164,26 @@ gboolean unplugger_is_held(guint32 index, guint64 inode, gpointer user_data)
     return unplug_machine_holds(unplugger->machine, index, inode);
 }
 
+static void tell_locks(Unplugger *unplugger)
+{
+    UnplugEvent event = {.kind = UNPLUG_LOCKS};
+
+    if (!unplug_machine_is_idle(unplugger->machine))
+        unplugger_feed(unplugger, &event, NULL);
+}
+
 guint64 unplugger_inhibit(Unplugger *unplugger, const Inhibitor *request, const char **problem)
 {
-    return inhibitors_add(unplugger->inhibitors, request, problem);
+    guint64 id = inhibitors_add(unplugger->inhibitors, request, problem);
+
+    tell_locks(unplugger);
+    return id;
 }
 
 void unplugger_release(Unplugger *unplugger, guint64 id)
 {
     inhibitors_remove(unplugger->inhibitors, id);
+    tell_locks(unplugger);
 }
 
 const Inhibitors *unplugger_inhibitors(const Unplugger *unplugger)

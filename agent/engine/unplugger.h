@@ -20,10 +20,11 @@ typedef struct {
     Executor *executor;
     const char *state_dir; /* NULL: keep no journal */
     const char *boot_id;
-    guint64 timeout_ms;    /* 0: by size */
-    guint64 reserve_bytes; /* 0: by size */
-    guint swap_percent;    /* of free swap counts as available */
-    gboolean gate;         /* refuse ejects while no job is ready; see eject-gate.h */
+    guint64 timeout_ms;           /* 0: by size */
+    guint64 reserve_bytes;        /* 0: by size */
+    guint swap_percent;           /* of free swap counts as available */
+    gboolean gate;                /* refuse ejects while no job is ready; see eject-gate.h */
+    guint64 application_delay_ms; /* how long a delay lock may hold a job up */
 } UnpluggerConfig;
 
 /* JOB has entered STATE (and may have left it already). */
@@ -37,6 +38,7 @@ void unplugger_free(Unplugger *unplugger); /* accepts NULL */
 void unplugger_set_limits(Unplugger *unplugger, guint64 timeout_ms, guint64 reserve_bytes,
                           guint swap_percent);
 guint unplugger_swap_percent(const Unplugger *unplugger);
+void unplugger_set_application_delay(Unplugger *unplugger, guint64 delay_ms);
 
 void unplugger_resume(Unplugger *unplugger);
 

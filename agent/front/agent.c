@@ -59,11 +59,23 @@ static void log_reasons(Agent *agent, const UnplugJob *job)
     }
 }
 
+/* After the event of the job's own, so that who hears of the end can ask what it was. */
+static void tell_applications(Agent *agent, const UnplugJob *job, JobState state)
+{
+    if (unplug_job_begins(job, state))
+        bus_service_prepare_for_unplug(agent->bus_service, TRUE, job->id,
+                                       job->blocks->len * job->block_size_bytes);
+    else if (job_state_is_ended(state) && unplug_job_had_begun(job))
+        bus_service_prepare_for_unplug(agent->bus_service, FALSE, job->id,
+                                       unplug_job_gone_bytes(job));
+}
+
 static void on_job_changed(const UnplugJob *job, JobState state, gpointer user_data)
 {
     Agent *agent = user_data;
 
     events_send_job(&agent->listeners, job, state);
+    tell_applications(agent, job, state);
     bus_service_queue_update(agent->bus_service);
     status_line_queue_update(agent);
     if (log_budget_take(&agent->job_lines, JOB_LINES_MAX, "jobs"))
@@ -167,6 +179,7 @@ static gboolean make_parts(Agent *agent, GError **error)
                               .timeout_ms = settings->timeout_ms,
                               .reserve_bytes = settings->reserve_bytes,
                               .swap_percent = (guint)settings->use_swap,
+                              .application_delay_ms = settings->application_delay_ms,
                               .gate = settings->unplug_gate && !options->sysroot};
     agent->unplugger = unplugger_new(&config, on_job_changed, agent);
     OnlinerConfig onliner = {.io = agent->io,
@@ -363,6 +376,7 @@ static void take_settings(Agent *agent, Settings *loaded)
     unplugger_set_limits(agent->unplugger, now->timeout_ms, now->reserve_bytes,
                          (guint)now->use_swap);
     onliner_set_reserve(agent->onliner, now->reserve_bytes, (guint)now->use_swap);
+    unplugger_set_application_delay(agent->unplugger, now->application_delay_ms);
     onliner_set_config(agent->onliner, &now->online);
 }
 

@@ -15,6 +15,7 @@ typedef struct {
     guint64 at_boot_bytes;
     guint64 current_bytes;
     guint64 requested_bytes; /* 0: the host has not said */
+    guint64 application_delay_ms;
     char *policy;
     char *port_error;   /* "": hosts can reach the daemon */
     GArray *jobs;       /* of BusJob */

@@ -42,6 +42,7 @@ static void read_figures(BusService *service, Snapshot *snapshot, BusFigures *bu
         .current_bytes = figures_current_bytes(&figures),
         .requested_bytes = agent->target.is_set ? agent->target.bytes : 0,
         .policy = g_strdup(online_policy_name(onliner_config(agent->onliner)->policy)),
+        .application_delay_ms = agent->options->settings->application_delay_ms,
         .port_error = g_strdup(channel_error(agent->channel)),
     };
     read_jobs(agent, bus);
@@ -65,6 +66,7 @@ static const Property properties[] = {
     {"GuestRequested", "t", offsetof(BusFigures, requested_bytes)},
     {"Policy", "s", offsetof(BusFigures, policy)},
     {"PortError", "s", offsetof(BusFigures, port_error)},
+    {"ApplicationDelayMs", "t", offsetof(BusFigures, application_delay_ms)},
     {"Jobs", JOBS_TYPE, offsetof(BusFigures, jobs)},
     {"Inhibitors", INHIBITORS_TYPE, offsetof(BusFigures, inhibitors)},
 };

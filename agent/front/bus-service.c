@@ -13,6 +13,7 @@
 
 #define COMMAND_PREFIX "memory-"
 #define EVENT_PREFIX "MEMORY_"
+#define PREPARE_SIGNAL "PrepareForUnplug"
 /* Bytes of a request's arguments that go into the log. */
 #define LOGGED_MAX 256
 
@@ -136,6 +137,8 @@ static void make_vtable(BusService *service)
     sd_bus_vtable inhibit = SD_BUS_METHOD_WITH_NAMES(
         "Inhibit", "sss", SD_BUS_PARAM(who) SD_BUS_PARAM(why) SD_BUS_PARAM(mode), "h",
         SD_BUS_PARAM(lock), on_inhibit, SD_BUS_VTABLE_UNPRIVILEGED);
+    sd_bus_vtable prepare = SD_BUS_SIGNAL_WITH_NAMES(
+        PREPARE_SIGNAL, "btt", SD_BUS_PARAM(begin) SD_BUS_PARAM(job) SD_BUS_PARAM(bytes), 0);
 
     service->vtable = g_array_new(FALSE, TRUE, sizeof(sd_bus_vtable));
     g_array_append_val(service->vtable, start);
@@ -144,6 +147,7 @@ static void make_vtable(BusService *service)
     for (const char *const *event = memplug_schema.events; *event; event++)
         add_signal(service, *event);
     g_array_append_val(service->vtable, inhibit);
+    g_array_append_val(service->vtable, prepare);
     g_array_append_val(service->vtable, end);
 }
 
@@ -221,6 +225,18 @@ void bus_service_queue_update(BusService *service)
 {
     if (service && service->bus && !service->refresh)
         service->refresh = g_idle_add(on_refresh, service);
+}
+
+void bus_service_prepare_for_unplug(BusService *service, gboolean begins, guint64 job,
+                                    guint64 bytes)
+{
+    sd_bus *connection = service && service->bus ? bus_connection(service->bus) : NULL;
+    int r = connection ? sd_bus_emit_signal(connection, BUS_PATH, BUS_INTERFACE, PREPARE_SIGNAL,
+                                            "btt", begins, job, bytes)
+                       : 0;
+
+    if (r < 0)
+        g_warning("the D-Bus signal " PREPARE_SIGNAL " cannot be sent: %s", g_strerror(-r));
 }
 
 QgaWriter *bus_service_begin_event(BusService *service, const char *name)

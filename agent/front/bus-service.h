@@ -25,6 +25,11 @@ void bus_service_free(BusService *service); /* accepts NULL */
  * do, and announced where it has. Accepts NULL. */
 void bus_service_queue_update(BusService *service);
 
+/* Tells applications that JOB is about to take so many bytes, or (not BEGINS) that it is over and
+ * so many have left. Accepts NULL. */
+void bus_service_prepare_for_unplug(BusService *service, gboolean begins, guint64 job,
+                                    guint64 bytes);
+
 /* Sends the event NAME (of the schema: "MEMORY_UNPLUG_CHANGED") as a signal: write its data, one
  * object, then end. NULL, and nothing to end, where there is no bus. Accepts NULL. */
 QgaWriter *bus_service_begin_event(BusService *service, const char *name);

@@ -137,6 +137,8 @@ JsonNode *journal_job_to_json(const UnplugJob *job)
     json_object_set_int_member(object, "was-reoffline", job->was_reoffline);
     if (job->allow_partial) /* as a rule an earlier version can read what this one has written */
         json_object_set_int_member(object, "allow-partial", 1);
+    if (job->ask_end_usec)
+        json_object_set_int_member(object, "ask-end-usec", job->ask_end_usec);
     for (guint i = 0; i < G_N_ELEMENTS(figures); i++)
         json_object_set_int_member(object, figures[i].name, *figure_of(job, i));
     json_object_set_array_member(object, "selectors", selectors_to_json(job));
@@ -354,6 +356,9 @@ static gboolean job_fill(UnplugJob *job, JsonObject *object, GError **error)
             return FALSE;
         job->key = g_strdup(key);
     }
+    if (json_object_has_member(object, "ask-end-usec") &&
+        !json_read_int(object, "ask-end-usec", 0, G_MAXINT64, &job->ask_end_usec, error))
+        return FALSE;
     for (guint i = 0; i < G_N_ELEMENTS(figures); i++) {
         if (!json_read_int(object, figures[i].name, 0, figures[i].max, figure_of(job, i), error))
             return FALSE;

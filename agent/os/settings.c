@@ -231,6 +231,8 @@ static const Key keys[] = {
      {1, UNPLUG_LEASE_MAX_MS}},
     {"unplug", "reserve-bytes", LIVE, MEMBER(reserve_bytes), parse_uint, print_uint, {0, G_MAXINT64}},
     {"unplug", "use-swap", LIVE, MEMBER(use_swap), parse_percent, print_percent, {0, 0}},
+    {"unplug", "application-delay-ms", LIVE, MEMBER(application_delay_ms), parse_uint, print_uint,
+     {1, UNPLUG_APPLICATION_DELAY_MAX_MS}},
     {"unplug", "gate", AT_START, MEMBER(unplug_gate), parse_bool, print_bool, {0, 0}},
 };
 /* clang-format on */
@@ -247,6 +249,7 @@ Settings *settings_new(void)
     settings->online = (OnlineConfig)ONLINE_CONFIG_DEFAULT;
     settings->adopt_existing = TRUE;
     settings->lease_ms = 60000;
+    settings->application_delay_ms = 5000;
     return settings;
 }
 

@@ -36,6 +36,8 @@ typedef struct {
     guint64 reserve_bytes;   /* [unplug] reserve-bytes; 0: by size */
     guint64 use_swap;        /* [unplug] use-swap: percent */
     gboolean unplug_gate;    /* [unplug] gate */
+    /* [unplug] application-delay-ms */
+    guint64 application_delay_ms;
 } Settings;
 
 Settings *settings_new(void);                      /* the defaults */

@@ -103,16 +103,21 @@ class Peer:
         self._do("sd_bus_add_match", self._bus, None, b"type='signal',sender='%s'" % NAME, None,
                  None)
 
-    def signal(self, member):
-        """Waits for a signal with this name."""
+    def signal(self, member, signature=None):
+        """Waits for a signal with this name, and returns its values: booleans and numbers."""
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
             message = ctypes.c_void_p()
             if self._do("sd_bus_process", self._bus, ctypes.byref(message)) == 0:
                 self._do("sd_bus_wait", self._bus, ctypes.c_uint64(1000000))
             elif message:
-                found = self._lib.sd_bus_message_get_member(message)
+                found = self._lib.sd_bus_message_get_member(message) == member.encode()
+                values = [{"b": ctypes.c_int, "t": ctypes.c_uint64}[kind]()
+                          for kind in (signature or "")]
+                if found and signature:
+                    self._do("sd_bus_message_read", message, signature.encode(),
+                             *map(ctypes.byref, values))
                 self._lib.sd_bus_message_unref(message)
-                if found == member.encode():
-                    return
+                if found:
+                    return [value.value for value in values]
         raise AssertionError("waited in vain for the signal " + member)

@@ -1,10 +1,11 @@
 """memplugd on D-Bus: what its own clients do not show."""
 import os
+import select
 
 import pytest
 
 from bus import Peer
-from daemon import Daemon, wait_until
+from daemon import PATIENCE_S, Daemon, wait_until
 
 
 @pytest.fixture
@@ -95,6 +96,74 @@ def test_a_lock_outlives_its_connection(daemon):
         assert watcher.inhibitors()
         os.close(lock)
         wait_until(lambda: not watcher.inhibitors(), "the lock to end")
+
+
+def prepare(daemon, **arguments):
+    return daemon.ask("memory-prepare-unplug", devices=[{"slot": 0}], **arguments)["return"]["job"]
+
+
+def state(daemon, job):
+    return daemon.ask("memory-query-unplug", job=job)["return"]["state"]
+
+
+def test_a_delay_lock_is_waited_for(daemon):
+    """Until it is released; the job then fails here, where nothing can be written."""
+    size = 4 * 128 << 20
+    with Peer(daemon) as peer:
+        peer.listen()
+        lock = peer.inhibit("db", "its cache shrinks", "delay")
+        job = prepare(daemon, **{"timeout-ms": 600000})
+        assert peer.signal("PrepareForUnplug", "btt") == [1, job, size]
+        assert state(daemon, job) == "asking"
+        os.close(lock)
+        assert peer.signal("PrepareForUnplug", "btt") == [0, job, 0]
+        assert state(daemon, job) == "failed"
+        job = prepare(daemon)  # nobody has a lock, but who listens is told
+        assert peer.signal("PrepareForUnplug", "btt") == [1, job, size]
+        assert peer.signal("PrepareForUnplug", "btt") == [0, job, 0]
+
+
+def test_a_delay_is_bounded(daemon):
+    """By the setting, for an application that never answers."""
+    daemon.config.write_text("[unplug]\napplication-delay-ms=50\n")
+    daemon.signal("SIGHUP")
+    with Peer(daemon) as peer:
+        wait_until(lambda: peer.number("ApplicationDelayMs") == 50, "the reload")
+        lock = peer.inhibit("dead", "does not answer", "delay")
+        job = prepare(daemon)
+        wait_until(lambda: state(daemon, job) == "failed", "the job to go on")
+        os.close(lock)
+
+
+def test_a_block_lock_while_it_is_asked_is_a_veto(daemon):
+    with Peer(daemon) as peer:
+        peer.listen()
+        delay = peer.inhibit("db", "asks back", "delay")
+        job = prepare(daemon, **{"timeout-ms": 600000})
+        assert peer.signal("PrepareForUnplug", "btt")[0] == 1
+        block = peer.inhibit("db", "has no room", "block")
+        assert peer.signal("PrepareForUnplug", "btt") == [0, job, 0]
+        reasons = daemon.ask("memory-query-unplug", job=job)["return"]["reasons"]
+        assert [reason["code"] for reason in reasons] == ["inhibited"]
+        assert "has no room" in reasons[0]["desc"]
+        os.close(delay)
+        os.close(block)
+
+
+def test_a_crash_while_it_asks(daemon):
+    """The next daemon has no locks, so the job goes on; the descriptor tells its holder."""
+    with Peer(daemon) as peer:
+        lock = peer.inhibit("db", "has a cache", "delay")
+        job = prepare(daemon, **{"timeout-ms": 600000})
+        wait_until(lambda: state(daemon, job) == "asking", "the job to ask")
+        daemon.signal("SIGKILL")
+        daemon.process.wait()
+        poll = select.poll()
+        poll.register(lock, 0)
+        assert [event for _, event in poll.poll(PATIENCE_S * 1000)] == [select.POLLERR]
+        daemon.start()
+        wait_until(lambda: state(daemon, job) == "failed", "the job to go on")
+        os.close(lock)
 
 
 def test_what_a_lock_may_be(daemon):

@@ -132,6 +132,7 @@ KEYS = {
     "unplug.lease-ms": ("1000", "2000", True),
     "unplug.reserve-bytes": ("1000000", "2000000", True),
     "unplug.use-swap": ("50", "100", True),
+    "unplug.application-delay-ms": ("1000", "2000", True),
     "unplug.gate": ("yes", "no", False),
 }
 

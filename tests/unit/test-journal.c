@@ -30,6 +30,7 @@ static UnplugJob *make_job(guint64 id)
                        .started_usec = 15,
                        .deadline_usec = 16,
                        .lease_end_usec = 17,
+                       .ask_end_usec = 19,
                        .ended_usec = 18,
                        .was_reoffline = TRUE,
                        .allow_partial = TRUE};
@@ -87,6 +88,7 @@ static void assert_same(const UnplugJob *a, const UnplugJob *b)
     g_assert_cmpint(a->started_usec, ==, b->started_usec);
     g_assert_cmpint(a->deadline_usec, ==, b->deadline_usec);
     g_assert_cmpint(a->lease_end_usec, ==, b->lease_end_usec);
+    g_assert_cmpint(a->ask_end_usec, ==, b->ask_end_usec);
     g_assert_cmpint(a->ended_usec, ==, b->ended_usec);
     g_assert_cmpint(a->was_reoffline, ==, b->was_reoffline);
     g_assert_cmpint(a->allow_partial, ==, b->allow_partial);

@@ -58,7 +58,7 @@ static void test_lease_half_ejected(void)
 
     submit(bench, 1);
     event.checked =
-        (UnplugChecked){NULL, names, 2, blocks, 2, BLOCK_BYTES, RESERVE_BYTES, 20000, NULL};
+        (UnplugChecked){NULL, names, 2, blocks, 2, BLOCK_BYTES, RESERVE_BYTES, 20000, NULL, 0};
     feed(bench, &event);
     journal_all(bench);
     worker_done(bench, 1, 8, "o", 0);
@@ -91,7 +91,7 @@ static Bench *bring_two_to_offlining(void)
     bench->allow_partial = TRUE;
     submit(bench, 1);
     event.checked =
-        (UnplugChecked){NULL, names, 2, blocks, 4, BLOCK_BYTES, RESERVE_BYTES, 20000, NULL};
+        (UnplugChecked){NULL, names, 2, blocks, 4, BLOCK_BYTES, RESERVE_BYTES, 20000, NULL, 0};
     feed(bench, &event);
     journal_all(bench);
     forget(bench);

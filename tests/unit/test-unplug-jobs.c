@@ -39,7 +39,7 @@ static void test_odd_checks(void)
     /* a device that was named twice; a block of no device */
     submit(bench, 7);
     event.checked =
-        (UnplugChecked){NULL, names, 1, blocks, 3, BLOCK_BYTES, RESERVE_BYTES, 20000, NULL};
+        (UnplugChecked){NULL, names, 1, blocks, 3, BLOCK_BYTES, RESERVE_BYTES, 20000, NULL, 0};
     feed(bench, &event);
     expect_state(bench, 2, "offlining");
     g_assert_cmpuint(job_of(bench, 2)->blocks->len, ==, 1);

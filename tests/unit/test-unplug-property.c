@@ -9,6 +9,8 @@
  *   test-unplug-property [SEED [COUNT]], or UNPLUG_SEED=SEED
  * Without one, the seeds 1 to 6000 run. A failure prints its seed.
  */
+#include <string.h>
+
 #include "unplug-carry.h"
 #include "unplug-promises.h"
 #include "unplug-world.h"
@@ -150,6 +152,29 @@ static void note_crash(World *world)
     world->is_owed_unknown |= world->is_journal_old || n_going > 1;
 }
 
+/* No lock outlives the daemon. */
+static void drop_locks(World *world)
+{
+    memset(world->delays, 0, sizeof world->delays);
+    world->is_blocked = FALSE;
+    world->asked_lock = 0;
+}
+
+/* An application takes a lock or releases one. */
+static void change_locks(World *world)
+{
+    UnplugEvent event = {.kind = UNPLUG_LOCKS};
+    guint64 *delay = &world->delays[pick(world, G_N_ELEMENTS(world->delays))];
+
+    if (chance(world, 10)) {
+        world->is_blocked = !world->is_blocked;
+        world->last_lock += world->is_blocked;
+    } else {
+        *delay = *delay != 0 ? 0 : ++world->last_lock;
+    }
+    feed(world, &event, NULL);
+}
+
 static void crash(World *world)
 {
     g_autoptr(GArray) actions = unplug_actions_new();
@@ -177,6 +202,7 @@ static void crash(World *world)
     unplug_machine_free(world->machine);
     world->machine = unplug_machine_new(chance(world, 50) ? 1 : world->journal_next_id);
     world->timer_usec = 0;
+    drop_locks(world);
     for (guint i = 0; i < world->journal->len; i++) {
         const UnplugJob *job = g_ptr_array_index(world->journal, i);
 
@@ -192,9 +218,7 @@ static void crash(World *world)
     watch_restored(world);
     settle(world);
     end_ghost(world);
-    seen = (UnplugWorld){.now_usec = world->now_usec,
-                         .available_bytes = available_bytes(world),
-                         .pools = world->pools};
+    seen = what_is_seen(world);
     unplug_machine_resume(world->machine, &seen, actions);
     carry_out_all(world, actions);
     for (guint i = 0; i < 3 && chance(world, 30); i++) /* before the first look */
@@ -214,7 +238,7 @@ static void disturb(World *world)
     guint slot = pick(world, N_SLOTS);
     guint index = pick(world, N_BLOCKS);
 
-    switch (pick(world, 9)) {
+    switch (pick(world, 12)) {
     case 0:
         vanish(world, slot);
         break;
@@ -242,6 +266,9 @@ static void disturb(World *world)
     case 8:
         for (guint i = 0; i < 20 && chance(world, 30); i++)
             submit(world);
+        break;
+    default:
+        change_locks(world);
         break;
     }
 }

@@ -1,9 +1,9 @@
 /*
  * A bench for the unplug state machine: one event a line, and what it did as a line of text.
  *
- * Included by test-unplug.c, -back.c, -jobs.c and -restore.c only. The clock stands still unless a
- * test moves it. The block N has the inode 1000 + N; letters stand for what sysfs says: o offline,
- * m online in Movable, k online in a kernel zone, g gone, c changing.
+ * Included by test-unplug.c, -back.c, -jobs.c, -ask.c and -restore.c only. The clock stands still
+ * unless a test moves it. The block N has the inode 1000 + N; letters stand for what sysfs says: o
+ * offline, m online in Movable, k online in a kernel zone, g gone, c changing.
  */
 #pragma once
 
@@ -136,7 +136,7 @@ G_GNUC_UNUSED static void checked(Bench *bench, guint64 job, guint first, const 
     JobBlock blocks[64];
 
     event.checked = (UnplugChecked){reasons,     names,         1,     blocks, strlen(truths),
-                                    BLOCK_BYTES, RESERVE_BYTES, 20000, NULL};
+                                    BLOCK_BYTES, RESERVE_BYTES, 20000, NULL,   5000};
     for (guint i = 0; truths[i] != '\0'; i++)
         blocks[i] = (JobBlock){first + i, 1000 + first + i, 0,
                                truths[i] == 'o' ? JOB_BLOCK_WAS_OFFLINE : JOB_BLOCK_ONLINE};
@@ -245,6 +245,18 @@ G_GNUC_UNUSED static void cancel(Bench *bench, guint64 job)
 {
     UnplugEvent event = {.kind = UNPLUG_CANCEL, .job = job};
 
+    feed(bench, &event);
+}
+
+/* The oldest delay lock that stands (0: none), the last of any, and whether a block lock stands. */
+G_GNUC_UNUSED static void locks(Bench *bench, guint64 oldest_delay, guint64 last_lock,
+                                gboolean is_blocked)
+{
+    UnplugEvent event = {.kind = UNPLUG_LOCKS};
+
+    bench->world.oldest_delay = oldest_delay;
+    bench->world.last_lock = last_lock;
+    bench->world.is_blocked = is_blocked;
     feed(bench, &event);
 }
 

@@ -155,12 +155,9 @@ static void carry_out_all(World *world, GArray *actions)
 static UnplugResult feed(World *world, const UnplugEvent *event, guint64 *job_id)
 {
     g_autoptr(GArray) actions = unplug_actions_new();
-    UnplugWorld seen = {.now_usec = world->now_usec,
-                        .available_bytes = available_bytes(world),
-                        .pools = world->pools,
-                        .is_worker_away = !world->is_friendly && chance(world, 2)};
-    static const char *const names[] = {"submit",   "checked", "journaled", "worker-done", "blocks",
-                                        "verified", "cancel",  "tick",      "stop"};
+    UnplugWorld seen = what_is_seen(world);
+    static const char *const names[] = {"submit", "checked",  "journaled", "worker-done", "locks",
+                                        "blocks", "verified", "cancel",    "tick",        "stop"};
     UnplugResult result;
 
     if (is_traced)
@@ -196,7 +193,8 @@ static void feed_checked(World *world, guint64 id)
 
             if (block->truth == TRUTH_GONE)
                 continue;
-            if (unplug_machine_owner(world->machine, j, block->inode) != NULL && chance(world, 50))
+            const UnplugJob *owner = unplug_machine_owner(world->machine, j, block->inode);
+            if (owner != NULL && owner->id != id && chance(world, 50))
                 refuse(reasons, REASON_ALREADY_PREPARING, names[i], j);
             if (block->truth == TRUTH_ONLINE_KERNEL && !world->is_friendly && chance(world, 50))
                 refuse(reasons, REASON_NOT_MOVABLE, names[i], j);
@@ -212,6 +210,10 @@ static void feed_checked(World *world, guint64 id)
     }
     if (chance(world, 10))
         refuse(reasons, REASON_BALLOON_ACTIVE, NULL, 0);
+    if (world->is_blocked)
+        refuse(reasons, REASON_INHIBITED, NULL, 0);
+    if (available_bytes(world) < n_blocks * BLOCK_BYTES + RESERVE_BYTES && chance(world, 50))
+        refuse(reasons, REASON_LOW_MEMORY, NULL, 0);
     event.checked = (UnplugChecked){
         .reasons = reasons,
         .device_ids = (const char(*)[DEVICE_ID_MAX])names,
@@ -221,6 +223,7 @@ static void feed_checked(World *world, guint64 id)
         .block_size_bytes = BLOCK_BYTES,
         .reserve_bytes = RESERVE_BYTES,
         .default_timeout_ms = 20000,
+        .application_delay_ms = chance(world, 80) ? APPLICATION_DELAY_MS : 0,
     };
     feed(world, &event, NULL);
 }

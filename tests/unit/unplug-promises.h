@@ -11,7 +11,9 @@
 /* The table of the design, "Jobs", and what the header of the machine adds to it. */
 static const gboolean allowed[JOB_EXPIRED + 1][JOB_EXPIRED + 1] = {
     [JOB_QUEUED] = {[JOB_CHECKING] = TRUE, [JOB_CANCELLED] = TRUE, [JOB_FAILED] = TRUE},
-    [JOB_CHECKING] = {[JOB_OFFLINING] = TRUE, [JOB_FAILED] = TRUE, [JOB_CANCELLED] = TRUE},
+    [JOB_CHECKING] =
+        {[JOB_ASKING] = TRUE, [JOB_OFFLINING] = TRUE, [JOB_FAILED] = TRUE, [JOB_CANCELLED] = TRUE},
+    [JOB_ASKING] = {[JOB_OFFLINING] = TRUE, [JOB_FAILED] = TRUE, [JOB_CANCELLED] = TRUE},
     [JOB_OFFLINING] = {[JOB_READY] = TRUE, [JOB_ROLLING_BACK] = TRUE, [JOB_UNPLUGGED] = TRUE},
     [JOB_READY] = {[JOB_UNPLUGGED] = TRUE, [JOB_ROLLING_BACK] = TRUE, [JOB_OFFLINING] = TRUE},
     [JOB_ROLLING_BACK] = {[JOB_FAILED] = TRUE,
@@ -98,6 +100,29 @@ static void check_owed(const World *world, const UnplugJob *job)
               owed);
 }
 
+/* Whoever had a delay lock when the job began to ask has released it, or had its time. */
+static void check_asked(World *world, guint64 id, JobState from, JobState to)
+{
+    const UnplugJob *job = unplug_machine_find(world->machine, id);
+    guint64 oldest = oldest_delay(world);
+
+    if (to == JOB_ASKING) {
+        gint64 left_usec =
+            job->started_usec + (gint64)job->timeout_ms * USEC_PER_MSEC - world->now_usec;
+
+        CHECK(world, oldest != 0, "nobody is there to be asked");
+        world->asked_lock = world->last_lock;
+        world->asked_until_usec =
+            world->now_usec + CLAMP(left_usec / 2, 0, APPLICATION_DELAY_MS * USEC_PER_MSEC);
+    } else if (from == JOB_ASKING && to == JOB_OFFLINING) {
+        CHECK(world,
+              oldest == 0 || oldest > world->asked_lock ||
+                  world->now_usec >= world->asked_until_usec,
+              "an application was not waited for");
+        CHECK(world, !world->is_blocked, "a block lock stands");
+    }
+}
+
 static void check_changed(World *world, const UnplugAction *action, gboolean was_journal)
 {
     gpointer told = g_hash_table_lookup(world->states, GSIZE_TO_POINTER(action->job));
@@ -116,6 +141,7 @@ static void check_changed(World *world, const UnplugAction *action, gboolean was
                   unplug_machine_find(world->machine, action->job)->allow_partial,
               "it goes on without a part");
         transitions[from][action->state]++;
+        check_asked(world, action->job, from, action->state);
     }
     g_hash_table_insert(world->states, GSIZE_TO_POINTER(action->job),
                         GUINT_TO_POINTER(action->state + 1));
@@ -287,10 +313,13 @@ static void check_jobs(const World *world)
         const UnplugJob *job = g_ptr_array_index(jobs, i);
 
         CHECK(world, told_state(world, job->id) == job->state, "a change was not told");
+        if (job->state == JOB_ASKING)
+            CHECK(world, world->asked_until_usec > world->now_usec || world->pending.length > 0,
+                  "job %" G_GUINT64_FORMAT " asks for longer than it may", job->id);
         n_ended += job_state_is_ended(job->state);
-        n_timed += job->state == JOB_OFFLINING;
-        n_first +=
-            job->state == JOB_CHECKING || (job->state == JOB_OFFLINING && job->lease_end_usec == 0);
+        n_timed += job->state == JOB_ASKING || job->state == JOB_OFFLINING;
+        n_first += job->state == JOB_CHECKING || job->state == JOB_ASKING ||
+                   (job->state == JOB_OFFLINING && job->lease_end_usec == 0);
         if (job->state == JOB_READY)
             lease_end_usec = lease_end_usec == 0 ? job->lease_end_usec
                                                  : MIN(lease_end_usec, job->lease_end_usec);

@@ -19,6 +19,7 @@
 #define RESERVE_BYTES (256 * MIB)
 #define FREE_BYTES (N_BLOCKS * BLOCK_BYTES + RESERVE_BYTES + 64 * MIB)
 #define NEVER G_MAXINT64
+#define APPLICATION_DELAY_MS 3000
 
 /* What happens to a block that is to go offline. */
 typedef enum { EASY, SLOW, BUSY, PINNED, FORBIDDEN, NO_MEMORY, SIGNALLED, N_MOODS } Mood;
@@ -80,6 +81,11 @@ typedef struct {
     guint64 journal_next_id;
     gboolean journal_fails;
     gboolean is_journal_old; /* the last one could not be written */
+    guint64 delays[3];       /* ids of delay locks that stand, 0: none */
+    guint64 last_lock;
+    guint64 asked_lock; /* the last one when the job that asks began to */
+    gint64 asked_until_usec;
+    gboolean is_blocked;
     gboolean is_friendly;
     gboolean is_stopping;
     gboolean is_stopped;
@@ -130,6 +136,30 @@ static guint64 available_bytes(const World *world)
     for (guint i = 0; i < N_BLOCKS; i++)
         used_bytes += world->blocks[i].truth == TRUTH_OFFLINE ? BLOCK_BYTES : 0;
     return used_bytes < FREE_BYTES ? FREE_BYTES - used_bytes : 0;
+}
+
+static guint64 oldest_delay(const World *world)
+{
+    guint64 oldest = 0;
+
+    for (guint i = 0; i < G_N_ELEMENTS(world->delays); i++) {
+        if (world->delays[i] != 0 && (oldest == 0 || world->delays[i] < oldest))
+            oldest = world->delays[i];
+    }
+    return oldest;
+}
+
+static UnplugWorld what_is_seen(World *world)
+{
+    return (UnplugWorld){
+        .now_usec = world->now_usec,
+        .available_bytes = available_bytes(world),
+        .pools = world->pools,
+        .is_worker_away = !world->is_friendly && chance(world, 2),
+        .oldest_delay = oldest_delay(world),
+        .last_lock = world->last_lock,
+        .is_blocked = world->is_blocked,
+    };
 }
 
 static gboolean is_offlining(const World *world)
