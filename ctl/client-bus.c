@@ -5,16 +5,13 @@
 #include <poll.h>
 #include <string.h>
 
+#include "ctl/agent-bus.h"
 #include "ctl/client.h"
 #include "ctl/errors.h"
 #include "ctl/json.h"
 #include "qga-protocol/bus-value.h"
 #include "qga-protocol/errors.h"
 
-#define BUS_NAME "org.memplug.Agent1"
-#define BUS_PATH "/org/memplug/Agent1"
-#define BUS_INTERFACE "org.memplug.Agent1"
-#define ERROR_PREFIX BUS_INTERFACE ".Error."
 #define COMMAND_PREFIX "memory-"
 /* Longer than polkit waits for a password. */
 #define CALL_TIMEOUT_USEC (150 * G_GUINT64_CONSTANT(1000000))
@@ -24,31 +21,6 @@ typedef struct {
     sd_bus *bus;
     gboolean has_news;
 } BusClient;
-
-/* Whether NAME is somebody's no; all else (no bus, no daemon, not started, too late) is nobody
- * there. */
-static gboolean is_refusal(const char *name)
-{
-    static const char *const refusals[] = {
-        SD_BUS_ERROR_ACCESS_DENIED,   SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED,
-        SD_BUS_ERROR_LIMITS_EXCEEDED, SD_BUS_ERROR_INVALID_ARGS,
-        SD_BUS_ERROR_UNKNOWN_METHOD,  NULL};
-
-    return g_str_has_prefix(name, ERROR_PREFIX) || g_strv_contains(refusals, name);
-}
-
-static void fail(GError **error, const sd_bus_error *bus_error, int r)
-{
-    const char *name = bus_error->name ? bus_error->name : "";
-    const char *text = bus_error->message ? bus_error->message : g_strerror(-r);
-
-    if (!is_refusal(name))
-        g_set_error(error, CTL_ERROR, CTL_NO_CONNECTION, "memplugd does not answer: %s", text);
-    else if (strcmp(name, SD_BUS_ERROR_UNKNOWN_METHOD) == 0)
-        g_set_error(error, CTL_ERROR, CTL_REFUSED, "this memplugd does not have that: %s", text);
-    else
-        g_set_error(error, CTL_ERROR, CTL_REFUSED, "%s", text);
-}
 
 static int append_arguments(sd_bus_message *message, JsonObject *arguments)
 {
@@ -78,8 +50,8 @@ static JsonNode *call(Client *client, const char *command, JsonObject *arguments
     sd_bus_message *message = NULL, *reply = NULL;
     JsonNode *node = NULL;
 
-    int r = sd_bus_message_new_method_call(self->bus, &message, BUS_NAME, BUS_PATH, BUS_INTERFACE,
-                                           member);
+    int r = sd_bus_message_new_method_call(self->bus, &message, AGENT_BUS_NAME, AGENT_BUS_PATH,
+                                           AGENT_BUS_INTERFACE, member);
     if (r >= 0)
         r = append_arguments(message, arguments);
     if (r >= 0)
@@ -87,7 +59,7 @@ static JsonNode *call(Client *client, const char *command, JsonObject *arguments
     if (r >= 0)
         r = sd_bus_call(self->bus, message, CALL_TIMEOUT_USEC, &bus_error, &reply);
     if (r < 0)
-        fail(error, &bus_error, r);
+        agent_bus_fail(error, &bus_error, r);
     else
         node = read_reply(reply, error);
     sd_bus_error_free(&bus_error);
@@ -149,10 +121,11 @@ static JsonNode *properties(Client *client, GError **error)
     sd_bus_message *reply = NULL;
     JsonNode *tree = NULL, *node = NULL;
 
-    int r = sd_bus_call_method(self->bus, BUS_NAME, BUS_PATH, "org.freedesktop.DBus.Properties",
-                               "GetAll", &bus_error, &reply, "s", BUS_INTERFACE);
+    int r = sd_bus_call_method(self->bus, AGENT_BUS_NAME, AGENT_BUS_PATH,
+                               "org.freedesktop.DBus.Properties", "GetAll", &bus_error, &reply, "s",
+                               AGENT_BUS_INTERFACE);
     if (r < 0)
-        fail(error, &bus_error, r);
+        agent_bus_fail(error, &bus_error, r);
     else
         tree = read_reply(reply, error);
     if (tree) {
@@ -179,7 +152,8 @@ static void subscribe(Client *client)
 {
     BusClient *self = (BusClient *)client;
 
-    sd_bus_match_signal(self->bus, NULL, BUS_NAME, BUS_PATH, NULL, NULL, on_signal, self);
+    sd_bus_match_signal(self->bus, NULL, AGENT_BUS_NAME, AGENT_BUS_PATH, NULL, NULL, on_signal,
+                        self);
 }
 
 static int process(BusClient *self)
@@ -231,9 +205,8 @@ Client *client_new_bus(GError **error)
     BusClient *self = g_new0(BusClient, 1);
 
     self->client.ops = &ops;
-    int r = sd_bus_open_system(&self->bus);
-    if (r < 0) {
-        g_set_error(error, CTL_ERROR, CTL_NO_CONNECTION, "no system bus: %s", g_strerror(-r));
+    self->bus = agent_bus_open(error);
+    if (!self->bus) {
         g_free(self);
         return NULL;
     }

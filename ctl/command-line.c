@@ -18,6 +18,7 @@ static const char summary[] =
     "  jobs [JOB]        jobs and what became of them\n"
     "  watch             status, live\n"
     "  policy [POLICY]   show or set the online policy\n"
+    "  inhibit COMMAND…  run a command, and be asked before memory leaves (--mode block: say no)\n"
     "  doctor            what decides whether memory here can be taken back\n"
     "  boot-policy [TO]  movable, default or status: DIMMs that are there at boot\n"
     "  share-port WORD   enable, disable, status: one port for memplugd and qemu-ga\n"
@@ -67,6 +68,9 @@ gboolean command_line_fits_verb(const CommandLine *line, GError **error)
         {"id", line->id != NULL, {"plug"}},
         {"backend", line->backend != NULL, {"plug", "resize"}},
         {"node", line->node != NOT_GIVEN, {"plan", "plug", "resize"}},
+        {"who", line->who != NULL, {"inhibit"}},
+        {"why", line->why != NULL, {"inhibit"}},
+        {"mode", line->mode != NULL, {"inhibit"}},
         {"dry-run", line->dry_run, {"resize"}},
         {"best-effort", line->best_effort, {"plug", "resize"}},
     };
@@ -144,6 +148,9 @@ CommandLine *command_line_parse(int argc, char **argv, GError **error)
          NULL},
         {"best-effort", 0, 0, G_OPTION_ARG_NONE, &line->best_effort,
          "plug, resize: take what can be had", NULL},
+        {"who", 0, 0, G_OPTION_ARG_STRING, &line->who, "inhibit: what runs", "WHO"},
+        {"why", 0, 0, G_OPTION_ARG_STRING, &line->why, "inhibit: why memory must wait", "WHY"},
+        {"mode", 0, 0, G_OPTION_ARG_STRING, &line->mode, "inhibit: delay or block", "MODE"},
         {"sysroot", 0, 0, G_OPTION_ARG_FILENAME, &line->sysroot,
          "doctor: look at the files below DIR", "DIR"},
         {"version", 'V', 0, G_OPTION_ARG_NONE, &line->show_version, "print the version", NULL},
@@ -178,6 +185,9 @@ void command_line_free(CommandLine *line)
     g_free(line->id);
     g_free(line->backend);
     g_free(line->rezone);
+    g_free(line->who);
+    g_free(line->why);
+    g_free(line->mode);
     g_strfreev(line->rest);
     g_free(line);
 }

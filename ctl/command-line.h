@@ -27,6 +27,7 @@ typedef struct {
     gboolean allow_partial; /* prepare */
     char *rezone;           /* policy: "yes", "no", or NULL */
     gint64 movable_ratio;   /* policy; or NOT_GIVEN */
+    char *who, *why, *mode; /* inhibit; or NULL */
     const char *verb;
     char **operands; /* behind the verb, NULL-terminated */
     char **rest;     /* what the last two point into */

@@ -38,6 +38,7 @@ static const Verb verbs[] = {
     {"prepare", verb_prepare, 1, MANY, TRUE, FALSE},
     {"cancel", verb_cancel, 1, 1, TRUE, FALSE},
     {"watch", verb_watch, 0, 0, TRUE, FALSE},
+    {"inhibit", verb_inhibit, 1, MANY, FALSE, FALSE},
     {"doctor", verb_doctor, 0, 0, FALSE, FALSE},
     {"boot-policy", verb_boot_policy, 0, 1, FALSE, FALSE},
     {"share-port", verb_share_port, 1, 1, FALSE, FALSE},
@@ -57,6 +58,7 @@ static const Verb *find_verb(const CommandLine *line, GError **error)
         if (n < verbs[i].operands_min || n > verbs[i].operands_max)
             g_set_error(error, CTL_ERROR, CTL_USAGE, "%s takes %s", line->verb,
                         verbs[i].operands_max == 0      ? "no operand"
+                        : verbs[i].run == verb_inhibit  ? "a command"
                         : verbs[i].operands_max == MANY ? "one device or more, 256 at most"
                         : verbs[i].operands_min == 1    ? "one operand"
                                                         : "one operand at most");

@@ -257,6 +257,21 @@ static void print_jobs(Terminal *terminal, JsonArray *jobs)
     view_jobs(terminal, shown);
 }
 
+/* Applications that want to be asked, or say no. */
+static void print_inhibitors(Terminal *terminal, JsonArray *inhibitors)
+{
+    if (ctl_json_length(inhibitors) > 0)
+        terminal_print(terminal, COLOUR_BOLD, "\nLOCKS OF APPLICATIONS");
+    for (guint i = 0; i < ctl_json_length(inhibitors); i++) {
+        JsonObject *inhibitor = ctl_json_object_at(inhibitors, i);
+        g_autofree char *mode = text_safe(ctl_json_string(inhibitor, "mode"));
+        g_autofree char *who = text_safe(ctl_json_string(inhibitor, "who"));
+        g_autofree char *why = text_safe(ctl_json_string(inhibitor, "why"));
+        terminal_print(terminal, strcmp(mode, "block") == 0 ? COLOUR_WARN : COLOUR_NONE,
+                       "  %s: %s: %s", mode, who, why);
+    }
+}
+
 void view_screen(Terminal *terminal, const Screen *screen)
 {
     JsonObject *status = ctl_json_as_object(screen->status);
@@ -281,5 +296,6 @@ void view_screen(Terminal *terminal, const Screen *screen)
     if (ctl_json_length(warnings) > 0)
         terminal_print(terminal, COLOUR_BOLD, "\nWARNINGS");
     view_reasons(terminal, warnings, COLOUR_WARN);
+    print_inhibitors(terminal, ctl_json_array(status, "inhibitors"));
     print_jobs(terminal, ctl_json_as_array(screen->jobs));
 }

@@ -107,6 +107,22 @@ static void reply_warnings(QgaWriter *writer, const Agent *agent, const Setup *s
     qga_writer_end_array(writer);
 }
 
+static void reply_inhibitors(QgaWriter *writer, const Inhibitors *inhibitors)
+{
+    const GPtrArray *list = inhibitors_list(inhibitors);
+
+    qga_writer_member_array(writer, "inhibitors");
+    for (guint i = 0; i < list->len; i++) {
+        const Inhibitor *inhibitor = list->pdata[i];
+        qga_writer_begin_object(writer);
+        qga_writer_member_string(writer, "who", inhibitor->who);
+        qga_writer_member_string(writer, "why", inhibitor->why);
+        qga_writer_member_string(writer, "mode", inhibit_mode_name(inhibitor->mode));
+        qga_writer_end_object(writer);
+    }
+    qga_writer_end_array(writer);
+}
+
 static void get_status(QgaCall *call, G_GNUC_UNUSED JsonObject *arguments, gpointer user_data)
 {
     Agent *agent = user_data;
@@ -129,6 +145,7 @@ static void get_status(QgaCall *call, G_GNUC_UNUSED JsonObject *arguments, gpoin
     qga_writer_member_string(writer, "boot-id", agent->boot_id);
     qga_writer_member_int(writer, "agent-start-usec", agent->start_usec);
     reply_capabilities(writer, agent, snapshot);
+    reply_inhibitors(writer, unplugger_inhibitors(agent->unplugger));
     reply_warnings(writer, agent, setup);
     qga_writer_end_object(writer);
     qga_call_end_return(call);

@@ -1,10 +1,12 @@
 """memplugd on D-Bus: what its own clients do not show."""
 import os
 import select
+import signal
 
 import pytest
 
 from bus import Peer
+from ctl import DONE, REFUSED, USAGE, run, start
 from daemon import PATIENCE_S, Daemon, wait_until
 
 
@@ -180,3 +182,47 @@ def test_what_a_lock_may_be(daemon):
             os.close(lock)
         wait_until(lambda: not peer.inhibitors(), "the locks to end")
         assert daemon.process.poll() is None
+
+
+def inhibit(daemon, *words):
+    return start("inhibit", "--who", "backup", "--why", "it runs", *words,
+                 environment=daemon.environment)
+
+
+def test_memplugctl_inhibit(daemon):
+    """The lock stands for as long as the command runs, and the exit status is the command's."""
+    process = inhibit(daemon, "--mode", "block", "--", "sh", "-c", "read line; exit 7")
+    with Peer(daemon) as peer:
+        assert process.wait(PATIENCE_S) == 7  # the command reads nothing, and ends
+        wait_until(lambda: not peer.inhibitors(), "the lock to end")
+        process = inhibit(daemon, "--mode=block", "--", "sleep", "1000")
+        wait_until(peer.inhibitors, "the lock")
+        assert peer.inhibitors()[0][:3] == ("backup", "it runs", "block")
+        status, shown, _ = run("status", environment=daemon.environment)
+        assert status == DONE and "block: backup: it runs" in shown
+        status, shown, _ = run("check", "slot0", environment=daemon.environment)
+        assert status == REFUSED and "inhibited: backup" in shown
+        process.terminate()  # is passed on
+        assert process.wait(PATIENCE_S) == 128 + signal.SIGTERM
+        wait_until(lambda: not peer.inhibitors(), "the lock to end")
+
+
+def test_memplugctl_inhibit_outlives_the_daemon(daemon):
+    process = inhibit(daemon, "--", "sleep", "1000")
+    with Peer(daemon) as peer:
+        wait_until(peer.inhibitors, "the lock")
+    daemon.signal("SIGKILL")
+    daemon.process.wait()
+    daemon.start()
+    with Peer(daemon) as peer:
+        wait_until(lambda: peer.call("GetPolicy") is None and peer.inhibitors(), "the lock again")
+        process.kill()  # nobody is left to hold it
+        wait_until(lambda: not peer.inhibitors(), "the lock to end")
+
+
+def test_memplugctl_inhibit_that_makes_no_sense(daemon):
+    for words, wanted in ((("--why", "x", "--", "true"), USAGE),
+                          (("--who", "w", "--why", "x"), USAGE),
+                          (("--who", "w", "--why", "x", "--mode", "sleep", "--", "true"), REFUSED),
+                          (("--who", "w", "--why", "x", "--", "/no/such/command"), 127)):
+        assert run("inhibit", *words, environment=daemon.environment)[0] == wanted
