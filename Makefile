@@ -278,6 +278,9 @@ install: install-host $(BUILD)/memplugd
 	$(INSTALL) -D -m 0644 udev-rules/99-memplug-port.rules $(DESTDIR)$(udevdir)/rules.d/99-memplug-port.rules
 	$(call fill,systemd/memplugd.service.in,$(unitdir)/memplugd.service)
 	$(call fill,systemd/memplug-rule.service.in,$(unitdir)/memplug-rule.service)
+	$(call fill,systemd/memplug-hooks.service.in,$(unitdir)/memplug-hooks.service)
+	$(INSTALL) -d -m 0755 $(DESTDIR)$(sysconfdir)/memplug/unplug.d $(DESTDIR)$(docdir)/examples/unplug.d
+	$(INSTALL) -m 0644 docs/examples/unplug.d/* $(DESTDIR)$(docdir)/examples/unplug.d
 	$(INSTALL) -D -m 0644 systemd/memplugd.conf $(DESTDIR)$(sysconfdir)/memplug/memplugd.conf
 	$(INSTALL) -D -m 0644 packaging/dbus/org.memplug.Agent1.conf \
 		$(DESTDIR)$(dbusdatadir)/dbus-1/system.d/org.memplug.Agent1.conf
@@ -296,7 +299,7 @@ install-host: $(BUILD)/$(CTL)
 
 # $(call fill,SOURCE,TARGET): a file that names where others are.
 fill = $(INSTALL) -d -m 0755 $(DESTDIR)$(dir $2) && \
-	sed -e 's,@sbindir@,$(sbindir),' $1 >$(DESTDIR)$2 && chmod 0644 $(DESTDIR)$2
+	sed -e 's,@sbindir@,$(sbindir),' -e 's,@bindir@,$(bindir),' $1 >$(DESTDIR)$2 && chmod 0644 $(DESTDIR)$2
 # $(call install-pages,MAN PAGES,DOC PAGES)
 define install-pages
 	for page in $1; do \
@@ -312,6 +315,7 @@ uninstall:
 		$(DESTDIR)$(udevdir)/rules.d/39-memplug-online.rules \
 		$(DESTDIR)$(udevdir)/rules.d/99-memplug-port.rules \
 		$(DESTDIR)$(unitdir)/memplugd.service $(DESTDIR)$(unitdir)/memplug-rule.service \
+		$(DESTDIR)$(unitdir)/memplug-hooks.service \
 		$(DESTDIR)$(bindir)/memplugctl \
 		$(DESTDIR)$(dbusdatadir)/dbus-1/system.d/org.memplug.Agent1.conf \
 		$(DESTDIR)$(dbusdatadir)/dbus-1/system-services/org.memplug.Agent1.service \
@@ -320,7 +324,8 @@ uninstall:
 		$(foreach page,$(MAN_PAGES),$(DESTDIR)$(mandir)/man$(subst .,,$(suffix $(page)))/$(notdir $(page))) \
 		$(addprefix $(DESTDIR)$(docdir)/,$(notdir $(DOC_PAGES))) \
 		$(DESTDIR)$(docdir)/memplug-schema.json \
-		$(DESTDIR)$(docdir)/memhp-movable.cfg $(DESTDIR)$(docdir)/examples/unplug.py
+		$(DESTDIR)$(docdir)/memhp-movable.cfg $(DESTDIR)$(docdir)/examples/unplug.py \
+		$(addprefix $(DESTDIR)$(docdir)/examples/unplug.d/,$(notdir $(wildcard docs/examples/unplug.d/*)))
 	@echo "left in place: $(DESTDIR)$(sysconfdir)/memplug"
 
 # --- what is handed on: the sources of a release, the packages ---

@@ -19,6 +19,7 @@ static const char summary[] =
     "  watch             status, live\n"
     "  policy [POLICY]   show or set the online policy\n"
     "  inhibit COMMAND…  run a command, and be asked before memory leaves (--mode block: say no)\n"
+    "  hooks [DIR]       run an administrator's scripts around each unplug (a service does)\n"
     "  doctor            what decides whether memory here can be taken back\n"
     "  boot-policy [TO]  movable, default or status: DIMMs that are there at boot\n"
     "  share-port WORD   enable, disable, status: one port for memplugd and qemu-ga\n"

@@ -39,6 +39,7 @@ static const Verb verbs[] = {
     {"cancel", verb_cancel, 1, 1, TRUE, FALSE},
     {"watch", verb_watch, 0, 0, TRUE, FALSE},
     {"inhibit", verb_inhibit, 1, MANY, FALSE, FALSE},
+    {"hooks", verb_hooks, 0, 1, FALSE, FALSE},
     {"doctor", verb_doctor, 0, 0, FALSE, FALSE},
     {"boot-policy", verb_boot_policy, 0, 1, FALSE, FALSE},
     {"share-port", verb_share_port, 1, 1, FALSE, FALSE},

@@ -36,6 +36,8 @@ CtlStatus verb_cancel(Ctl *ctl, GError **error);
 CtlStatus verb_watch(Ctl *ctl, GError **error);
 /* verb-inhibit.c */
 CtlStatus verb_inhibit(Ctl *ctl, GError **error);
+/* verb-hooks.c */
+CtlStatus verb_hooks(Ctl *ctl, GError **error);
 /* doctor.c */
 CtlStatus verb_doctor(Ctl *ctl, GError **error);
 /* share-port.c */

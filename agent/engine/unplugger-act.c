@@ -130,6 +130,7 @@ static void act_check(Unplugger *unplugger, guint64 job_id)
         .kind = UNPLUG_CHECKED,
         .job = job_id,
         .checked = {.reasons = verdict->reasons,
+                    .left_out = verdict->left_out,
                     .device_ids = (const char(*)[DEVICE_ID_MAX])ids,
                     .n_devices = verdict->devices->len,
                     .blocks = (const JobBlock *)blocks->data,
