@@ -306,7 +306,7 @@ UnplugVerdict *unplug_check(const UnplugCheckInput *input)
     if (input->n_selectors == 0)
         add(verdict, reason_new(REASON_NO_SUCH_DEVICE, NULL, -1, 0, "no memory device was named"),
             0);
-    headroom_check(verdict, input);
+    headroom_add_to_verdict(verdict, input);
     check_inhibitors(verdict, input);
     verdict->can_prepare = !reason_list_refuses(verdict->reasons);
     return verdict;

@@ -292,7 +292,7 @@ static void check_balloon(UnplugVerdict *verdict, const UnplugCheckInput *input)
         input->balloon_bytes);
 }
 
-void headroom_check(UnplugVerdict *verdict, const UnplugCheckInput *input)
+void headroom_add_to_verdict(UnplugVerdict *verdict, const UnplugCheckInput *input)
 {
     check_available(verdict, input);
     check_nodes(verdict, input);

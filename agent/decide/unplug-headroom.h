@@ -12,4 +12,4 @@ char *headroom_uncounted(const Uncounted *uncounted);
 
 /* After the devices: fills in VERDICT's figures and adds every reason that its `needed_bytes`,
  * which are known by now, give. */
-void headroom_check(UnplugVerdict *verdict, const UnplugCheckInput *input);
+void headroom_add_to_verdict(UnplugVerdict *verdict, const UnplugCheckInput *input);

@@ -54,7 +54,7 @@ static gboolean finds_room(const UnplugCheckInput *input, gpointer *devices, gui
         g_ptr_array_add(verdict->devices, devices[i]);
         verdict->needed_bytes += online_bytes(devices[i]);
     }
-    headroom_check(verdict, input);
+    headroom_add_to_verdict(verdict, input);
     if (available_bytes)
         *available_bytes = verdict->available_bytes;
     return !reason_list_refuses(verdict->reasons);

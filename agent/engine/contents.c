@@ -10,12 +10,12 @@ static guint64 page_size_bytes(void)
     return (guint64)sysconf(_SC_PAGESIZE);
 }
 
-guint64 contents_pages(guint64 bytes)
+guint64 pages_in_bytes(guint64 bytes)
 {
     return bytes / page_size_bytes();
 }
 
-guint64 contents_bytes(guint64 pages)
+guint64 bytes_of_pages(guint64 pages)
 {
     return pages * page_size_bytes();
 }

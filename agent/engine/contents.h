@@ -19,5 +19,5 @@ PageSample *contents_of_devices(const AttrIo *io, const Snapshot *snapshot,
                                 const Device *const *devices, guint n, gint64 budget_usec);
 
 /* Pages of this machine in BYTES, and the other way. */
-guint64 contents_pages(guint64 bytes);
-guint64 contents_bytes(guint64 pages);
+guint64 pages_in_bytes(guint64 bytes);
+guint64 bytes_of_pages(guint64 pages);

@@ -165,7 +165,7 @@ int eject_gate_error(const EjectGate *gate)
     return gate->error != 0 ? gate->error : EAGAIN;
 }
 
-void eject_gate_retry(EjectGate *gate)
+void eject_gate_try_open(EjectGate *gate)
 {
     gate->is_wanted_open = TRUE;
     apply(gate);

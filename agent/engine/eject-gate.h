@@ -44,7 +44,7 @@ void eject_gate_want_open(EjectGate *gate, gboolean is_open);
 
 /* The same, and a write that has failed is tried once more: `settled` is called, whatever comes of
  * it, unless the gate is open already. */
-void eject_gate_retry(EjectGate *gate);
+void eject_gate_try_open(EjectGate *gate);
 
 /* The steps around a rollback: FIRST goes before its blocks, LAST after them. FALSE: this kernel
  * has no switch, and there is no barrier. TRUE: eject_gate_end_barrier() must follow, with what

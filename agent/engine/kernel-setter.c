@@ -284,7 +284,7 @@ gboolean kernel_setter_is_ours(const KernelSetter *setter, const OnlineConfig *c
            kernel_setter_is_enough(setter, config);
 }
 
-void kernel_setter_settle(KernelSetter *setter, KernelSetterFunc func, gpointer user_data)
+void kernel_setter_wait(KernelSetter *setter, KernelSetterFunc func, gpointer user_data)
 {
     if (setter->n_tasks == 0) {
         func(user_data);
@@ -312,5 +312,5 @@ void kernel_setter_restore(KernelSetter *setter, KernelSetterFunc func, gpointer
     setter->on_restored = func;
     setter->on_restored_data = user_data;
     /* What is still to be written would be written after it, or be lost with the daemon. */
-    kernel_setter_settle(setter, on_may_restore, setter);
+    kernel_setter_wait(setter, on_may_restore, setter);
 }

@@ -28,7 +28,7 @@ gboolean kernel_setter_is_ours(const KernelSetter *setter, const OnlineConfig *c
 
 typedef void (*KernelSetterFunc)(gpointer user_data);
 /* FUNC is called, perhaps from in here, when no write is under way. One may wait at a time. */
-void kernel_setter_settle(KernelSetter *setter, KernelSetterFunc func, gpointer user_data);
+void kernel_setter_wait(KernelSetter *setter, KernelSetterFunc func, gpointer user_data);
 
 /* Puts everything back; FUNC is called, perhaps from in here, when that is done. */
 void kernel_setter_restore(KernelSetter *setter, KernelSetterFunc func, gpointer user_data);

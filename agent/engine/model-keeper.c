@@ -181,7 +181,7 @@ static void tie_loose_ends(ModelKeeper *keeper)
     replace(keeper, g_steal_pointer(&now), touched, added);
 }
 
-Snapshot *model_keeper_sync(ModelKeeper *keeper)
+Snapshot *model_keeper_catch_up(ModelKeeper *keeper)
 {
     if (!keeper->monitor) {
         rescan(keeper);
@@ -194,9 +194,9 @@ Snapshot *model_keeper_sync(ModelKeeper *keeper)
     return keeper->snapshot;
 }
 
-Snapshot *model_keeper_sync_for_answer(ModelKeeper *keeper)
+Snapshot *model_keeper_catch_up_for_answer(ModelKeeper *keeper)
 {
-    model_keeper_sync(keeper);
+    model_keeper_catch_up(keeper);
     if (keeper->news) {
         g_clear_handle_id(&keeper->news, g_source_remove);
         tell(keeper);
@@ -204,7 +204,7 @@ Snapshot *model_keeper_sync_for_answer(ModelKeeper *keeper)
     return keeper->snapshot;
 }
 
-void model_keeper_look(ModelKeeper *keeper, const guint32 *indices, guint n)
+void model_keeper_reread(ModelKeeper *keeper, const guint32 *indices, guint n)
 {
     g_autoptr(GArray) touched = g_array_new(FALSE, FALSE, sizeof(guint32));
     g_autoptr(GArray) added = g_array_new(FALSE, FALSE, sizeof(guint32));

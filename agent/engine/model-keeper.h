@@ -29,9 +29,9 @@ typedef void (*ModelChangeFunc)(const ModelChange *change, gpointer user_data);
 typedef struct ModelKeeper ModelKeeper;
 
 /* IO is borrowed. EVENT_BUFFER_BYTES: of the socket through which the kernel's events are watched
- * (monitor.h); 0: none, and every model_keeper_sync() scans. FUNC is called for each change from
- * then on. NULL and ERROR if the monitor fails; a first scan that fails
- * gives a snapshot with a `fault`, and each look scans again. */
+ * (monitor.h); 0: none, and every model_keeper_catch_up() scans. FUNC is called for each change
+ * from then on. NULL and ERROR if the monitor fails; a first scan that fails gives a snapshot with
+ * a `fault`, and each look scans again. */
 ModelKeeper *model_keeper_new(const AttrIo *io, guint event_buffer_bytes, ModelChangeFunc func,
                               gpointer user_data, GError **error);
 void model_keeper_free(ModelKeeper *keeper); /* accepts NULL */
@@ -39,13 +39,13 @@ void model_keeper_free(ModelKeeper *keeper); /* accepts NULL */
 /* Takes in everything that the kernel has announced up to now, and looks again at blocks of which
  * it will announce no more (snapshot_has_loose_ends()). Before an answer. Returns the snapshot,
  * borrowed until the next of these calls. */
-Snapshot *model_keeper_sync(ModelKeeper *keeper);
+Snapshot *model_keeper_catch_up(ModelKeeper *keeper);
 /* The same for whoever answers a request, called by the loop and by nothing that the keeper tells:
  * what has changed is told in here, so that events come before the reply that shows their effect.
  */
-Snapshot *model_keeper_sync_for_answer(ModelKeeper *keeper);
+Snapshot *model_keeper_catch_up_for_answer(ModelKeeper *keeper);
 /* Reads these blocks again, whatever was announced: `going-offline` and a failed offline send no
  * event. */
-void model_keeper_look(ModelKeeper *keeper, const guint32 *indices, guint n);
+void model_keeper_reread(ModelKeeper *keeper, const guint32 *indices, guint n);
 /* The snapshot as of the last of these. Borrowed until the next of them. */
 Snapshot *model_keeper_snapshot(const ModelKeeper *keeper);

@@ -10,9 +10,9 @@
 
 #include <errno.h>
 
-#include "engine/floor.h"
+#include "engine/kernel-floor.h"
 #include "engine/kernel-setter.h"
-#include "engine/placement.h"
+#include "engine/mark-keeper.h"
 #include "engine/rezoner.h"
 #include "system/zone-stats.h"
 
@@ -25,7 +25,7 @@
 struct Onliner {
     OnlinerConfig config;
     OnlineConfig online;
-    Placement *placement;
+    MarkKeeper *mark_keeper;
     Rezoner *rezoner;
     KernelSetter *setter;
     GHashTable *tasks; /* of Task: those that have not called back */
@@ -115,7 +115,7 @@ static gboolean on_net(gpointer user_data)
     if (waiting->len == 0)
         return G_SOURCE_REMOVE;
     onliner->net_round++;
-    model_keeper_look(onliner->config.keeper, (const guint32 *)waiting->data, waiting->len);
+    model_keeper_reread(onliner->config.keeper, (const guint32 *)waiting->data, waiting->len);
     submit_new(onliner, (const guint32 *)waiting->data, waiting->len);
     return G_SOURCE_REMOVE;
 }
@@ -126,7 +126,7 @@ static void finish_stop(Onliner *onliner)
     if (!onliner->is_restored || (onliner->config.is_last && g_hash_table_size(onliner->tasks) > 0))
         return;
     onliner->is_restored = FALSE;
-    placement_save(onliner->placement);
+    mark_keeper_save(onliner->mark_keeper);
     onliner->on_stopped(onliner->on_stopped_data);
 }
 
@@ -160,9 +160,9 @@ static void on_done(const WorkResult *result, gpointer user_data)
 
     for (guint i = 0; i < result->n_steps; i++)
         g_array_append_val(indices, g_array_index(task->steps, OnlineStep, i).index);
-    model_keeper_sync(onliner->config.keeper);
+    model_keeper_catch_up(onliner->config.keeper);
     keep_offline(onliner, indices); /* of the others an event has told */
-    model_keeper_look(onliner->config.keeper, (const guint32 *)indices->data, indices->len);
+    model_keeper_reread(onliner->config.keeper, (const guint32 *)indices->data, indices->len);
     for (guint i = 0; i < result->n_steps; i++)
         report(onliner, &g_array_index(task->steps, OnlineStep, i), result->errors[i],
                work_result_prefix(result));
@@ -209,7 +209,7 @@ static void on_resolved(const WorkResult *result, gpointer user_data)
             cast_net(onliner, g_array_index(indices, guint32, i));
         return;
     }
-    model_keeper_look(onliner->config.keeper, (const guint32 *)indices->data, indices->len);
+    model_keeper_reread(onliner->config.keeper, (const guint32 *)indices->data, indices->len);
     submit_new(onliner, (const guint32 *)indices->data, indices->len);
 }
 
@@ -249,7 +249,7 @@ static GArray *decide(Onliner *onliner, const GArray *zones, const guint32 *indi
 {
     OnlineWorld world = {.snapshot = snapshot_of(onliner),
                          .zones = zones,
-                         .is_numa_aware = floor_is_numa_aware(onliner->config.io),
+                         .is_numa_aware = kernel_floor_is_numa_aware(onliner->config.io),
                          .is_owned = onliner_is_held,
                          .user_data = onliner};
 
@@ -277,7 +277,7 @@ GArray *onliner_plan(Onliner *onliner, const guint32 *indices, guint n)
 
     for (guint i = 0; i < plan->len; i++) {
         const OnlineStep *step = &g_array_index(plan, OnlineStep, i);
-        placement_expect(onliner->placement, step->index, step->inode, want_of(onliner, step));
+        mark_keeper_expect(onliner->mark_keeper, step->index, step->inode, want_of(onliner, step));
     }
     return plan;
 }
@@ -294,9 +294,9 @@ static void submit_new(Onliner *onliner, const guint32 *indices, guint n)
     for (guint i = 0; i < plan->len; i++) {
         const OnlineStep *step = &g_array_index(plan, OnlineStep, i);
         if (step->is_floor && (i == 0 || !g_array_index(plan, OnlineStep, i - 1).is_floor))
-            floor_warn(&onliner->online, zones, step->index); /* once for all of them */
+            kernel_floor_warn(&onliner->online, zones, step->index); /* once for all of them */
         onliner->has_floor |= step->is_floor;
-        placement_expect(onliner->placement, step->index, step->inode, want_of(onliner, step));
+        mark_keeper_expect(onliner->mark_keeper, step->index, step->inode, want_of(onliner, step));
     }
     if (plan->len > 0)
         submit(onliner, plan);
@@ -314,7 +314,7 @@ static void remember_new(Onliner *onliner, const guint32 *indices, guint n, gboo
         const Block *block = snapshot_find_block(snapshot_of(onliner), indices[i]);
         if (!block || block->state == BLOCK_STATE_ONLINE)
             continue;
-        placement_expect(onliner->placement, block->index, block->inode, MARK_WANT_POLICY);
+        mark_keeper_expect(onliner->mark_keeper, block->index, block->inode, MARK_WANT_POLICY);
         if (has_net)
             cast_net(onliner, block->index);
     }
@@ -326,8 +326,8 @@ static void take_new(Onliner *onliner, const guint32 *indices, guint n)
 
     onliner->net_round = 0;
     onliner->resolve_round = 0;
-    floor_check_online(&onliner->online, zones, snapshot_of(onliner), onliner->placement, indices,
-                       n);
+    kernel_floor_check_online(&onliner->online, zones, snapshot_of(onliner), onliner->mark_keeper,
+                              indices, n);
     if (kernel_setter_is_enough(onliner->setter, &onliner->online))
         remember_new(onliner, indices, n, TRUE);
     else
@@ -344,22 +344,23 @@ static void apply_to_kernel(Onliner *onliner)
             "/proc/zoneinfo cannot be read: kernel-floor-bytes is not in force, and policy auto "
             "brings memory online as the kernel's");
     onliner->is_blind = !zones;
-    kernel_setter_apply(onliner->setter, &onliner->online, floor_has_room(&onliner->online, zones));
+    kernel_setter_apply(onliner->setter, &onliner->online,
+                        kernel_floor_has_room(&onliner->online, zones));
 }
 
 void onliner_on_change(Onliner *onliner, const ModelChange *change)
 {
     if (!onliner->config.is_live || onliner->is_stopping)
         return;
-    placement_learn(onliner->placement, change->now, change->touched, change->n_touched);
+    mark_keeper_learn(onliner->mark_keeper, change->now, change->touched, change->n_touched);
     if (change->n_added > 0 && onliner->online.policy == ONLINE_POLICY_NONE)
         remember_new(onliner, change->added, change->n_added, FALSE);
     else if (change->n_added > 0)
         take_new(onliner, change->added, change->n_added);
     if (onliner->has_floor && onliner->online.policy == ONLINE_POLICY_MOVABLE)
-        placement_unify(onliner->placement, change->now);
+        placement_unify(onliner->mark_keeper, change->now);
     if (change->now->block_count < change->before->block_count)
-        placement_prune(onliner->placement, change->now);
+        mark_keeper_prune(onliner->mark_keeper, change->now);
     apply_to_kernel(onliner);
     rezoner_review(onliner->rezoner, &onliner->online);
 }
@@ -369,7 +370,7 @@ void onliner_on_change(Onliner *onliner, const ModelChange *change)
 static void adopt(Onliner *onliner, gboolean has_unknown)
 {
     const Snapshot *snapshot = snapshot_of(onliner);
-    const BlockMarks *marks = placement_marks(onliner->placement);
+    const BlockMarks *marks = mark_keeper_marks(onliner->mark_keeper);
     g_autoptr(GArray) adopted = g_array_new(FALSE, FALSE, sizeof(guint32));
 
     for (guint32 i = 0; i < snapshot->block_count; i++) {
@@ -398,12 +399,12 @@ void onliner_start(Onliner *onliner, OnlinerStartedFunc func, gpointer user_data
         return;
     for (guint32 i = 0; i < snapshot->block_count; i++)
         g_array_append_val(all, snapshot->blocks[i].index);
-    placement_prune(onliner->placement, snapshot);
-    placement_learn(onliner->placement, snapshot, (const guint32 *)all->data, all->len);
+    mark_keeper_prune(onliner->mark_keeper, snapshot);
+    mark_keeper_learn(onliner->mark_keeper, snapshot, (const guint32 *)all->data, all->len);
     apply_to_kernel(onliner);
     adopt(onliner, onliner->config.adopt_existing);
     rezoner_review(onliner->rezoner, &onliner->online);
-    kernel_setter_settle(onliner->setter, func, user_data);
+    kernel_setter_wait(onliner->setter, func, user_data);
 }
 
 const OnlineConfig *onliner_config(const Onliner *onliner)
@@ -416,7 +417,7 @@ void onliner_set_config(Onliner *onliner, const OnlineConfig *config)
     onliner->online = *config;
     if (!onliner->config.is_live || onliner->is_stopping)
         return;
-    placement_set_policy(onliner->placement, config->policy);
+    mark_keeper_set_policy(onliner->mark_keeper, config->policy);
     apply_to_kernel(onliner);
     onliner_review(onliner); /* the last policy may have left new blocks offline, or elsewhere */
 }
@@ -474,9 +475,10 @@ Onliner *onliner_new(const OnlinerConfig *config)
         onliner->online.policy = ONLINE_POLICY_NONE;
     onliner->tasks = g_hash_table_new_full(NULL, NULL, (GDestroyNotify)task_free, NULL);
     onliner->waiting = g_array_new(FALSE, FALSE, sizeof(guint32));
-    onliner->placement = placement_new(config->state_dir, config->boot_id, onliner->online.policy);
-    onliner->rezoner = rezoner_new(config->io, config->keeper, config->executor, onliner->placement,
-                                   config->is_owned, config->user_data);
+    onliner->mark_keeper =
+        mark_keeper_new(config->state_dir, config->boot_id, onliner->online.policy);
+    onliner->rezoner = rezoner_new(config->io, config->keeper, config->executor,
+                                   onliner->mark_keeper, config->is_owned, config->user_data);
     rezoner_set_reserve(onliner->rezoner, config->reserve_bytes, config->swap_percent);
     onliner->setter =
         kernel_setter_new(config->io, config->executor, config->state_dir, config->boot_id);
@@ -492,6 +494,6 @@ void onliner_free(Onliner *onliner)
     g_array_unref(onliner->waiting);
     kernel_setter_free(onliner->setter);
     rezoner_free(onliner->rezoner);
-    placement_free(onliner->placement);
+    mark_keeper_free(onliner->mark_keeper);
     g_free(onliner);
 }

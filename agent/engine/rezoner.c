@@ -6,7 +6,7 @@
 #include <errno.h>
 
 #include "decide/rezone.h"
-#include "engine/truth.h"
+#include "engine/block-report.h"
 #include "os/loop.h"
 #include "system/meminfo.h"
 #include "system/units.h"
@@ -15,7 +15,7 @@ struct Rezoner {
     const AttrIo *io;
     ModelKeeper *keeper;
     Executor *executor;
-    Placement *placement;
+    MarkKeeper *mark_keeper;
     BlockOwnedFunc is_owned;
     gpointer user_data;
     RezoneMachine *machine;
@@ -42,9 +42,9 @@ static void on_task_done(const WorkResult *result, gpointer user_data)
 
     for (guint i = 1; i < rezoner->n_block_steps && error == 0; i++)
         error = result->errors[i];
-    model_keeper_look(rezoner->keeper, &block.index, 1);
+    model_keeper_reread(rezoner->keeper, &block.index, 1);
     BlockReport report =
-        truth_of(model_keeper_snapshot(rezoner->keeper), block.index, block.inode, error);
+        block_report_of(model_keeper_snapshot(rezoner->keeper), block.index, block.inode, error);
     RezoneEvent event = {
         .kind = REZONE_DONE, .truth = report.truth, .error = error, .attempt = result->attempt};
     feed(rezoner, &event);
@@ -98,10 +98,10 @@ static void start_task(Rezoner *rezoner, const RezoneAction *action)
 
     if (action->kind == REZONE_ACT_MOVE) {
         /* Before it goes offline: whoever finds it so shall know that nobody chose that. */
-        placement_expect(
-            rezoner->placement, block->index, block->inode,
-            block_marks_want(placement_marks(rezoner->placement), block->index, block->inode));
-        placement_save(rezoner->placement);
+        mark_keeper_expect(
+            rezoner->mark_keeper, block->index, block->inode,
+            block_marks_want(mark_keeper_marks(rezoner->mark_keeper), block->index, block->inode));
+        mark_keeper_save(rezoner->mark_keeper);
         add_step(steps, block, "offline");
     }
     add_step(steps, block, action->verb);
@@ -219,14 +219,14 @@ static void feed(Rezoner *rezoner, const RezoneEvent *event)
 }
 
 Rezoner *rezoner_new(const AttrIo *io, ModelKeeper *keeper, Executor *executor,
-                     Placement *placement, BlockOwnedFunc is_owned, gpointer user_data)
+                     MarkKeeper *mark_keeper, BlockOwnedFunc is_owned, gpointer user_data)
 {
     Rezoner *rezoner = g_new0(Rezoner, 1);
 
     rezoner->io = io;
     rezoner->keeper = keeper;
     rezoner->executor = executor;
-    rezoner->placement = placement;
+    rezoner->mark_keeper = mark_keeper;
     rezoner->is_owned = is_owned;
     rezoner->user_data = user_data;
     rezoner->machine = rezone_machine_new();
@@ -248,7 +248,7 @@ void rezoner_review(Rezoner *rezoner, const OnlineConfig *config)
 {
     g_autoptr(GArray) found =
         rezone_find(config, model_keeper_snapshot(rezoner->keeper),
-                    placement_marks(rezoner->placement), rezoner->is_owned, rezoner->user_data);
+                    mark_keeper_marks(rezoner->mark_keeper), rezoner->is_owned, rezoner->user_data);
     RezoneEvent event = {
         .kind = REZONE_WANTED, .blocks = (const RezoneBlock *)found->data, .n_blocks = found->len};
 

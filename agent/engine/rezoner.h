@@ -5,15 +5,15 @@
 
 #include <glib.h>
 
+#include "engine/mark-keeper.h"
 #include "engine/model-keeper.h"
-#include "engine/placement.h"
 #include "os/executor.h"
 
 typedef struct Rezoner Rezoner;
 
 /* All borrowed. IS_OWNED: blocks that an unplug job has. */
 Rezoner *rezoner_new(const AttrIo *io, ModelKeeper *keeper, Executor *executor,
-                     Placement *placement, BlockOwnedFunc is_owned, gpointer user_data);
+                     MarkKeeper *mark_keeper, BlockOwnedFunc is_owned, gpointer user_data);
 /* After the executor is gone. */
 void rezoner_free(Rezoner *rezoner); /* accepts NULL */
 

@@ -6,8 +6,8 @@
  */
 #include <errno.h>
 
+#include "engine/block-report.h"
 #include "engine/contents.h"
-#include "engine/truth.h"
 #include "engine/unplugger-private.h"
 #include "os/journal.h"
 #include "os/loop.h"
@@ -111,7 +111,7 @@ static void act_journal(Unplugger *unplugger)
 static void act_check(Unplugger *unplugger, guint64 job_id)
 {
     /* A job may have waited long in the queue, and links of blocks come without events. */
-    model_keeper_sync(unplugger->config.keeper);
+    model_keeper_catch_up(unplugger->config.keeper);
     const UnplugJob *job = unplug_machine_find(unplugger->machine, job_id);
 
     unplugger->checking_job = job_id;
@@ -151,7 +151,7 @@ void unplugger_look_at_job(Unplugger *unplugger, const UnplugJob *job)
 
     for (guint i = 0; i < n; i++)
         indices[i] = g_array_index(job->blocks, JobBlock, i).index;
-    model_keeper_look(unplugger->config.keeper, indices, n); /* JOB may be another from here on */
+    model_keeper_reread(unplugger->config.keeper, indices, n); /* JOB may be another from here on */
 }
 
 /* What the model says of BLOCKS (of JobBlock). ERRORS may be NULL. (transfer full) */
@@ -163,7 +163,7 @@ static BlockReport *report_blocks(const Unplugger *unplugger, const GArray *bloc
 
     for (guint i = 0; i < blocks->len; i++) {
         const JobBlock *block = &g_array_index(blocks, JobBlock, i);
-        reports[i] = truth_of(snapshot, block->index, block->inode, errors ? errors[i] : 0);
+        reports[i] = block_report_of(snapshot, block->index, block->inode, errors ? errors[i] : 0);
     }
     return reports;
 }
@@ -194,7 +194,7 @@ static void act_verify(Unplugger *unplugger, const UnplugAction *action)
         return;
     }
     g_array_append_val(unplugger->waiting, action->job);
-    eject_gate_retry(unplugger->gate); /* also where another job is ready, and the gate shut */
+    eject_gate_try_open(unplugger->gate); /* also where another job is ready, and the gate shut */
 }
 
 /* --- gate --- */
@@ -266,14 +266,14 @@ static void look_at_task(Unplugger *unplugger, const WorkResult *result, guint f
     g_autofree guint32 *indices = g_new(guint32, blocks->len);
     guint n = 0;
 
-    const Snapshot *snapshot = model_keeper_sync(unplugger->config.keeper);
+    const Snapshot *snapshot = model_keeper_catch_up(unplugger->config.keeper);
     for (guint i = 0; i < blocks->len; i++) {
         const JobBlock *block = &g_array_index(blocks, JobBlock, i);
         if (result->errors[first + i] != STEP_NOT_DONE &&
-            truth_of(snapshot, block->index, block->inode, 0).truth != wanted)
+            block_report_of(snapshot, block->index, block->inode, 0).truth != wanted)
             indices[n++] = block->index;
     }
-    model_keeper_look(unplugger->config.keeper, indices, n);
+    model_keeper_reread(unplugger->config.keeper, indices, n);
 }
 
 /* What is in the block that offlining failed at and left online: TRUE, and CONTENTS. */
@@ -293,7 +293,7 @@ static gboolean look_into(const Unplugger *unplugger, const BlockReport *reports
                                                        &reports[at].index, 1, CONTENTS_BUDGET_USEC);
     meminfo_read(unplugger->config.io, &meminfo);
     *contents = (BlockContents){
-        .pages = page_sample_scale(sample, contents_pages(snapshot->block_size_bytes)),
+        .pages = page_sample_scale(sample, pages_in_bytes(snapshot->block_size_bytes)),
         .hugepages_free = meminfo.hugepages_free,
         .dirty_bytes = meminfo.dirty_bytes,
         .writeback_bytes = meminfo.writeback_bytes};

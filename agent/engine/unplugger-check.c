@@ -44,11 +44,11 @@ static void count_hugepages(const Unplugger *unplugger, UnplugCheckInput *input)
                                                          devices->len, CONTENTS_BUDGET_USEC);
     for (guint i = 0; i < devices->len; i++) {
         const Device *device = devices->pdata[i];
-        guint64 pages = contents_pages(device->online_movable_bytes + device->online_kernel_bytes);
+        guint64 pages = pages_in_bytes(device->online_movable_bytes + device->online_kernel_bytes);
         input->hugetlb_in_use_bytes +=
-            contents_bytes(page_sample_estimate(&samples[i], PAGE_HUGETLB_IN_USE, pages));
+            bytes_of_pages(page_sample_estimate(&samples[i], PAGE_HUGETLB_IN_USE, pages));
         input->hugetlb_other_bytes +=
-            contents_bytes(page_sample_estimate(&samples[i], PAGE_HUGETLB_OTHER, pages));
+            bytes_of_pages(page_sample_estimate(&samples[i], PAGE_HUGETLB_OTHER, pages));
     }
 }
 
@@ -91,7 +91,7 @@ static UnplugVerdict *check(Unplugger *unplugger, const DeviceSelector *selector
     if (is_thorough) {
         input.hugepages = hugepages = hugepages_read(io);
         input.cpusets = cpusets = nodes->len > 1 ? cpusets_read(io) : NULL;
-        input.balloon_bytes = balloon_held_bytes(io, contents_bytes(1));
+        input.balloon_bytes = balloon_held_bytes(io, bytes_of_pages(1));
         count_hugepages(unplugger, &input);
     }
     return unplug_check(&input);
@@ -297,7 +297,7 @@ static void order_blocks(const Unplugger *unplugger, GArray *blocks, gboolean by
         contents_of_blocks(unplugger->config.io, snapshot, indices, n, CONTENTS_BUDGET_USEC);
     for (guint i = 0; i < n; i++)
         loads[i].used_pages =
-            page_sample_estimate_used(&samples[i], contents_pages(snapshot->block_size_bytes));
+            page_sample_estimate_used(&samples[i], pages_in_bytes(snapshot->block_size_bytes));
     if (n > 0)
         qsort(loads, n, sizeof *loads, compare_loads);
     for (guint i = 0; i < n; i++)

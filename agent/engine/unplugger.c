@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#include "engine/truth.h"
+#include "engine/block-report.h"
 #include "engine/unplugger-private.h"
 #include "os/journal.h"
 #include "os/log.h"
@@ -43,7 +43,7 @@ void unplugger_on_change(Unplugger *unplugger, const ModelChange *change)
 
     g_autofree BlockReport *reports = g_new(BlockReport, change->n_touched);
     for (guint i = 0; i < change->n_touched; i++)
-        reports[i] = truth_at(change->now, change->touched[i]);
+        reports[i] = block_report_at(change->now, change->touched[i]);
     UnplugEvent event = {.kind = UNPLUG_BLOCKS,
                          .blocks = {.reports = reports, .n_reports = change->n_touched}};
     unplugger_feed(unplugger, &event, NULL);

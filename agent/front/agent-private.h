@@ -4,7 +4,7 @@
 #pragma once
 
 #include "decide/target.h"
-#include "engine/block-setter.h"
+#include "engine/block-requests.h"
 #include "engine/model-keeper.h"
 #include "engine/onliner.h"
 #include "engine/pieces.h"
@@ -33,7 +33,7 @@ struct Agent {
     Onliner *onliner;
     Pieces *pieces;
     Unplugger *unplugger;
-    BlockSetter *block_setter;
+    BlockRequests *block_setter;
     QgaDispatch *dispatch;
     Upstream *upstream; /* NULL: no agent is behind this one */
     QgaBasicCommands *basic_commands;

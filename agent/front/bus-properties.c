@@ -107,7 +107,7 @@ static int get_property(G_GNUC_UNUSED sd_bus *connection, G_GNUC_UNUSED const ch
     BusFigures figures;
     int r = -ENOENT;
 
-    read_figures(service, model_keeper_sync_for_answer(service->agent->keeper), &figures);
+    read_figures(service, model_keeper_catch_up_for_answer(service->agent->keeper), &figures);
     for (guint i = 0; i < G_N_ELEMENTS(properties); i++) {
         if (g_str_equal(properties[i].name, name))
             r = append_value(reply, service, &properties[i], &figures);

@@ -42,7 +42,7 @@ static void set_target(QgaCall *call, JsonObject *arguments, gpointer user_data)
     gint64 bytes = json_object_get_int_member(arguments, "bytes");
 
     /* What came before the question does not count as reaching its target. */
-    model_keeper_sync_for_answer(agent->keeper);
+    model_keeper_catch_up_for_answer(agent->keeper);
     target_set(&agent->target, (guint64)bytes);
     bus_service_queue_update(agent->bus_service);
     qga_call_return_empty(call);

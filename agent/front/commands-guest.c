@@ -21,7 +21,7 @@ static gboolean can_offline(const Snapshot *snapshot, const Block *block)
 
 static void get_blocks(QgaCall *call, G_GNUC_UNUSED JsonObject *arguments, gpointer user_data)
 {
-    const Snapshot *snapshot = model_keeper_sync_for_answer(((Agent *)user_data)->keeper);
+    const Snapshot *snapshot = model_keeper_catch_up_for_answer(((Agent *)user_data)->keeper);
 
     /* qga/commands-linux.c: no such directory is an empty list. */
     if (snapshot->fault && snapshot->fault != ENOENT) {
@@ -96,8 +96,8 @@ static void set_blocks(QgaCall *call, JsonObject *arguments, gpointer user_data)
         entries[i].phys_index = (guint64)json_object_get_int_member(object, "phys-index");
         entries[i].online = json_object_get_boolean_member(object, "online");
     }
-    model_keeper_sync_for_answer(agent->keeper);
-    if (!block_setter_set(agent->block_setter, entries, n, on_blocks_set, call))
+    model_keeper_catch_up_for_answer(agent->keeper);
+    if (!block_requests_add(agent->block_setter, entries, n, on_blocks_set, call))
         qga_call_fail(call, QGA_CLASS_GENERIC, "Too many requests set memory blocks already");
 }
 

@@ -6,7 +6,7 @@
 
 static void get_map(QgaCall *call, G_GNUC_UNUSED JsonObject *arguments, gpointer user_data)
 {
-    const Snapshot *snapshot = model_keeper_sync_for_answer(((Agent *)user_data)->keeper);
+    const Snapshot *snapshot = model_keeper_catch_up_for_answer(((Agent *)user_data)->keeper);
     QgaWriter *writer = qga_call_begin_return(call);
     MapRun run;
 

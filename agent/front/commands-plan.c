@@ -57,7 +57,7 @@ static UnplugPlan *make_plan(Agent *agent, const Snapshot *snapshot, const GPtrA
         guint64 online = device->online_movable_bytes + device->online_kernel_bytes;
         devices[i].size_bytes = device->size_bytes;
         devices[i].has_cpus = node_has_cpus(agent->io, device->node);
-        devices[i].used_pages = page_sample_estimate_used(&samples[i], contents_pages(online));
+        devices[i].used_pages = page_sample_estimate_used(&samples[i], pages_in_bytes(online));
     }
     return unplug_plan(devices, candidates->len, bytes, allow_more);
 }
@@ -98,7 +98,7 @@ static void reply_plan(QgaWriter *writer, const UnplugPlan *plan, const GPtrArra
 static void plan_unplug(QgaCall *call, JsonObject *arguments, gpointer user_data)
 {
     Agent *agent = user_data;
-    const Snapshot *snapshot = model_keeper_sync_for_answer(agent->keeper);
+    const Snapshot *snapshot = model_keeper_catch_up_for_answer(agent->keeper);
     guint64 bytes = (guint64)json_object_get_int_member(arguments, "bytes");
     gboolean allow_more = json_object_has_member(arguments, "allow-more") &&
                           json_object_get_boolean_member(arguments, "allow-more");

@@ -126,7 +126,7 @@ static void reply_inhibitors(QgaWriter *writer, const Inhibitors *inhibitors)
 static void get_status(QgaCall *call, G_GNUC_UNUSED JsonObject *arguments, gpointer user_data)
 {
     Agent *agent = user_data;
-    Snapshot *snapshot = model_keeper_sync_for_answer(agent->keeper);
+    Snapshot *snapshot = model_keeper_catch_up_for_answer(agent->keeper);
     g_autoptr(Setup) setup = setup_read(agent->io);
     char release[128];
     QgaWriter *writer = qga_call_begin_return(call);
@@ -210,7 +210,7 @@ static void reply_device(QgaWriter *writer, Agent *agent, const Snapshot *snapsh
 static void get_devices(QgaCall *call, G_GNUC_UNUSED JsonObject *arguments, gpointer user_data)
 {
     Agent *agent = user_data;
-    Snapshot *snapshot = model_keeper_sync_for_answer(agent->keeper);
+    Snapshot *snapshot = model_keeper_catch_up_for_answer(agent->keeper);
     QgaWriter *writer = qga_call_begin_return(call);
 
     pieces_update(agent->pieces, snapshot);

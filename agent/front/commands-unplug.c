@@ -17,7 +17,7 @@ static void check_unplug(QgaCall *call, JsonObject *arguments, gpointer user_dat
     guint n = 0;
 
     g_autofree DeviceSelector *selectors = arguments_selectors(
-        arguments, model_keeper_sync_for_answer(agent->keeper), UNPLUG_DEVICES_MAX, &n, &error);
+        arguments, model_keeper_catch_up_for_answer(agent->keeper), UNPLUG_DEVICES_MAX, &n, &error);
     if (!selectors) {
         qga_call_fail_error(call, error);
         return;
@@ -82,7 +82,7 @@ static void prepare_unplug(QgaCall *call, JsonObject *arguments, gpointer user_d
     guint64 job_id = 0;
 
     g_autofree DeviceSelector *selectors =
-        arguments_selectors(arguments, model_keeper_sync_for_answer(agent->keeper),
+        arguments_selectors(arguments, model_keeper_catch_up_for_answer(agent->keeper),
                             UNPLUG_DEVICES_MAX, &submit.n_selectors, &error);
     submit.selectors = selectors;
     if (!selectors ||
@@ -168,7 +168,7 @@ static void query_unplug(QgaCall *call, JsonObject *arguments, gpointer user_dat
 {
     Agent *agent = user_data;
 
-    model_keeper_sync_for_answer(agent->keeper);
+    model_keeper_catch_up_for_answer(agent->keeper);
     if (json_object_has_member(arguments, "job"))
         query_one(call, agent, (guint64)json_object_get_int_member(arguments, "job"));
     else

@@ -41,7 +41,7 @@ void udev_event_free(UdevEvent *event)
     g_free(event);
 }
 
-static UdevTruth truth_of(gboolean is_so)
+static UdevTruth block_report_of(gboolean is_so)
 {
     return is_so ? UDEV_YES : UDEV_NO;
 }
@@ -94,7 +94,7 @@ static UdevTruth fits_file(const UdevEvent *event, const UdevKey *key, const cha
 
     if (attr_read_line(event->io, path, text, sizeof text) < 0)
         return UDEV_PERHAPS;
-    return truth_of(fits(key, g_strchomp(text)));
+    return block_report_of(fits(key, g_strchomp(text)));
 }
 
 /* Attributes of every memory block (drivers/base/memory.c) that this does not know the value of. */
@@ -115,9 +115,9 @@ static UdevTruth fits_attribute(const UdevEvent *event, const UdevKey *key)
     gboolean is_online = g_str_equal(event->action, "online");
 
     if (g_str_equal(key->attribute, "state"))
-        return truth_of(fits(key, is_online ? "online" : "offline"));
+        return block_report_of(fits(key, is_online ? "online" : "offline"));
     if (g_str_equal(key->attribute, "online"))
-        return truth_of(fits(key, is_online ? "1" : "0"));
+        return block_report_of(fits(key, is_online ? "1" : "0"));
     if (g_str_has_prefix(key->attribute, DMI_PREFIX)) {
         g_autofree char *path =
             g_strconcat("sys/class/dmi/id/", key->attribute + strlen(DMI_PREFIX), NULL);
@@ -146,13 +146,13 @@ static UdevTruth fits_property(const UdevEvent *event, const UdevKey *key)
     guint n = 0;
 
     if (g_str_equal(key->attribute, "SUBSYSTEM"))
-        return truth_of(fits(key, "memory"));
+        return block_report_of(fits(key, "memory"));
     if (g_str_equal(key->attribute, "ACTION"))
-        return truth_of(fits(key, event->action));
+        return block_report_of(fits(key, event->action));
     if (g_str_equal(key->attribute, "DEVPATH"))
         return fits_some_block(key, DEVPATH_PREFIX);
     if (values == NULL) /* only rules set a name that begins with a dot */
-        return key->attribute[0] == '.' ? truth_of(fits(key, "")) : UDEV_PERHAPS;
+        return key->attribute[0] == '.' ? block_report_of(fits(key, "")) : UDEV_PERHAPS;
     for (guint i = 0; i < values->len; i++) {
         if (values->pdata[i] == NULL)
             return UDEV_PERHAPS;
@@ -177,9 +177,9 @@ static UdevTruth fits_key(const UdevEvent *event, const UdevKey *key)
     const char *name = key->name;
 
     if (g_str_equal(name, "SUBSYSTEM") || g_str_equal(name, "SUBSYSTEMS"))
-        return truth_of(fits(key, "memory"));
+        return block_report_of(fits(key, "memory"));
     if (g_str_equal(name, "ACTION"))
-        return truth_of(fits(key, event->action));
+        return block_report_of(fits(key, event->action));
     if (g_str_equal(name, "KERNEL"))
         return fits_some_block(key, "memory");
     if (g_str_equal(name, "KERNELS")) /* the parent is called memory */
@@ -187,7 +187,7 @@ static UdevTruth fits_key(const UdevEvent *event, const UdevKey *key)
     if (g_str_equal(name, "DEVPATH"))
         return fits_some_block(key, DEVPATH_PREFIX);
     if (g_str_equal(name, "DRIVER") || g_str_equal(name, "DRIVERS"))
-        return truth_of(fits(key, "")); /* a memory block has no driver */
+        return block_report_of(fits(key, "")); /* a memory block has no driver */
     if (g_str_equal(name, "NAME") || g_str_equal(name, "SYMLINK"))
         return fits(key, "") ? UDEV_PERHAPS : UDEV_NO; /* nor a device node */
     if (g_str_equal(name, "ATTR"))

@@ -101,7 +101,7 @@ def test_names_on_the_bus_and_in_the_journal():
     ids = re.findall(r'"([0-9a-f]{32})"', source("agent/os/log.c"))
     assert re.findall(r"\b[0-9a-f]{32}\b", text) == ids and ids
     for path, name in [("agent/os/journal.h", "JOURNAL_FILE"),
-                       ("agent/engine/placement.c", "MARKS_FILE"),
+                       ("agent/engine/mark-keeper.c", "MARKS_FILE"),
                        ("agent/engine/kernel-setter.c", "ORIGINALS_FILE")]:
         assert re.search(r'#define %s "(.*)"' % name, source(path))[1] in text
 

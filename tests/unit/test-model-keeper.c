@@ -18,7 +18,7 @@ typedef struct {
 
 static void look_at(World *world, guint32 index)
 {
-    model_keeper_look(world->keeper, &index, 1);
+    model_keeper_reread(world->keeper, &index, 1);
 }
 
 static void on_change(const ModelChange *change, gpointer user_data)

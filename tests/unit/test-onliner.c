@@ -347,7 +347,7 @@ static void test_policy_none_and_then_another(void)
     onliner_set_config(world->onliner, &online);
     fake_kernel_set_state(world->fake, 50, "offline", NULL);
     fake_kernel_add_dimm(world->fake, 0, 40, 2);
-    model_keeper_look(world->keeper, added, G_N_ELEMENTS(added));
+    model_keeper_reread(world->keeper, added, G_N_ELEMENTS(added));
     while (g_main_context_iteration(NULL, FALSE) || executor_is_busy(world->executor))
         ;
     g_assert_cmpstr(fake_kernel_state(world->fake, 40), ==, "offline");
@@ -375,7 +375,7 @@ static void test_floor_takes_whole_devices(void)
     fake_kernel_set_file(world->fake, "proc/zoneinfo", ZONES_WITH_FREE(100000));
     start(world);
     fake_kernel_add_dimm(world->fake, 0, 40, 2);
-    model_keeper_look(world->keeper, first, G_N_ELEMENTS(first));
+    model_keeper_reread(world->keeper, first, G_N_ELEMENTS(first));
     wait_zone(world, 40, "Movable");
     wait_zone(world, 41, "Movable");
     fake_kernel_set_file(world->fake, "proc/zoneinfo", ZONES_WITH_FREE(1000));
@@ -386,7 +386,7 @@ static void test_floor_takes_whole_devices(void)
     }
     g_test_expect_message("memplug", G_LOG_LEVEL_MESSAGE, "*auto_online_blocks: offline*");
     g_test_expect_message("memplug", G_LOG_LEVEL_WARNING, "*kernel-floor-bytes*");
-    model_keeper_look(world->keeper, second, G_N_ELEMENTS(second));
+    model_keeper_reread(world->keeper, second, G_N_ELEMENTS(second));
     for (guint i = 40; i < 44; i++)
         wait_zone(world, i, "Normal");
     g_test_assert_expected_messages();

@@ -124,7 +124,7 @@ static void test_gate_opens_before_ready(World *world, G_GNUC_UNUSED gconstpoint
     g_main_context_iteration(NULL, FALSE);
     g_assert_cmpuint(count_writes(world), ==, 0);
     fake_kernel_remove_dimm(world->fake, 0);
-    model_keeper_sync(world->keeper);
+    model_keeper_catch_up(world->keeper);
     world_wait_for(world, id, JOB_UNPLUGGED);
     while (executor_is_busy(world->executor))
         g_main_context_iteration(NULL, TRUE);

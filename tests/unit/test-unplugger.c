@@ -15,7 +15,7 @@ static void test_ready_and_unplugged(World *world, G_GNUC_UNUSED gconstpointer d
     world_wait_for(world, id, JOB_READY);
     g_assert_cmpuint(world_count_state(world, "offline"), ==, WORLD_COUNT);
     fake_kernel_remove_dimm(world->fake, 0);
-    model_keeper_sync(world->keeper);
+    model_keeper_catch_up(world->keeper);
     world_wait_for(world, id, JOB_UNPLUGGED);
     g_assert_cmpstr(world->states->str, ==, "queued checking offlining ready unplugged ");
     g_assert_cmpint(fake_kernel_hotplug_flag(world->fake), ==, 1);
@@ -207,7 +207,7 @@ static guint64 prepare_three(World *world, gboolean allow_partial)
                            .allow_partial = allow_partial};
     guint64 id = 0;
 
-    model_keeper_sync(world->keeper);
+    model_keeper_catch_up(world->keeper);
     g_assert_cmpint(unplugger_submit(world->unplugger, &submit, &id), ==, UNPLUG_OK);
     return id;
 }
@@ -389,14 +389,14 @@ static void another_dimm_while_queued(World *world, gboolean was_there, gboolean
         fake_kernel_add_dimm(world->fake, 1, WORLD_FIRST + WORLD_COUNT, 2);
         if (is_killed)
             world_start_daemon(world);
-        model_keeper_sync(world->keeper);
+        model_keeper_catch_up(world->keeper);
         g_assert_cmpint(unplugger_cancel(world->unplugger, first), ==, UNPLUG_OK);
         world_wait_for(world, queued, JOB_FAILED);
         const Reason *reason = world_job(world, queued)->reasons->pdata[0];
         g_assert_cmpint(reason->code, ==, REASON_NO_SUCH_DEVICE);
         g_assert_cmpstr(fake_kernel_state(world->fake, WORLD_FIRST + WORLD_COUNT), ==, "offline");
         fake_kernel_remove_dimm(world->fake, 1);
-        model_keeper_sync(world->keeper);
+        model_keeper_catch_up(world->keeper);
     }
 }
 
@@ -416,7 +416,7 @@ static UnplugResult ask(World *world, const char *devices, guint64 *id)
     UnplugSubmit submit = {.lease_ms = 60000, .timeout_ms = 60000, .key = "k"};
 
     g_autofree DeviceSelector *selectors =
-        arguments_selectors(json_node_get_object(node), model_keeper_sync(world->keeper), 8,
+        arguments_selectors(json_node_get_object(node), model_keeper_catch_up(world->keeper), 8,
                             &submit.n_selectors, &error);
     g_assert_no_error(error);
     submit.selectors = selectors;
@@ -452,7 +452,7 @@ static void test_key_after_eject(World *world, G_GNUC_UNUSED gconstpointer data)
             world_start_daemon(world);
         }
         fake_kernel_remove_dimm(world->fake, 1);
-        model_keeper_sync(world->keeper);
+        model_keeper_catch_up(world->keeper);
         world_wait_for(world, id, JOB_UNPLUGGED);
     }
 }

@@ -159,7 +159,7 @@ G_GNUC_UNUSED static void journal_all(Bench *bench)
         journaled(bench, 0);
 }
 
-static BlockTruth truth_of(char letter)
+static BlockTruth block_report_of(char letter)
 {
     return strchr("gomkc", letter) - "gomkc";
 }
@@ -188,7 +188,7 @@ static void report(Bench *bench, UnplugEvent *event, guint first, const char *tr
     for (guint i = 0; truths[i] != '\0'; i++) {
         if (truths[i] != '-')
             reports[n_reports++] =
-                (BlockReport){first + i, 1000 + first + i, truth_of(truths[i]), error};
+                (BlockReport){first + i, 1000 + first + i, block_report_of(truths[i]), error};
     }
     if (event->kind == UNPLUG_WORKER_DONE)
         n_reports = add_not_begun(bench, reports, n_reports);
@@ -233,7 +233,7 @@ G_GNUC_UNUSED static void look(Bench *bench, guint first, const char *truths)
 /* A look at one index, with the inode that is there now. */
 G_GNUC_UNUSED static void look_inode(Bench *bench, guint index, guint64 inode, char truth)
 {
-    BlockReport one = {index, inode, truth_of(truth), 0};
+    BlockReport one = {index, inode, block_report_of(truth), 0};
     UnplugEvent event = {.kind = UNPLUG_BLOCKS};
 
     event.blocks.reports = &one;

@@ -76,7 +76,7 @@ guint64 world_prepare(World *world, guint64 timeout_ms, guint64 lease_ms)
         .selectors = &selector, .n_selectors = 1, .timeout_ms = timeout_ms, .lease_ms = lease_ms};
     guint64 id = 0;
 
-    model_keeper_sync(world->keeper);
+    model_keeper_catch_up(world->keeper);
     g_assert_cmpint(unplugger_submit(world->unplugger, &submit, &id), ==, UNPLUG_OK);
     return id;
 }

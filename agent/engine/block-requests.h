@@ -11,9 +11,9 @@
 #include "engine/model-keeper.h"
 #include "engine/unplugger.h"
 
-#define BLOCK_SETTER_LIMIT_MS 4000
+#define BLOCK_REQUESTS_LIMIT_MS 4000
 /* Requests that may be under way at once; more are refused. */
-#define BLOCK_SETTER_MAX 8
+#define BLOCK_REQUESTS_MAX 8
 
 typedef enum {
     BLOCK_SET_SUCCESS,
@@ -31,19 +31,20 @@ typedef struct {
 /* The results of all entries, in their order. Called once, at once or from the main loop. */
 typedef void (*BlockSetFunc)(const BlockSetEntry *entries, guint n, gpointer user_data);
 
-typedef struct BlockSetter BlockSetter;
+typedef struct BlockRequests BlockRequests;
 
 /* Where the policy wants blocks that are to come online: see onliner_plan(). */
 typedef GArray *(*BlockPlanFunc)(const guint32 *indices, guint n, gpointer user_data);
 
 /* All borrowed. */
-BlockSetter *block_setter_new(const AttrIo *io, ModelKeeper *keeper, Executor *executor,
-                              Unplugger *unplugger, BlockPlanFunc plan, gpointer user_data);
+BlockRequests *block_requests_new(const AttrIo *io, ModelKeeper *keeper, Executor *executor,
+                                  Unplugger *unplugger, BlockPlanFunc plan, gpointer user_data);
 /* After the executor is gone, before the keeper is: requests that are under way are answered as
  * failed when the executor goes. */
-void block_setter_free(BlockSetter *setter); /* accepts NULL */
+void block_requests_free(BlockRequests *requests); /* accepts NULL */
 
-/* ENTRIES: phys_index and online are read, copied. FALSE: BLOCK_SETTER_MAX requests are under way.
+/* ENTRIES: phys_index and online are read, copied. FALSE: BLOCK_REQUESTS_MAX requests are under
+ * way.
  */
-gboolean block_setter_set(BlockSetter *setter, const BlockSetEntry *entries, guint n,
-                          BlockSetFunc func, gpointer user_data);
+gboolean block_requests_add(BlockRequests *requests, const BlockSetEntry *entries, guint n,
+                            BlockSetFunc func, gpointer user_data);

@@ -2,20 +2,20 @@
  * One request is one task of the worker, guarded as every offlining is, and one timer for the
  * answer.
  */
-#include "engine/block-setter.h"
+#include "engine/block-requests.h"
 
 #include <errno.h>
 #include <string.h>
 
 #include "decide/online-policy.h"
-#include "engine/truth.h"
+#include "engine/block-report.h"
 #include "os/loop.h"
 #include "system/meminfo.h"
 #include "system/units.h"
 
-#define ANSWER_MS (BLOCK_SETTER_LIMIT_MS - 200)
+#define ANSWER_MS (BLOCK_REQUESTS_LIMIT_MS - 200)
 
-struct BlockSetter {
+struct BlockRequests {
     const AttrIo *io;
     ModelKeeper *keeper;
     Executor *executor;
@@ -26,7 +26,7 @@ struct BlockSetter {
 };
 
 typedef struct {
-    BlockSetter *setter;
+    BlockRequests *requests;
     BlockSetEntry *entries;
     guint n_entries;
     GArray *positions; /* of guint: the entry of each step */
@@ -49,14 +49,14 @@ static gboolean is_as_wanted(const Block *block, gboolean online)
 }
 
 /* Why a block is not even tried, as the errno that the kernel would give; 0: it is. */
-static int refusal(const BlockSetter *setter, const Snapshot *snapshot, const Block *block,
+static int refusal(const BlockRequests *requests, const Snapshot *snapshot, const Block *block,
                    gboolean online)
 {
     const Device *device = snapshot_block_device(snapshot, block);
 
     if (device && device->kind == DEVICE_OTHER)
         return EPERM; /* another driver's, or another tool's, to bring online and offline */
-    if (unplug_machine_owner(unplugger_machine(setter->unplugger), block->index, block->inode))
+    if (unplug_machine_owner(unplugger_machine(requests->unplugger), block->index, block->inode))
         return EBUSY; /* the job will say what becomes of it */
     if (!online && block->zone == ZONE_SEVERAL)
         return EINVAL;
@@ -66,9 +66,9 @@ static int refusal(const BlockSetter *setter, const Snapshot *snapshot, const Bl
 }
 
 /* What a block needs: TRUE if a write, else ENTRY's result is final. */
-static gboolean needs_write(const BlockSetter *setter, BlockSetEntry *entry)
+static gboolean needs_write(const BlockRequests *requests, BlockSetEntry *entry)
 {
-    const Snapshot *snapshot = model_keeper_snapshot(setter->keeper);
+    const Snapshot *snapshot = model_keeper_snapshot(requests->keeper);
     const Block *block = entry->phys_index <= G_MAXUINT32
                              ? snapshot_find_block(snapshot, (guint32)entry->phys_index)
                              : NULL;
@@ -83,7 +83,7 @@ static gboolean needs_write(const BlockSetter *setter, BlockSetEntry *entry)
         return FALSE;
     }
     entry->result = BLOCK_SET_FAILED;
-    entry->error = refusal(setter, snapshot, block, entry->online);
+    entry->error = refusal(requests, snapshot, block, entry->online);
     return entry->error == 0;
 }
 
@@ -132,7 +132,7 @@ static int step_error(const WorkResult *result, guint step)
 
 static void settle(Request *request, const WorkResult *result)
 {
-    const Snapshot *snapshot = model_keeper_snapshot(request->setter->keeper);
+    const Snapshot *snapshot = model_keeper_snapshot(request->requests->keeper);
 
     for (guint i = 0; i < request->positions->len; i++) {
         BlockSetEntry *entry = &request->entries[g_array_index(request->positions, guint, i)];
@@ -156,7 +156,7 @@ static void look(Request *request)
     for (guint i = 0; i < request->positions->len; i++)
         indices[i] =
             (guint32)request->entries[g_array_index(request->positions, guint, i)].phys_index;
-    model_keeper_look(request->setter->keeper, indices, request->positions->len);
+    model_keeper_reread(request->requests->keeper, indices, request->positions->len);
 }
 
 static void answer(Request *request, const WorkResult *result)
@@ -185,7 +185,7 @@ static void on_forgotten(gpointer user_data)
         settle(request, NULL);
         request->func(request->entries, request->n_entries, request->user_data);
     }
-    request->setter->n_requests--;
+    request->requests->n_requests--;
     request_free(request);
 }
 
@@ -201,11 +201,11 @@ static gboolean on_late(gpointer user_data)
 
 static void start(Request *request, GArray *steps, AttemptLimits *limits)
 {
-    BlockSetter *setter = request->setter;
+    BlockRequests *requests = request->requests;
 
-    setter->n_requests++;
+    requests->n_requests++;
     limits->deadline_usec = g_get_monotonic_time() + ANSWER_MS * USEC_PER_MSEC;
-    executor_submit(setter->executor, EXECUTOR_SOON, (const WorkStep *)steps->data, steps->len,
+    executor_submit(requests->executor, EXECUTOR_SOON, (const WorkStep *)steps->data, steps->len,
                     limits, on_done, request, on_forgotten);
     request->timer = loop_add_due(ANSWER_MS * USEC_PER_MSEC, on_late, request);
 }
@@ -214,25 +214,25 @@ static void start(Request *request, GArray *steps, AttemptLimits *limits)
  * are to come online left open, and to the request's positions. Fills in LIMITS. */
 static void sort_out(Request *request, GArray *steps, AttemptLimits *limits)
 {
-    const BlockSetter *setter = request->setter;
-    const Snapshot *snapshot = model_keeper_snapshot(setter->keeper);
+    const BlockRequests *requests = request->requests;
+    const Snapshot *snapshot = model_keeper_snapshot(requests->keeper);
     guint64 block_bytes = snapshot->block_size_bytes;
     guint64 leaving_bytes = 0;
     Meminfo meminfo = {.available_bytes = 0};
 
     limits->block_bytes = block_bytes;
-    limits->swap_percent = unplugger_swap_percent(setter->unplugger);
+    limits->swap_percent = unplugger_swap_percent(requests->unplugger);
     /* once: a request may name thousands of blocks */
-    meminfo_read_spare(setter->io, limits->swap_percent, &meminfo, NULL);
+    meminfo_read_spare(requests->io, limits->swap_percent, &meminfo, NULL);
 
     for (guint i = 0; i < request->n_entries; i++) {
         BlockSetEntry *entry = &request->entries[i];
-        if (!needs_write(setter, entry))
+        if (!needs_write(requests, entry))
             continue;
         const Block *block = snapshot_find_block(snapshot, (guint32)entry->phys_index);
         if (!entry->online) {
             guint64 reserve_bytes =
-                unplugger_reserve_bytes(setter->unplugger, &meminfo, leaving_bytes + block_bytes);
+                unplugger_reserve_bytes(requests->unplugger, &meminfo, leaving_bytes + block_bytes);
             if (!attempt_has_room(meminfo.available_bytes, leaving_bytes + block_bytes,
                                   reserve_bytes)) {
                 entry->result = BLOCK_SET_FAILED;
@@ -251,9 +251,9 @@ static void sort_out(Request *request, GArray *steps, AttemptLimits *limits)
     }
 }
 
-static void plan_online(const BlockSetter *setter, GArray *steps)
+static void plan_online(const BlockRequests *requests, GArray *steps)
 {
-    const Snapshot *snapshot = model_keeper_snapshot(setter->keeper);
+    const Snapshot *snapshot = model_keeper_snapshot(requests->keeper);
     g_autoptr(GArray) indices = g_array_new(FALSE, FALSE, sizeof(guint32));
 
     for (guint i = 0; i < steps->len; i++) {
@@ -263,7 +263,7 @@ static void plan_online(const BlockSetter *setter, GArray *steps)
     if (indices->len == 0)
         return;
     g_autoptr(GArray) plan =
-        setter->plan((const guint32 *)indices->data, indices->len, setter->user_data);
+        requests->plan((const guint32 *)indices->data, indices->len, requests->user_data);
     for (guint i = 0; i < steps->len; i++) {
         WorkStep *step = &g_array_index(steps, WorkStep, i);
         if (!step->verb)
@@ -271,16 +271,16 @@ static void plan_online(const BlockSetter *setter, GArray *steps)
     }
 }
 
-gboolean block_setter_set(BlockSetter *setter, const BlockSetEntry *entries, guint n,
-                          BlockSetFunc func, gpointer user_data)
+gboolean block_requests_add(BlockRequests *requests, const BlockSetEntry *entries, guint n,
+                            BlockSetFunc func, gpointer user_data)
 {
     g_autoptr(GArray) steps = g_array_new(FALSE, TRUE, sizeof(WorkStep));
     AttemptLimits limits = {.reserve_bytes = 0};
 
-    if (setter->n_requests >= BLOCK_SETTER_MAX)
+    if (requests->n_requests >= BLOCK_REQUESTS_MAX)
         return FALSE;
     Request *request = g_new0(Request, 1);
-    request->setter = setter;
+    request->requests = requests;
     request->entries = g_new(BlockSetEntry, MAX(n, 1));
     memcpy(request->entries, entries, n * sizeof *entries);
     request->n_entries = n;
@@ -288,7 +288,7 @@ gboolean block_setter_set(BlockSetter *setter, const BlockSetEntry *entries, gui
     request->func = func;
     request->user_data = user_data;
     sort_out(request, steps, &limits);
-    plan_online(setter, steps);
+    plan_online(requests, steps);
     if (steps->len > 0) {
         start(request, steps, &limits);
     } else {
@@ -298,21 +298,21 @@ gboolean block_setter_set(BlockSetter *setter, const BlockSetEntry *entries, gui
     return TRUE;
 }
 
-BlockSetter *block_setter_new(const AttrIo *io, ModelKeeper *keeper, Executor *executor,
-                              Unplugger *unplugger, BlockPlanFunc plan, gpointer user_data)
+BlockRequests *block_requests_new(const AttrIo *io, ModelKeeper *keeper, Executor *executor,
+                                  Unplugger *unplugger, BlockPlanFunc plan, gpointer user_data)
 {
-    BlockSetter *setter = g_new0(BlockSetter, 1);
+    BlockRequests *requests = g_new0(BlockRequests, 1);
 
-    setter->io = io;
-    setter->keeper = keeper;
-    setter->executor = executor;
-    setter->unplugger = unplugger;
-    setter->plan = plan;
-    setter->user_data = user_data;
-    return setter;
+    requests->io = io;
+    requests->keeper = keeper;
+    requests->executor = executor;
+    requests->unplugger = unplugger;
+    requests->plan = plan;
+    requests->user_data = user_data;
+    return requests;
 }
 
-void block_setter_free(BlockSetter *setter)
+void block_requests_free(BlockRequests *requests)
 {
-    g_free(setter);
+    g_free(requests);
 }

@@ -1,20 +1,20 @@
 /*
  * Looks after the floor where the policy's decision alone does not.
  */
-#include "engine/floor.h"
+#include "engine/kernel-floor.h"
 
 #include "system/zone-stats.h"
 
 #define NUMA_AWARE_PATH "sys/module/memory_hotplug/parameters/auto_movable_numa_aware"
 
-gboolean floor_is_numa_aware(const AttrIo *io)
+gboolean kernel_floor_is_numa_aware(const AttrIo *io)
 {
     char line[8];
 
     return attr_read_line(io, NUMA_AWARE_PATH, line, sizeof line) != 1 || line[0] != 'N';
 }
 
-void floor_warn(const OnlineConfig *config, const GArray *zones, guint32 index)
+void kernel_floor_warn(const OnlineConfig *config, const GArray *zones, guint32 index)
 {
     g_autofree char *spare =
         g_format_size_full(online_kernel_spare_bytes(zones), G_FORMAT_SIZE_IEC_UNITS);
@@ -26,8 +26,9 @@ void floor_warn(const OnlineConfig *config, const GArray *zones, guint32 index)
               index, spare, floor);
 }
 
-void floor_check_online(const OnlineConfig *config, const GArray *zones, const Snapshot *snapshot,
-                        Placement *placement, const guint32 *indices, guint n)
+void kernel_floor_check_online(const OnlineConfig *config, const GArray *zones,
+                               const Snapshot *snapshot, MarkKeeper *mark_keeper,
+                               const guint32 *indices, guint n)
 {
     if (config->policy != ONLINE_POLICY_MOVABLE ||
         online_kernel_spare_bytes(zones) >= online_floor_bytes(config, zones))
@@ -35,15 +36,15 @@ void floor_check_online(const OnlineConfig *config, const GArray *zones, const S
     for (guint i = 0; i < n; i++) {
         const Block *block = snapshot_find_block(snapshot, indices[i]);
         if (!block || block->state != BLOCK_STATE_ONLINE || block->zone != ZONE_MOVABLE ||
-            block_marks_want(placement_marks(placement), block->index, block->inode) ==
+            block_marks_want(mark_keeper_marks(mark_keeper), block->index, block->inode) ==
                 MARK_WANT_KERNEL)
             continue;
-        floor_warn(config, zones, block->index);
-        placement_want_kernel(placement, snapshot, block);
+        kernel_floor_warn(config, zones, block->index);
+        mark_keeper_want_kernel(mark_keeper, snapshot, block);
     }
 }
 
-gboolean floor_has_room(const OnlineConfig *config, const GArray *zones)
+gboolean kernel_floor_has_room(const OnlineConfig *config, const GArray *zones)
 {
     guint64 floor = online_floor_bytes(config, zones);
 

@@ -1,7 +1,7 @@
 /*
  * What a snapshot says of a block, for the state machine.
  */
-#include "engine/truth.h"
+#include "engine/block-report.h"
 
 static BlockTruth judge(const Block *block)
 {
@@ -17,7 +17,7 @@ static BlockTruth judge(const Block *block)
     return TRUTH_CHANGING;
 }
 
-BlockReport truth_of(const Snapshot *snapshot, guint32 index, guint64 inode, int error)
+BlockReport block_report_of(const Snapshot *snapshot, guint32 index, guint64 inode, int error)
 {
     const Block *block = snapshot_find_block(snapshot, index);
     BlockReport report = {.index = index, .inode = inode, .truth = TRUTH_GONE, .error = error};
@@ -27,7 +27,7 @@ BlockReport truth_of(const Snapshot *snapshot, guint32 index, guint64 inode, int
     return report;
 }
 
-BlockReport truth_at(const Snapshot *snapshot, guint32 index)
+BlockReport block_report_at(const Snapshot *snapshot, guint32 index)
 {
     const Block *block = snapshot_find_block(snapshot, index);
     BlockReport report = {.index = index, .inode = 0, .truth = TRUTH_GONE};
