@@ -76,6 +76,9 @@ struct FakeKernel {
 /* Takes the table lock and lets happen what is due: an eject that ends, an offline whose writer has
  * died. */
 void fake_lock(FakeKernel *fake);
+/* A writer waits here until a signal kills it, as in lock_device_hotplug_sysfs(). A block that the
+ * last one was killed at is put back first. Before fake_lock(), never with it. */
+void fake_lock_hotplug(FakeKernel *fake);
 void fake_unlock(FakeKernel *fake);
 
 /* With the table lock held. */

@@ -16,13 +16,6 @@ static void sleep_1ms(void)
     nanosleep(&time, NULL);
 }
 
-/* A writer waits here until a signal kills it, as in lock_device_hotplug_sysfs(). */
-static void lock_hotplug(FakeKernel *fake)
-{
-    if (pthread_mutex_lock(&fake->hotplug_lock) == EOWNERDEAD)
-        pthread_mutex_consistent(&fake->hotplug_lock);
-}
-
 /* Comes back with the table lock held and no eject in flight. */
 static void wait_for_eject(FakeKernel *fake)
 {
@@ -66,8 +59,8 @@ static int offline_slowly(FakeKernel *fake, guint32 index)
 
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &mask);
-    g_strlcpy(block->state, "going-offline", sizeof block->state);
     fake->offlining = index;
+    g_strlcpy(block->state, "going-offline", sizeof block->state);
     while (block->offline_ms == FAKE_FOR_EVER ||
            g_get_monotonic_time() - start < block->offline_ms * G_GINT64_CONSTANT(1000)) {
         if (is_signal_pending(&mask)) {
@@ -78,18 +71,20 @@ static int offline_slowly(FakeKernel *fake, guint32 index)
         sleep_1ms();
         fake_lock(fake);
     }
-    fake->offlining = -1;
-    if (!block->exists) {
+    /* SIGKILL may come between any two of these: the block is left to fake_lock() to the last. */
+    if (!block->exists)
         result = -ENODEV;
-    } else if (result == 0) {
+    else if (result == 0)
         fake_change_state(fake, block, "offline", "");
-    } else {
+    else
         g_strlcpy(block->state, "online", sizeof block->state);
+    fake->offlining = -1;
+    if (block->exists && result != 0) {
         /* Let go of the locks first: the signal may be the last thing that happens here. */
         fake_unlock(fake);
         pthread_mutex_unlock(&fake->hotplug_lock);
         pthread_sigmask(SIG_SETMASK, &mask, NULL);
-        lock_hotplug(fake);
+        fake_lock_hotplug(fake);
         fake_lock(fake);
         return result;
     }
@@ -167,7 +162,7 @@ int fake_write_state(FakeKernel *fake, guint32 index, guint64 expected_inode, co
     if (verb == NULL)
         return -EINVAL;
 
-    lock_hotplug(fake);
+    fake_lock_hotplug(fake);
     wait_for_eject(fake);
     block = fake_touch(fake, index, TRUE);
     if (block == NULL || block->inode != inode)

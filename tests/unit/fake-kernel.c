@@ -61,10 +61,35 @@ static void remove_dimm(FakeKernel *fake, int slot)
     *found = (FakeSlot){0};
 }
 
-void fake_lock(FakeKernel *fake)
+/* The writer was killed: a fatal signal ends the loop in offline_pages() like any other. */
+static void put_back(FakeKernel *fake)
+{
+    FakeBlock *block = fake->offlining >= 0 ? fake_find(fake, (guint32)fake->offlining) : NULL;
+
+    if (block != NULL && strcmp(block->state, "going-offline") == 0)
+        g_strlcpy(block->state, "online", sizeof block->state);
+    fake->offlining = -1;
+}
+
+static void lock_table(FakeKernel *fake)
 {
     if (pthread_mutex_lock(&fake->table_lock) == EOWNERDEAD)
         pthread_mutex_consistent(&fake->table_lock);
+}
+
+void fake_lock_hotplug(FakeKernel *fake)
+{
+    if (pthread_mutex_lock(&fake->hotplug_lock) != EOWNERDEAD)
+        return;
+    pthread_mutex_consistent(&fake->hotplug_lock);
+    lock_table(fake);
+    put_back(fake);
+    fake_unlock(fake);
+}
+
+void fake_lock(FakeKernel *fake)
+{
+    lock_table(fake);
     if (fake->eject_end_usec != 0 && g_get_monotonic_time() >= fake->eject_end_usec) {
         fake->eject_end_usec = 0;
         if (fake->eject_slot >= 0)
@@ -75,13 +100,9 @@ void fake_lock(FakeKernel *fake)
 
         if (busy == EBUSY)
             return;
-        /* The writer was killed: a fatal signal ends the loop in offline_pages() like any other. */
         if (busy == EOWNERDEAD)
             pthread_mutex_consistent(&fake->hotplug_lock);
-        FakeBlock *block = fake_find(fake, (guint32)fake->offlining);
-        if (block != NULL)
-            g_strlcpy(block->state, "online", sizeof block->state);
-        fake->offlining = -1;
+        put_back(fake);
         pthread_mutex_unlock(&fake->hotplug_lock);
     }
 }
