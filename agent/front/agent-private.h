@@ -33,7 +33,7 @@ struct Agent {
     Onliner *onliner;
     Pieces *pieces;
     Unplugger *unplugger;
-    BlockRequests *block_setter;
+    BlockRequests *block_requests;
     QgaDispatch *dispatch;
     Upstream *upstream; /* NULL: no agent is behind this one */
     QgaBasicCommands *basic_commands;

@@ -197,8 +197,8 @@ static gboolean make_parts(Agent *agent, GError **error)
                              .is_owned = is_owned,
                              .user_data = agent->unplugger};
     agent->onliner = onliner_new(&onliner);
-    agent->block_setter = block_requests_new(agent->io, agent->keeper, agent->executor,
-                                             agent->unplugger, plan_blocks, agent);
+    agent->block_requests = block_requests_new(agent->io, agent->keeper, agent->executor,
+                                               agent->unplugger, plan_blocks, agent);
     return TRUE;
 }
 
@@ -281,7 +281,7 @@ void agent_free(Agent *agent)
     bus_service_free(agent->bus_service);
     channel_free(agent->channel);
     executor_free(agent->executor);
-    block_requests_free(agent->block_setter);
+    block_requests_free(agent->block_requests);
     onliner_free(agent->onliner);
     pieces_free(agent->pieces);
     unplugger_free(agent->unplugger);

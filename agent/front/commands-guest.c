@@ -97,7 +97,7 @@ static void set_blocks(QgaCall *call, JsonObject *arguments, gpointer user_data)
         entries[i].online = json_object_get_boolean_member(object, "online");
     }
     model_keeper_catch_up_for_answer(agent->keeper);
-    if (!block_requests_add(agent->block_setter, entries, n, on_blocks_set, call))
+    if (!block_requests_add(agent->block_requests, entries, n, on_blocks_set, call))
         qga_call_fail(call, QGA_CLASS_GENERIC, "Too many requests set memory blocks already");
 }
 

@@ -175,7 +175,7 @@ static void test_end_of_time(World *world, G_GNUC_UNUSED gconstpointer data)
 }
 
 #define ADD(name, func)                                                                            \
-    g_test_add("/block-setter/" name, World, NULL, world_set_up, func, world_tear_down)
+    g_test_add("/block-requests/" name, World, NULL, world_set_up, func, world_tear_down)
 
 int main(int argc, char **argv)
 {
