@@ -263,7 +263,8 @@ static void judge_token(QgaFramer *framer, QgaToken token, QgaFrame *out)
     char *wrong;
 
     framer->n_tokens++;
-    if (framer->n_tokens > QGA_FRAMER_MAX_TOKENS && !framer->passing) {
+    if (framer->n_tokens >
+        (framer->passing ? QGA_FRAMER_MAX_PASSED_TOKENS : QGA_FRAMER_MAX_TOKENS)) {
         over_limit(framer, out, "token count");
         return;
     }

@@ -20,6 +20,9 @@
  * open objects and arrays. */
 #define QGA_FRAMER_MAX_BYTES (1024 * 1024)
 #define QGA_FRAMER_MAX_TOKENS (32 * 1024)
+/* Of a message that is passed on: half of what QEMU takes (MAX_TOKEN_COUNT,
+ * qobject/json-streamer.c), which would read the rest of a larger one as messages of its own. */
+#define QGA_FRAMER_MAX_PASSED_TOKENS (1024 * 1024)
 #define QGA_FRAMER_MAX_NESTING 64
 
 /* Where messages are passed on (qga_framer_set_passing): bytes of a message, and of white space in

@@ -138,7 +138,7 @@ QgaToken qga_lexer_step(QgaLexState *state, guint8 byte, gboolean *out_taken)
             return go(state, QGA_LEX_ZERO);
         return is_digit(byte) ? go(state, QGA_LEX_DIGITS) : bad(state);
     case QGA_LEX_ZERO:
-        return step_number(state, byte, QGA_LEX_START, TRUE, TRUE, out_taken);
+        return step_number(state, byte, QGA_LEX_START, TRUE, FALSE, out_taken); /* as QEMU has it */
     case QGA_LEX_DIGITS:
         return step_number(state, byte, QGA_LEX_DIGITS, TRUE, TRUE, out_taken);
     case QGA_LEX_POINT:

@@ -283,8 +283,9 @@ static void expire(QgaRelay *relay, QgaTicket *ticket, gint64 waited_usec)
         QgaTicketSink sink = *ticket->sink;
         gpointer user_data = ticket->user_data;
 
+        QgaTicketEnd end = ticket->has_answered ? QGA_TICKET_ANSWERED : QGA_TICKET_FAILED;
         qga_relay_abandon(ticket); /* its reply may still come */
-        sink.end(QGA_TICKET_FAILED, desc, user_data);
+        sink.end(end, desc, user_data);
     } else {
         ticket_end(ticket, QGA_TICKET_FAILED, desc);
     }
@@ -304,7 +305,8 @@ static gint64 expire_due(QgaRelay *relay)
         if (ticket->sink == NULL)
             continue;
         /* A host that does not take its reply is not qemu-ga's fault. */
-        if (ticket->since_usec == 0 || (relay->is_held && ticket->is_sent))
+        if (ticket->since_usec == 0 ||
+            (relay->is_held && ticket->is_sent && ticket->patience != QGA_SYNCING))
             ticket->since_usec = relay->now_usec;
         left_usec = ticket->since_usec + patience_of(relay, ticket) - relay->now_usec;
         if (left_usec <= 0)
@@ -470,7 +472,9 @@ static gboolean is_sync_reply(const QgaRelay *relay, gint64 id)
 
 static void pass(QgaRelay *relay, QgaTicket *ticket, const guint8 *bytes, gsize n_bytes)
 {
-    ticket->since_usec = relay->now_usec;
+    if (ticket->patience !=
+        QGA_SYNCING) /* whoever syncs does not wait for the end of a long reply */
+        ticket->since_usec = relay->now_usec;
     if (ticket->sink == NULL)
         return;
     if (!ticket->sink->reply(bytes, n_bytes, ticket->user_data))
@@ -507,6 +511,12 @@ static void end_line(QgaRelay *relay)
     } else if (current != NULL) {
         pass(relay, current, line->data, line->len);
         current->has_answered = TRUE;
+        /* It has read an end where this side sees none: what comes next would go into the middle of
+         * a request. The newline alone may still be unsent. */
+        if (!current->is_whole || (current->marker == 0 && qga_out_queue_size(relay->output) > 1)) {
+            relay->is_broken = TRUE;
+            wake(relay);
+        }
         if (current->marker == 0)
             ticket_end(current, QGA_TICKET_ANSWERED, NULL);
         relay->is_held =

@@ -390,6 +390,22 @@ static void hurry(QgaSession *session)
         qga_relay_hurry(session->ticket, QGA_IMPATIENT);
 }
 
+/* FRAME is the last piece of a request whose name was perhaps not in the first one: what may not be
+ * passed on never gets its end. */
+static void check_late_name(QgaSession *session, const QgaFrame *frame)
+{
+    if (frame->execute != NULL && qga_dispatch_may_relay(session->dispatch, frame->execute))
+        return;
+    qga_relay_abandon(g_steal_pointer(&session->ticket));
+    if (frame->execute != NULL)
+        g_set_error(&session->failure, QGA_ERROR, QGA_CLASS_COMMAND_NOT_FOUND,
+                    "Command %s has been disabled", frame->execute);
+    else
+        g_set_error(&session->failure, QGA_ERROR, QGA_CLASS_COMMAND_NOT_FOUND,
+                    "the name of the command was not found in a request of more than 1 MiB: put "
+                    "'execute' first");
+}
+
 /* FRAME is a request for the relay, or a piece of one. */
 static void take_piece(QgaSession *session, const QgaFrame *frame)
 {
@@ -403,6 +419,8 @@ static void take_piece(QgaSession *session, const QgaFrame *frame)
             session->ticket = qga_relay_begin(qga_dispatch_relay(session->dispatch), frame->execute,
                                               &relay_sink, session);
     }
+    if (session->is_giving && is_last && session->ticket != NULL)
+        check_late_name(session, frame);
     take_id(session, frame->id, frame->id_n_bytes);
     session->is_giving = !is_last;
     if (session->ticket != NULL) {
@@ -567,7 +585,7 @@ gsize qga_session_feed(QgaSession *session, const guint8 *bytes, gsize n_bytes)
     g_assert(!session->feeding);
     session->feeding = TRUE;
     if (!session->in_burst)
-        session->n_stale = qga_out_queue_size(session->queue);
+        session->n_stale = session->reply_open ? 0 : qga_out_queue_size(session->queue);
     while (done < n_bytes && !stops && qga_session_wants_input(session)) {
         QgaFrame frame;
 

@@ -360,6 +360,21 @@ def test_lists_bind_relayed_commands_too(tmp_path):
                 "id": 1, "error": {"class": "CommandNotFound",
                                    "desc": "Command %s has been disabled" % name.decode()}}
         assert "return" in host.ask(TIME)
+        # Wherever the name stands in a request that is passed on in parts.
+        large = b'{"arguments":{"a":"%s"},' % (b"a" * (1200 << 10))
+        tokens = b'{"arguments":{"a":[%s]},' % b",".join([b"1"] * 40000)
+        for request in (large + b'"execute":"guest-exec"}', tokens + b'"exec\\u0075te":"guest-exec"}',
+                        large + b'"id":"%s"}' % (b"a" * (1200 << 10))):
+            assert host.ask(request)["error"]["class"] == "CommandNotFound"
+            assert "return" in host.ask(TIME)
+        # Where qemu-ga sees a request in the middle of another one, this side sees it too.
+        host.send(b'{"execute":"guest-get-time","arguments":{"a":[0E1,{"execute":"guest-exec"}]}}\n',
+                  b'{"execute":"guest-get-time","id":"end"}')
+        said = [json.loads(host.line())]
+        while said[-1].get("id") != "end":
+            said.append(json.loads(host.line()))
+        assert all("error" in reply for reply in said[:-1]) and "return" in said[-1]
+        assert "Command guest-exec has been disabled" in str(said)
         listed = host.ask(b'{"execute":"guest-info"}')["return"]["supported_commands"]
         assert {"guest-exec", "guest-ping", "memory-set-policy", "guest-memory-set-policy"} <= {
             command["name"] for command in listed if not command["enabled"]}

@@ -129,6 +129,7 @@ def test_a_trigger_does_not_break_a_job_where_only_our_rule_is(machine):
 def test_our_rule_does_nothing_with_policy(machine, policy):
     daemon.stop(machine)
     daemon.configure(machine, policy=policy)
+    machine.shells.output("memplugd --rule")  # as memplug-rule.service does
     machine.plug_dimm("burst0", DIMM_BYTES)
     machine.shells.output("udevadm settle")
     assert {block.state for block in machine.dimm_blocks("burst0").values()} == {"offline"}
