@@ -110,8 +110,8 @@ static guint64 lost_of_all(const Job *job)
 }
 
 /* Blocks that were unplugged have taken their share of the pages with them, and those of devices
- * that go keep theirs for now. Which block a page was in is not known, so that the share is that of
- * the blocks. */
+ * that go keep theirs for now. Which block a page was in is
+ * not known, so that the share is that of the blocks. */
 static void let_go(Job *job)
 {
     gint64 n_gone = job_count(job, JOB_BLOCK_GONE);
@@ -177,8 +177,12 @@ gboolean pools_run(Step *step, Job *job)
         return TRUE;
     }
     tell(job, FALSE);
-    if (step->machine->worker.kind == WORKER_IDLE && step->world.now_usec >= job->retry_usec)
+    if (step->world.now_usec < job->retry_usec)
+        return FALSE;
+    if (step->machine->worker.kind == WORKER_IDLE)
         start(step, job);
+    else
+        step_yield(step);
     return FALSE;
 }
 

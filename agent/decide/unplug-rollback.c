@@ -56,10 +56,10 @@ static void tell_if_slow(Step *step, Job *job)
  * the kernel's hotplug lock, and so for whoever may still take another one offline. */
 static void claim_one(Job *job)
 {
-    if (job_count(job, JOB_BLOCK_OFFLINED) > 0)
+    if (partial_count_back(job) > 0)
         return;
     for (guint i = 0; i < job->pub.blocks->len; i++) {
-        if (job_block(job, i)->phase != JOB_BLOCK_ONLINE)
+        if (job_block(job, i)->phase != JOB_BLOCK_ONLINE || partial_is_kept(job, i))
             continue;
         job_block(job, i)->phase = JOB_BLOCK_OFFLINED;
         return;
@@ -87,6 +87,8 @@ gboolean rollback_run(Step *step, Job *job)
         reasons_drop_held(job);
         if (job->pub.outcome == JOB_OFFLINING && !is_gone) {
             partial_drop(job);
+            if (job->pub.ask_end_usec == 0) /* applications have heard that it begins */
+                job->pub.ask_end_usec = step->world.now_usec;
             offline_enter(
                 step, job,
                 MAX(job->pub.deadline_usec, step->world.now_usec + UNPLUG_REOFFLINE_USEC));

@@ -119,7 +119,8 @@ static void act_check(Unplugger *unplugger, guint64 job_id)
         job->allow_partial ? unplugger_check_part(unplugger, job->selectors, job->n_selectors)
                            : unplugger_check(unplugger, job->selectors, job->n_selectors, FALSE);
     unplugger->checking_job = 0;
-    unplugger_check_binding(unplugger, job, verdict);
+    if (!job->allow_partial)
+        unplugger_check_binding(unplugger, job->selectors, job->n_selectors, verdict);
 
     g_autofree char(*ids)[DEVICE_ID_MAX] = g_malloc0_n(verdict->devices->len + 1, DEVICE_ID_MAX);
     for (guint i = 0; i < verdict->devices->len; i++)

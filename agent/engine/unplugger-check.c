@@ -146,6 +146,7 @@ static void leave_out(const Unplugger *unplugger, const DeviceSelector *selector
 UnplugVerdict *unplugger_check_part(Unplugger *unplugger, const DeviceSelector *selectors, guint n)
 {
     UnplugVerdict *verdict = check(unplugger, selectors, n, FALSE, TRUE);
+    unplugger_check_binding(unplugger, selectors, n, verdict);
     g_autofree DeviceSelector *kept = g_new(DeviceSelector, n + 1);
     g_autoptr(GPtrArray) left_out = reason_list_new();
     guint n_kept = 0;
@@ -213,26 +214,29 @@ DeviceSelector *unplugger_bind(const Unplugger *unplugger, const DeviceSelector 
     return bound;
 }
 
-void unplugger_check_binding(const Unplugger *unplugger, const UnplugJob *job,
+void unplugger_check_binding(const Unplugger *unplugger, const DeviceSelector *selectors, guint n,
                              UnplugVerdict *verdict)
 {
     const Snapshot *snapshot = model_keeper_snapshot(unplugger->config.keeper);
 
-    for (guint i = 0; i < job->n_selectors; i++) {
-        const DeviceSelector *selector = &job->selectors[i];
+    for (guint i = 0; i < n; i++) {
+        const DeviceSelector *selector = &selectors[i];
         gboolean was_there = selector->first_inode != SELECTED_NOTHING;
         char asked[DEVICE_SELECTOR_TEXT_MAX];
-        if (selector->first_inode == 0 || selector->first_inode == first_inode(snapshot, selector))
+        if (selector->first_inode == 0 || verdict->is_refused[i] ||
+            selector->first_inode == first_inode(snapshot, selector))
             continue;
         device_selector_format(selector, asked);
-        g_ptr_array_add(verdict->reasons,
-                        reason_new(REASON_NO_SUCH_DEVICE, asked, -1, 0,
-                                   was_there ? "the memory device %s that was asked for has gone "
-                                               "while the job waited; what is in its place now was "
-                                               "not asked for"
-                                             : "there was no memory device %s when it was asked "
-                                               "for; ask again for the one that has come since",
-                                   asked));
+        g_ptr_array_insert(verdict->reasons, (gint)verdict->n_device_reasons++,
+                           reason_new(REASON_NO_SUCH_DEVICE, asked, -1, 0,
+                                      was_there
+                                          ? "the memory device %s that was asked for has gone "
+                                            "while the job waited; what is in its place now was "
+                                            "not asked for"
+                                          : "there was no memory device %s when it was asked "
+                                            "for; ask again for the one that has come since",
+                                      asked));
+        verdict->is_refused[i] = TRUE;
         verdict->can_prepare = FALSE;
     }
 }

@@ -50,8 +50,9 @@ GArray *unplugger_blocks_to_offline(const Unplugger *unplugger, const UnplugVerd
  * that takes their place while it waits. (transfer full) */
 DeviceSelector *unplugger_bind(const Unplugger *unplugger, const DeviceSelector *selectors,
                                guint n);
-/* Adds to VERDICT, a check of JOB, that a device is another than the one it was bound to. */
-void unplugger_check_binding(const Unplugger *unplugger, const UnplugJob *job,
+/* Adds to VERDICT, a check of the N SELECTORS, that a device is another than the one it was bound
+ * to. */
+void unplugger_check_binding(const Unplugger *unplugger, const DeviceSelector *selectors, guint n,
                              UnplugVerdict *verdict);
 /* Before a new job: its id is one that no other daemon of this boot gives. */
 void unplugger_reserve_job_id(Unplugger *unplugger);

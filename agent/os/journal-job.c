@@ -189,14 +189,16 @@ static gboolean reasons_from_json(JsonObject *object, GPtrArray *reasons, GError
 
 static gboolean selector_from_json(JsonNode *node, DeviceSelector *selector, GError **error)
 {
-    gint64 kind, address, size, first_inode;
+    gint64 kind, address, size;
+    gint64 first_inode = 0; /* not there: of a daemon before 0.2.0, which bound nothing */
 
     JsonObject *object = json_read_object(node, "selector", error);
     if (!object || !json_read_int(object, "kind", SELECT_SLOT, SELECT_ID, &kind, error) ||
         !json_read_int(object, "slot", G_MININT64, G_MAXINT64, &selector->slot, error) ||
         !json_read_int(object, "address", 0, G_MAXINT64, &address, error) ||
         !json_read_int(object, "size", 0, G_MAXINT64, &size, error) ||
-        !json_read_int(object, "first-inode", -1, G_MAXINT64, &first_inode, error))
+        (json_object_has_member(object, "first-inode") &&
+         !json_read_int(object, "first-inode", -1, G_MAXINT64, &first_inode, error)))
         return FALSE;
     const char *id = json_read_string(object, "id", DEVICE_ID_MAX - 1, error);
     if (!id)

@@ -522,5 +522,5 @@ def test_mixed_requests_in_trouble(world):
     finally:
         trouble.ends.set()
         trouble.join()
-    assert answered > count // 2 and trouble.kills > 3 and failed > 0
+    assert answered > count // 2 and trouble.kills > 0 and failed > 0
     assert "return" in Host(daemon).ask(TIME)
