@@ -83,8 +83,9 @@ def disturb(guest, middle, running):
     elif middle == "reset":
         guest.qmp.command("system_reset")
     elif middle == "reboot":
-        guest.shell_start("reboot -f")
-        guest.qmp.wait_event("RESET", since=guest.qmp.mark() - 1)
+        since = guest.qmp.mark()
+        guest.shell_start("sleep 1; reboot -f")  # once the shell has answered
+        guest.qmp.wait_event("RESET", since=since)
     elif middle == "pause":
         guest.qmp.command("stop")
         time.sleep(random.uniform(0.1, 3))
