@@ -65,5 +65,6 @@ void partial_drop(Job *job)
         if (device_at(job, job_block(job, i - 1)->device)->is_given_back)
             g_array_remove_index(job->pub.blocks, i - 1);
     }
+    job->n_let_go = MIN(job->n_let_go, job_count(job, JOB_BLOCK_GONE));
     job_index_blocks(job);
 }

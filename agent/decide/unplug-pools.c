@@ -111,10 +111,12 @@ static guint64 lost_of_all(const Job *job)
 
 /* Blocks that were unplugged have taken their share of the pages with them, and those of devices
  * that go keep theirs for now. Which block a page was in is
- * not known, so that the share is that of the blocks. */
+ * not known, so that the share is that of the blocks. A block takes its share once, however often
+ * this is asked. */
 static void let_go(Job *job)
 {
-    gint64 n_gone = job_count(job, JOB_BLOCK_GONE);
+    guint n_gone_now = job_count(job, JOB_BLOCK_GONE);
+    gint64 n_gone = n_gone_now - MIN(job->n_let_go, n_gone_now);
     gint64 n_kept = 0, n_back = 0;
     guint64 n_lost;
 
@@ -126,6 +128,7 @@ static void let_go(Job *job)
     }
     for (guint i = 0; i < job->pub.pools->len; i++)
         pool_at(job, i)->kept = 0;
+    job->n_let_go = n_gone_now;
     n_lost = lost_of_all(job);
     for (guint i = 0; n_lost > 0 && i < job->pub.pools->len; i++) {
         JobPool *pool = pool_at(job, i);

@@ -57,6 +57,7 @@ typedef struct {
                           * nothing came back for a while; but not beyond this time. 0: nothing */
     gint64 tell_usec;    /* ROLLING_BACK: when it says what it waits for; 0: it has */
     gboolean had_worker; /* restored, not looked at yet, and the worker may have been at it */
+    guint n_let_go;      /* blocks that were unplugged, and have taken their share of the pools */
     guint pool_tries;    /* ROLLING_BACK: how often it tried to put huge pages back */
     int pool_error;      /* of the last try */
     HeldBy held_by;      /* what it said that it waits for */

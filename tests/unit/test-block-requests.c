@@ -1,5 +1,5 @@
 /*
- * guest-set-memory-blocks' setter: what a large request costs, and its guard.
+ * guest-set-memory-blocks' requests: what a large request costs, and its guard.
  */
 #include "engine/block-requests.h"
 
@@ -49,21 +49,21 @@ static void test_policy(World *world, G_GNUC_UNUSED gconstpointer data)
 {
     const BlockSetEntry entries[] = {{.phys_index = WORLD_FIRST + 1, .online = TRUE},
                                      {.phys_index = WORLD_FIRST, .online = TRUE}};
-    BlockRequests *setter = block_requests_new(world->io, world->keeper, world->executor,
-                                               world->unplugger, plan_kernel, NULL);
+    BlockRequests *requests = block_requests_new(world->io, world->keeper, world->executor,
+                                                 world->unplugger, plan_kernel, NULL);
     Answer answer = {.n_answers = 0};
 
     for (guint i = 0; i < 2; i++)
         fake_kernel_set_state(world->fake, WORLD_FIRST + i, "offline", NULL);
     model_keeper_catch_up(world->keeper);
-    g_assert_true(block_requests_add(setter, entries, 2, on_set, &answer));
+    g_assert_true(block_requests_add(requests, entries, 2, on_set, &answer));
     while (answer.n_answers == 0)
         g_main_context_iteration(NULL, TRUE);
     g_assert_cmpint(answer.first.result, ==, BLOCK_SET_SUCCESS);
     g_assert_cmpstr(fake_kernel_zone(world->fake, WORLD_FIRST), ==, "Movable");
     g_assert_cmpstr(fake_kernel_zone(world->fake, WORLD_FIRST + 1), ==, "Normal");
     executor_free(world->executor);
-    block_requests_free(setter);
+    block_requests_free(requests);
     world->executor = NULL;
 }
 
@@ -71,21 +71,21 @@ static void test_policy(World *world, G_GNUC_UNUSED gconstpointer data)
 static void test_large_request(World *world, G_GNUC_UNUSED gconstpointer data)
 {
     g_autofree BlockSetEntry *entries = g_new0(BlockSetEntry, MANY);
-    BlockRequests *setter = block_requests_new(world->io, world->keeper, world->executor,
-                                               world->unplugger, plan_none, NULL);
+    BlockRequests *requests = block_requests_new(world->io, world->keeper, world->executor,
+                                                 world->unplugger, plan_none, NULL);
     Answer answer = {.n_answers = 0};
 
     for (guint i = 0; i < MANY; i++)
         entries[i].phys_index = WORLD_FIRST;
     guint64 before = fake_kernel_operations(world->fake);
-    g_assert_true(block_requests_add(setter, entries, MANY, on_set, &answer));
+    g_assert_true(block_requests_add(requests, entries, MANY, on_set, &answer));
     g_assert_cmpuint(fake_kernel_operations(world->fake) - before, <, 10);
     while (answer.n_answers == 0)
         g_main_context_iteration(NULL, TRUE);
     g_assert_cmpuint(answer.n_entries, ==, MANY);
     g_assert_cmpint(answer.first.result, ==, BLOCK_SET_SUCCESS);
     executor_free(world->executor);
-    block_requests_free(setter);
+    block_requests_free(requests);
     world->executor = NULL;
 }
 
@@ -101,8 +101,8 @@ static void test_refusals(World *world, G_GNUC_UNUSED gconstpointer data)
                  {WORLD_FIRST, BLOCK_SET_FAILED, EBUSY},
                  {WORLD_FIRST + 1, BLOCK_SET_FAILED, EINVAL},
                  {WORLD_FIRST + 10, BLOCK_SET_FAILED, EPERM}};
-    BlockRequests *setter = block_requests_new(world->io, world->keeper, world->executor,
-                                               world->unplugger, plan_none, NULL);
+    BlockRequests *requests = block_requests_new(world->io, world->keeper, world->executor,
+                                                 world->unplugger, plan_none, NULL);
 
     fake_kernel_set_state(world->fake, WORLD_FIRST, "online", "Normal");
     fake_kernel_set_state(world->fake, WORLD_FIRST + 1, "online", "none");
@@ -114,13 +114,13 @@ static void test_refusals(World *world, G_GNUC_UNUSED gconstpointer data)
         const BlockSetEntry entry = {.phys_index = cases[i].index};
         Answer answer = {.n_answers = 0};
 
-        g_assert_true(block_requests_add(setter, &entry, 1, on_set, &answer));
+        g_assert_true(block_requests_add(requests, &entry, 1, on_set, &answer));
         g_assert_cmpuint(answer.n_answers, ==, 1);
         g_assert_cmpint(answer.first.result, ==, cases[i].result);
         g_assert_cmpint(answer.first.error, ==, cases[i].error);
     }
     executor_free(world->executor);
-    block_requests_free(setter);
+    block_requests_free(requests);
     world->executor = NULL;
 }
 
@@ -128,12 +128,12 @@ static void test_refusals(World *world, G_GNUC_UNUSED gconstpointer data)
 static void test_guard(World *world, G_GNUC_UNUSED gconstpointer data)
 {
     const BlockSetEntry entry = {.phys_index = WORLD_FIRST};
-    BlockRequests *setter = block_requests_new(world->io, world->keeper, world->executor,
-                                               world->unplugger, plan_none, NULL);
+    BlockRequests *requests = block_requests_new(world->io, world->keeper, world->executor,
+                                                 world->unplugger, plan_none, NULL);
     Answer answer = {.n_answers = 0};
 
     fake_kernel_set_offline_ms(world->fake, WORLD_FIRST, FAKE_FOR_EVER);
-    g_assert_true(block_requests_add(setter, &entry, 1, on_set, &answer));
+    g_assert_true(block_requests_add(requests, &entry, 1, on_set, &answer));
     while (g_strcmp0(fake_kernel_state(world->fake, WORLD_FIRST), "going-offline") != 0)
         g_main_context_iteration(NULL, FALSE);
     fake_kernel_set_available(world->fake, 1 * MIB);
@@ -143,7 +143,7 @@ static void test_guard(World *world, G_GNUC_UNUSED gconstpointer data)
     g_assert_cmpint(answer.first.error, ==, ENOMEM);
     world_assert_all_movable(world);
     executor_free(world->executor);
-    block_requests_free(setter);
+    block_requests_free(requests);
     world->executor = NULL;
 }
 
@@ -152,12 +152,12 @@ static void test_guard(World *world, G_GNUC_UNUSED gconstpointer data)
 static void test_end_of_time(World *world, G_GNUC_UNUSED gconstpointer data)
 {
     const BlockSetEntry entry = {.phys_index = WORLD_FIRST};
-    BlockRequests *setter = block_requests_new(world->io, world->keeper, world->executor,
-                                               world->unplugger, plan_none, NULL);
+    BlockRequests *requests = block_requests_new(world->io, world->keeper, world->executor,
+                                                 world->unplugger, plan_none, NULL);
     Answer answer = {.n_answers = 0};
 
     fake_kernel_set_offline_ms(world->fake, WORLD_FIRST, FAKE_FOR_EVER);
-    g_assert_true(block_requests_add(setter, &entry, 1, on_set, &answer));
+    g_assert_true(block_requests_add(requests, &entry, 1, on_set, &answer));
     while (answer.n_answers == 0)
         g_main_context_iteration(NULL, TRUE);
     g_assert_cmpint(answer.first.result, ==, BLOCK_SET_FAILED);
@@ -170,7 +170,7 @@ static void test_end_of_time(World *world, G_GNUC_UNUSED gconstpointer data)
     g_assert_false(executor_is_busy(world->executor));
     world_assert_all_movable(world);
     executor_free(world->executor);
-    block_requests_free(setter);
+    block_requests_free(requests);
     world->executor = NULL;
 }
 

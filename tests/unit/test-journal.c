@@ -170,6 +170,25 @@ static void test_round_trip(void)
         assert_same(state->jobs->pdata[i], read->jobs->pdata[i]);
 }
 
+/* A daemon before 0.2.0 wrote no inode beside a selector: the rest counts all the same. */
+static void test_of_an_earlier_version(void)
+{
+    g_autoptr(TempTree) tree = temp_tree_new();
+    g_autoptr(JournalState) state = make_state();
+    g_autoptr(GRegex) inode = g_regex_new(",\"first-inode\":-?[0-9]+", 0, 0, NULL);
+    g_autoptr(GError) error = NULL;
+
+    g_assert_true(journal_save(tree->root, state, NULL));
+    g_autofree char *text = temp_tree_read(tree, JOURNAL_FILE);
+    g_autofree char *old = g_regex_replace_literal(inode, text, -1, 0, "", 0, NULL);
+    g_assert_cmpstr(old, !=, text);
+    temp_tree_write(tree, JOURNAL_FILE, old);
+    g_autoptr(JournalState) read = journal_load(tree->root, "boot", &error);
+    g_assert_no_error(error);
+    g_assert_cmpuint(read->jobs->len, ==, 2);
+    g_assert_cmpuint(((const UnplugJob *)read->jobs->pdata[0])->selectors[0].first_inode, ==, 0);
+}
+
 static void test_nothing_there(void)
 {
     g_autoptr(TempTree) tree = temp_tree_new();
@@ -327,6 +346,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/journal/round-trip", test_round_trip);
+    g_test_add_func("/journal/of-an-earlier-version", test_of_an_earlier_version);
     g_test_add_func("/journal/nothing-there", test_nothing_there);
     g_test_add_func("/journal/truncated-anywhere", test_truncated_anywhere);
     g_test_add_func("/journal/damaged-anywhere", test_damaged_anywhere);

@@ -146,11 +146,52 @@ static void test_part_that_is_refused(void)
     worker_done(bench, 1, 8, "m", 0);
     journal_all(bench);
     expect(bench, "journal; 1 offlining; timer 30000; offline 1:10,11");
-    worker_done(bench, 1, 10, "om", EPERM); /* nothing would be left */
+    g_assert_false(unplug_job_begins(job_of(bench, 1), JOB_OFFLINING)); /* it had */
+    worker_done(bench, 1, 10, "om", EPERM);                             /* nothing would be left */
     expect(bench, "journal; 1 rolling-back; rollback 1:10; timer 2000");
     worker_done(bench, 1, 10, "m", 0);
     expect(bench, "journal; 1 failed; timer off");
     expect_devices(bench, "in-use", "in-use");
+}
+
+static void set_pool(Bench *bench, guint64 count)
+{
+    g_array_index(bench->world.pools, NodePool, 0).count = count;
+}
+
+/* Job 1 took six huge pages. One of its three blocks is unplugged, and something else onlines the
+ * others while the worker is at a list of job 2. It asks for the worker once and waits without a
+ * timer; four pages are to come back, however often it is looked at meanwhile. */
+static void test_pools_wait_for_a_list(void)
+{
+    NodePool pool = {.node = 0, .page_bytes = 2 * MIB, .count = 40};
+    UnplugEvent done = {.kind = UNPLUG_WORKER_DONE, .job = 1};
+    g_autoptr(GArray) pools = g_array_new(FALSE, FALSE, sizeof pool);
+    g_autoptr(Bench) bench = bench_new();
+
+    g_array_append_val(pools, pool);
+    bench->world.pools = pools;
+    bring_to_offlining(bench, 1, 8, "mmm");
+    set_pool(bench, 34);
+    worker_done(bench, 1, 8, "ooo", 0);
+    verified(bench, 1, 8, "ooo");
+    bring_to_offlining(bench, 2, 12, "mmm");
+    look(bench, 8, "g");
+    look(bench, 9, "mm");
+    expect(bench, "journal; 1 rolling-back; timer 2000");
+    journal_all(bench);
+    wait_ms(bench, 3000);
+    tick(bench);
+    expect(bench, "yield 2; timer 27000");
+    tick(bench);
+    tick(bench);
+    expect(bench, "timer 27000; timer 27000");
+    worker_done(bench, 2, 12, "o", 0);
+    expect(bench, "pools 1=38");
+    set_pool(bench, 38);
+    feed(bench, &done);
+    expect(bench, "journal; 1 failed; offline 2:13,14");
+    expect_codes(bench, 1, "onlined-elsewhere:9:0 onlined-elsewhere:10:0 hugepages-lost");
 }
 
 /* Memory for one of them only. */
@@ -564,6 +605,7 @@ int main(int argc, char **argv)
     g_test_add_func("/unplug-back/part-at-the-deadline", test_part_at_the_deadline);
     g_test_add_func("/unplug-back/part-that-is-refused", test_part_that_is_refused);
     g_test_add_func("/unplug-back/part-for-want-of-memory", test_part_for_want_of_memory);
+    g_test_add_func("/unplug-back/pools-wait-for-a-list", test_pools_wait_for_a_list);
     g_test_add_func("/unplug-back/cancel-while-a-part-is-given-back",
                     test_cancel_while_a_part_is_given_back);
     g_test_add_func("/unplug-back/slow-rollback", test_slow_rollback_is_told);

@@ -400,6 +400,35 @@ static void another_dimm_while_queued(World *world, gboolean was_there, gboolean
     }
 }
 
+/* With allow-partial it alone is left out. */
+static void test_part_replaced_while_queued(World *world, G_GNUC_UNUSED gconstpointer data)
+{
+    static const DeviceSelector selectors[] = {{.kind = SELECT_SLOT, .slot = 1},
+                                               {.kind = SELECT_SLOT, .slot = 2}};
+    const guint32 second = WORLD_FIRST + WORLD_COUNT;
+    UnplugSubmit submit = {
+        .selectors = selectors, .n_selectors = 2, .lease_ms = 60000, .allow_partial = TRUE};
+    guint64 queued = 0;
+
+    fake_kernel_set_offline_ms(world->fake, WORLD_FIRST, FAKE_FOR_EVER);
+    fake_kernel_add_dimm(world->fake, 1, second, 2);
+    fake_kernel_add_dimm(world->fake, 2, second + 2, 2);
+    for (guint32 i = second; i < second + 4; i++)
+        fake_kernel_set_state(world->fake, i, "online", "Movable");
+    guint64 first = world_prepare(world, 60000, 60000);
+    g_assert_cmpint(unplugger_submit(world->unplugger, &submit, &queued), ==, UNPLUG_OK);
+    fake_kernel_remove_dimm(world->fake, 1);
+    fake_kernel_add_dimm(world->fake, 1, second, 2);
+    fake_kernel_set_state(world->fake, second, "online", "Movable");
+    model_keeper_catch_up(world->keeper);
+    g_assert_cmpint(unplugger_cancel(world->unplugger, first), ==, UNPLUG_OK);
+    world_wait_for(world, queued, JOB_READY);
+    g_assert_cmpuint(world_job(world, queued)->blocks->len, ==, 2);
+    g_assert_cmpstr(fake_kernel_state(world->fake, second), ==, "online");
+    g_assert_cmpstr(fake_kernel_state(world->fake, second + 2), ==, "offline");
+    g_assert_true(job_has_reason(world_job(world, queued), REASON_NO_SUCH_DEVICE, -1));
+}
+
 static void test_another_dimm_while_queued(World *world, G_GNUC_UNUSED gconstpointer data)
 {
     fake_kernel_set_offline_ms(world->fake, WORLD_FIRST, FAKE_FOR_EVER);
@@ -480,6 +509,7 @@ int main(int argc, char **argv)
     ADD("killed-behind-barrier", test_killed_behind_barrier);
     ADD("link-comes-while-queued", test_link_comes_while_queued);
     ADD("another-dimm-while-queued", test_another_dimm_while_queued);
+    ADD("part-replaced-while-queued", test_part_replaced_while_queued);
     ADD("key-after-eject", test_key_after_eject);
     ADD("long-name-in-journal", test_long_name_in_journal);
     ADD("refusals-do-not-fill-journal", test_refusals_do_not_fill_journal);

@@ -71,6 +71,9 @@ static void note_action(Bench *bench, const UnplugAction *action)
         g_string_append_printf(done, " %" G_GUINT64_FORMAT, action->job);
     for (guint i = 0; i < action->n_blocks; i++)
         g_string_append_printf(done, "%s%u", i > 0 ? "," : ":", action->blocks[i].index);
+    for (guint i = 0; action->pools && i < action->pools->len; i++)
+        g_string_append_printf(done, "=%" G_GUINT64_FORMAT,
+                               g_array_index(action->pools, NodePool, i).count);
     if (action->kind == ACTION_ROLLBACK)
         g_assert_true(action->barrier);
     for (guint i = 0; action->kind == ACTION_OFFLINE && i < action->n_blocks; i++)
@@ -159,7 +162,7 @@ G_GNUC_UNUSED static void journal_all(Bench *bench)
         journaled(bench, 0);
 }
 
-static BlockTruth block_report_of(char letter)
+static BlockTruth truth_of_letter(char letter)
 {
     return strchr("gomkc", letter) - "gomkc";
 }
@@ -188,7 +191,7 @@ static void report(Bench *bench, UnplugEvent *event, guint first, const char *tr
     for (guint i = 0; truths[i] != '\0'; i++) {
         if (truths[i] != '-')
             reports[n_reports++] =
-                (BlockReport){first + i, 1000 + first + i, block_report_of(truths[i]), error};
+                (BlockReport){first + i, 1000 + first + i, truth_of_letter(truths[i]), error};
     }
     if (event->kind == UNPLUG_WORKER_DONE)
         n_reports = add_not_begun(bench, reports, n_reports);
@@ -233,7 +236,7 @@ G_GNUC_UNUSED static void look(Bench *bench, guint first, const char *truths)
 /* A look at one index, with the inode that is there now. */
 G_GNUC_UNUSED static void look_inode(Bench *bench, guint index, guint64 inode, char truth)
 {
-    BlockReport one = {index, inode, block_report_of(truth), 0};
+    BlockReport one = {index, inode, truth_of_letter(truth), 0};
     UnplugEvent event = {.kind = UNPLUG_BLOCKS};
 
     event.blocks.reports = &one;
