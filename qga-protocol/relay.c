@@ -511,8 +511,9 @@ static void end_line(QgaRelay *relay)
     } else if (current != NULL) {
         pass(relay, current, line->data, line->len);
         current->has_answered = TRUE;
-        /* It has read an end where this side sees none: what comes next would go into the middle of
-         * a request. The newline alone may still be unsent. */
+        /* qemu-ga has answered before the end of the request, so it reads it otherwise than this
+         * side does, and the next request would land in its middle. The newline alone may be
+         * unsent. */
         if (!current->is_whole || (current->marker == 0 && qga_out_queue_size(relay->output) > 1)) {
             relay->is_broken = TRUE;
             wake(relay);

@@ -390,8 +390,8 @@ static void hurry(QgaSession *session)
         qga_relay_hurry(session->ticket, QGA_IMPATIENT);
 }
 
-/* FRAME is the last piece of a request whose name was perhaps not in the first one: what may not be
- * passed on never gets its end. */
+/* FRAME is the last piece of a request whose name was perhaps not in the first one. A request that
+ * may not be passed on is left without its end, so that qemu-ga does not carry it out. */
 static void check_late_name(QgaSession *session, const QgaFrame *frame)
 {
     if (frame->execute != NULL && qga_dispatch_may_relay(session->dispatch, frame->execute))
