@@ -35,6 +35,8 @@ struct QgaTicket {
     gint64 marker; /* the guest-sync behind it whose answer ends it; 0: the line's end does */
     QgaPatience patience;
     gint64 since_usec; /* when qemu-ga was last heard or asked about it; 0: not stamped yet */
+    gboolean is_idle;  /* its host has let qemu-ga and others wait since the last turn */
+    gint64 idle_usec;  /* how long that was so, less a microsecond for each byte that moved */
 };
 
 typedef struct {
@@ -49,7 +51,7 @@ struct QgaRelay {
     GQueue tickets; /* of QgaTicket */
     Link link;
     gboolean is_mute;   /* it has not said hello in time since it was connected */
-    gboolean is_broken; /* half a request is with qemu-ga, and its rest will not be */
+    gboolean is_broken; /* half a request is with qemu-ga, or a reply that never comes is awaited */
     gboolean is_held;   /* a sink would have no more */
     gint64 now_usec;    /* of the last turn */
     gint64 hello_id;    /* of the guest-sync-delimited that is awaited */
@@ -206,6 +208,7 @@ void qga_relay_abandon(QgaTicket *ticket)
     QgaRelay *relay = ticket->relay;
 
     ticket->sink = NULL;
+    ticket->since_usec = relay->now_usec;
     if (ticket->is_sent)
         relay->is_held = FALSE;
     if (!ticket->is_sent)
@@ -237,7 +240,7 @@ void qga_relay_resume(QgaTicket *ticket)
 
 QgaTicket *qga_relay_want_info(QgaRelay *relay, const QgaTicketSink *sink, gpointer user_data)
 {
-    if (relay->commands != NULL || relay->is_mute)
+    if ((relay->commands != NULL && relay->link == LINK_UP) || relay->is_mute)
         return NULL;
     return ticket_new(relay, sink, user_data);
 }
@@ -266,19 +269,13 @@ static gint64 patience_of(const QgaRelay *relay, const QgaTicket *ticket)
         return QGA_RELAY_SYNC_USEC;
     if (ticket->patience == QGA_IMPATIENT)
         return QGA_RELAY_IMPATIENT_USEC;
-    if (relay->link != LINK_UP)
+    if (relay->link == LINK_GREETED || relay->link == LINK_ASKED)
         return QGA_RELAY_HELLO_USEC;
     return ticket->is_sent && ticket->is_long ? QGA_RELAY_LONG_USEC : QGA_RELAY_REPLY_USEC;
 }
 
-static void expire(QgaRelay *relay, QgaTicket *ticket, gint64 waited_usec)
+static void expire(QgaTicket *ticket, const char *desc)
 {
-    char *desc;
-
-    if (relay->link != LINK_UP)
-        relay->is_mute = TRUE;
-    desc = g_strdup_printf("qemu-ga has not answered for %.1f s",
-                           (double)waited_usec / G_USEC_PER_SEC);
     if (ticket->is_sent) {
         QgaTicketSink sink = *ticket->sink;
         gpointer user_data = ticket->user_data;
@@ -289,29 +286,75 @@ static void expire(QgaRelay *relay, QgaTicket *ticket, gint64 waited_usec)
     } else {
         ticket_end(ticket, QGA_TICKET_FAILED, desc);
     }
-    g_free(desc);
 }
 
-static gint64 expire_due(QgaRelay *relay)
+/* Whether the ticket's host, and not qemu-ga, is who has to go on: to take a reply, or to give the
+ * rest of a request. */
+static gboolean is_at_host(const QgaRelay *relay, const QgaTicket *ticket)
+{
+    return ticket->is_sent &&
+           (relay->is_held || (!ticket->is_whole && qga_out_queue_size(relay->output) == 0));
+}
+
+/* How long qemu-ga may still be silent about the ticket. */
+static gint64 time_of_agent(const QgaRelay *relay, QgaTicket *ticket)
+{
+    if (ticket->since_usec == 0 || (is_at_host(relay, ticket) && ticket->patience != QGA_SYNCING))
+        ticket->since_usec = relay->now_usec;
+    return ticket->since_usec + patience_of(relay, ticket) - relay->now_usec;
+}
+
+/* How long the ticket's host may still let qemu-ga wait; -1: for ever. ELAPSED_USEC: since the last
+ * turn. */
+static gint64 time_of_host(const QgaRelay *relay, QgaTicket *ticket, gint64 elapsed_usec)
+{
+    if (ticket->is_idle)
+        ticket->idle_usec += elapsed_usec;
+    ticket->is_idle = relay->tickets.length > 1 && is_at_host(relay, ticket);
+    return ticket->is_idle ? MAX(QGA_RELAY_IDLE_USEC - ticket->idle_usec, 0) : -1;
+}
+
+/* Ends TICKET where its time is over. Returns how much of it is left; -1: no end. */
+static gint64 expire_one(QgaRelay *relay, QgaTicket *ticket, gint64 elapsed_usec)
+{
+    gint64 waited_usec = relay->now_usec - ticket->since_usec;
+    gint64 agent_usec, host_usec;
+
+    if (ticket->sink == NULL) { /* a new connection is quicker than its reply */
+        if (relay->tickets.length == 1)
+            return -1;
+        if (waited_usec < QGA_RELAY_LATE_USEC)
+            return QGA_RELAY_LATE_USEC - waited_usec;
+        relay->is_broken = TRUE;
+        wake(relay);
+        return -1;
+    }
+    agent_usec = time_of_agent(relay, ticket);
+    host_usec = time_of_host(relay, ticket, elapsed_usec);
+    if (agent_usec <= 0) {
+        g_autofree char *desc =
+            g_strdup_printf("qemu-ga has not answered for %.1f s",
+                            (double)(relay->now_usec - ticket->since_usec) / G_USEC_PER_SEC);
+
+        relay->is_mute |= relay->link != LINK_UP && ticket->patience != QGA_SYNCING;
+        expire(ticket, desc);
+    } else if (host_usec == 0) {
+        expire(ticket, "qemu-ga is wanted by others, and the host has kept it waiting");
+    }
+    return host_usec >= 0 ? MIN(agent_usec, host_usec) : agent_usec;
+}
+
+static gint64 expire_due(QgaRelay *relay, gint64 elapsed_usec)
 {
     gint64 wait_usec = -1;
     GList *next;
 
     for (GList *at = relay->tickets.head; at != NULL; at = next) {
-        QgaTicket *ticket = at->data;
         gint64 left_usec;
 
         next = at->next;
-        if (ticket->sink == NULL)
-            continue;
-        /* A host that does not take its reply is not qemu-ga's fault. */
-        if (ticket->since_usec == 0 ||
-            (relay->is_held && ticket->is_sent && ticket->patience != QGA_SYNCING))
-            ticket->since_usec = relay->now_usec;
-        left_usec = ticket->since_usec + patience_of(relay, ticket) - relay->now_usec;
-        if (left_usec <= 0)
-            expire(relay, ticket, relay->now_usec - ticket->since_usec);
-        else if (wait_usec < 0 || left_usec < wait_usec)
+        left_usec = expire_one(relay, at->data, elapsed_usec);
+        if (left_usec > 0 && (wait_usec < 0 || left_usec < wait_usec))
             wait_usec = left_usec;
     }
     return wait_usec;
@@ -341,12 +384,19 @@ static void send_next(QgaRelay *relay)
     }
 }
 
+static void note_moved(const QgaRelay *relay, QgaTicket *ticket, gsize n_bytes)
+{
+    ticket->since_usec = relay->now_usec;
+    ticket->idle_usec = MAX(ticket->idle_usec - (gint64)n_bytes, 0);
+}
+
 gint64 qga_relay_turn(QgaRelay *relay, gint64 now_usec)
 {
+    gint64 elapsed_usec = now_usec - relay->now_usec;
     gint64 wait_usec;
 
     relay->now_usec = now_usec;
-    wait_usec = expire_due(relay);
+    wait_usec = expire_due(relay, elapsed_usec);
     send_next(relay);
     return wait_usec;
 }
@@ -373,7 +423,7 @@ void qga_relay_consume(QgaRelay *relay, gsize n_bytes)
     qga_out_queue_consume(relay->output, n_bytes);
     if (current == NULL)
         return;
-    current->since_usec = relay->now_usec;
+    note_moved(relay, current, n_bytes);
     if (!current->is_whole && current->sink != NULL && qga_relay_wants(current))
         current->sink->more(current->user_data);
 }
@@ -384,6 +434,8 @@ void qga_relay_connected(QgaRelay *relay)
 
     g_assert(relay->link == LINK_NONE);
     relay->link = LINK_GREETED;
+    for (GList *at = relay->tickets.head; at != NULL; at = at->next)
+        ((QgaTicket *)at->data)->since_usec = relay->now_usec; /* this one is asked only now */
     relay->hello_id = g_random_int();
     hello = g_strdup_printf(
         "\xFF{\"execute\":\"guest-sync-delimited\",\"arguments\":{\"id\":%" G_GINT64_FORMAT
@@ -472,9 +524,8 @@ static gboolean is_sync_reply(const QgaRelay *relay, gint64 id)
 
 static void pass(QgaRelay *relay, QgaTicket *ticket, const guint8 *bytes, gsize n_bytes)
 {
-    if (ticket->patience !=
-        QGA_SYNCING) /* whoever syncs does not wait for the end of a long reply */
-        ticket->since_usec = relay->now_usec;
+    if (ticket->patience != QGA_SYNCING) /* who syncs does not wait for the end of a long reply */
+        note_moved(relay, ticket, n_bytes);
     if (ticket->sink == NULL)
         return;
     if (!ticket->sink->reply(bytes, n_bytes, ticket->user_data))

@@ -36,6 +36,13 @@
 #define QGA_RELAY_SYNC_USEC (100 * 1000)
 /* to guest-info, asked for a host's guest-info */
 #define QGA_RELAY_INFO_USEC (2 * G_USEC_PER_SEC)
+/* How long a reply for which nobody waits any more keeps others from qemu-ga. Then there is a new
+ * connection: a qemu-ga that only works takes that up when it has done, and one that has lost the
+ * request is not waited for. */
+#define QGA_RELAY_LATE_USEC (10 * G_USEC_PER_SEC)
+/* How long a host that does not take its reply, or give the rest of its request, keeps others from
+ * qemu-ga; it gains a microsecond with each byte. */
+#define QGA_RELAY_IDLE_USEC (10 * G_USEC_PER_SEC)
 
 typedef struct QgaRelay QgaRelay;
 /* One request that was given to the relay. */

@@ -250,6 +250,39 @@ def test_sync_delimited_drops_what_is_late(world):
     assert reply["id"] == 2 and "return" in reply
 
 
+def test_a_reply_that_stays_away_holds_nobody_for_long(world):
+    """Nobody waits for it any more, so there is a new connection, which qemu-ga answers when it can."""
+    agent, daemon = world
+    host = Host(daemon)
+    assert "return" in host.ask(TIME)
+    agent.signal(signal.SIGSTOP)
+    host.send(TIME)
+    host.send(b'{"execute":"guest-sync-delimited","arguments":{"id":77}}')
+    assert host.line() == b'\xff{"return": 77}\n'
+    reply = host.ask(b'{"execute":"guest-get-time","id":2}')
+    assert reply["id"] == 2 and "has not answered for 4." in reply["error"]["desc"]
+    agent.signal(signal.SIGCONT)
+    assert "return" in host.ask(TIME)
+
+
+def test_a_host_that_reads_nothing_holds_itself_only(world, tmp_path):
+    """Its reply ends with an error; another host's command is answered."""
+    _, daemon = world
+    deaf, other = Host(daemon), Host(daemon)
+    (tmp_path / "large").write_bytes(bytes(30 << 20))
+    handle = other.ask(b'{"execute":"guest-file-open","arguments":{"path":"%s"}}'
+                       % str(tmp_path / "large").encode())["return"]
+    deaf.send(b'{"execute":"guest-file-read","arguments":{"handle":%d,"count":%d},"id":1}' % (handle, 30 << 20),
+              PING)
+    time.sleep(0.5)
+    assert "return" in other.ask(TIME)
+    assert len(deaf.line()) < 30 << 20
+    reply = json.loads(deaf.line())
+    assert reply["id"] == 1 and reply["error"]["desc"].startswith("qemu-ga is wanted by others")
+    assert deaf.line() == b'{"return": {}}\n'
+    assert "return" in deaf.ask(TIME)
+
+
 def test_a_host_that_has_gone_leaves_nothing(world):
     """The next one sees its own replies only."""
     agent, daemon = world

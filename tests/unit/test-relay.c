@@ -76,8 +76,8 @@ static void say(World *w, const char *text)
     pass(w, 1);
 }
 
-/* The connection, until requests go through it. */
-static void connect_up(World *w)
+/* The connection, until guest-info is asked. */
+static void greet(World *w)
 {
     pass(w, 1);
     g_assert_true(qga_relay_wants_connection(w->relay));
@@ -90,6 +90,12 @@ static void connect_up(World *w)
         g_ascii_strtoll(id + 5, NULL, 10));
     say(w, reply);
     assert_heard(w, "");
+}
+
+/* The connection, until requests go through it. */
+static void connect_up(World *w)
+{
+    greet(w);
     say(w, "{\"return\": {\"version\": \"9.9\", \"supported_commands\": [{\"enabled\": true, "
            "\"name\": \"guest-ping\", \"success-response\": true}, {\"enabled\": false, \"name\": "
            "\"guest-exec\", \"success-response\": true}, {\"enabled\": true, \"name\": "
@@ -138,11 +144,20 @@ static void test_info(World *w, gconstpointer data)
                           "{\"id\": 4, \"error\": {\"class\": \"CommandNotFound\", \"desc\": "
                           "\"Command guest-halt has been disabled\"}}\n");
 
-    /* It is known for good, also while qemu-ga is away. */
+    /* It stays known while qemu-ga is away; another one is asked again. */
     qga_relay_disconnected(w->relay, "went");
     session_feed(&w->base, "{\"execute\":\"guest-info\"}");
+    pass(w, 1);
+    session_assert_output(&w->base, "");
+    qga_relay_disconnected(w->relay, "is not there");
+    pass(w, 1);
     g_autofree char *again = session_take(&w->base, G_MAXSIZE);
     g_assert_cmpstr(text, ==, again);
+    session_feed(&w->base, "{\"execute\":\"guest-info\"}");
+    greet(w);
+    say(w, "{\"return\": {\"version\": \"10.1\", \"supported_commands\": []}}\n");
+    g_autofree char *upgraded = session_take(&w->base, G_MAXSIZE);
+    g_assert_true(g_str_has_prefix(upgraded, "{\"return\": {\"version\": \"10.1\", "));
 }
 
 static void test_info_is_not_waited_for(World *w, gconstpointer data)
@@ -159,6 +174,25 @@ static void test_info_is_not_waited_for(World *w, gconstpointer data)
     session_feed(&w->base, "{\"execute\":\"guest-info\"}");
     g_autofree char *again = session_take(&w->base, G_MAXSIZE);
     g_assert_cmpstr(text, ==, again);
+}
+
+/* Whoever syncs is not waited for; that says nothing about qemu-ga. */
+static void test_sync_makes_nobody_mute(World *w, gconstpointer data)
+{
+    (void)data;
+    session_feed(&w->base, TIME("1") DELIMITED("7"));
+    pass(w, 1);
+    qga_relay_connected(w->relay);
+    pass(w, QGA_RELAY_SYNC_USEC);
+    session_assert_output(&w->base, "\xFF{\"return\": 7}\n");
+    session_feed(&w->base, "{\"execute\":\"guest-info\"}");
+    pass(w, 1);
+    pass(w, QGA_RELAY_INFO_USEC - 2);
+    session_assert_output(&w->base, "");
+    pass(w, 2);
+    g_free(session_take(&w->base, G_MAXSIZE));
+    session_feed(&w->base, "{\"execute\":\"guest-info\"}");
+    g_assert_cmpuint(qga_session_pending_output(w->base.session), >, 0); /* now it is mute */
 }
 
 static void test_dead(World *w, gconstpointer data)
@@ -254,6 +288,58 @@ static void test_host_goes(World *w, gconstpointer data)
     say(w, "3\n");
     session_assert_output(&w->base, "3\n");
     g_assert_false(qga_relay_wants_hangup(w->relay));
+}
+
+/* Another host. */
+static QgaSession *second_host(World *w)
+{
+    return qga_session_new(w->base.dispatch, NULL, NULL);
+}
+
+static void send_of(QgaSession *session, const char *text)
+{
+    g_assert_cmpuint(qga_session_feed(session, (const guint8 *)text, strlen(text)), ==,
+                     strlen(text));
+}
+
+static void assert_output_of(QgaSession *session, const char *expected)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+    const guint8 *bytes;
+    gsize n;
+
+    while ((n = qga_session_peek(session, &bytes)) > 0) {
+        g_string_append_len(text, (const char *)bytes, (gssize)n);
+        qga_session_consume(session, n);
+    }
+    g_assert_cmpstr(text->str, ==, expected);
+}
+
+/* A reply that nobody waits for any more and that does not come: a new connection is made, once
+ * somebody wants one. */
+static void test_late_for_ever(World *w, gconstpointer data)
+{
+    (void)data;
+    session_feed(&w->base, TIME("1"));
+    connect_up(w);
+    assert_heard(w, TIME("1") "\n");
+    pass(w, QGA_RELAY_REPLY_USEC);
+    session_assert_output(&w->base, GENERIC_ID("qemu-ga has not answered for 20.0 s", "1"));
+    g_assert_cmpint(pass(w, SECOND), ==, -1);
+    session_feed(&w->base, TIME("2"));
+    g_assert_cmpint(pass(w, 1), ==, QGA_RELAY_LATE_USEC - SECOND - 1);
+    g_assert_false(qga_relay_wants_hangup(w->relay));
+    pass(w, QGA_RELAY_LATE_USEC - SECOND - 1);
+    g_assert_true(qga_relay_wants_hangup(w->relay));
+    qga_relay_disconnected(w->relay, "is given up");
+    session_assert_output(&w->base, "");
+    pass(w, 1);
+    qga_relay_connected(w->relay);
+    pass(w, QGA_RELAY_HELLO_USEC - 1); /* as if it had been asked just now */
+    session_assert_output(&w->base, "");
+    qga_relay_disconnected(w->relay, "is given up");
+    pass(w, 1);
+    session_assert_output(&w->base, GENERIC_ID("qemu-ga is given up", "2"));
 }
 
 /* guest-shutdown answers on failure only. */
@@ -383,6 +469,82 @@ static void test_large_reply(World *w, gconstpointer data)
     session_assert_output(&w->base, "\n" GENERIC_ID("qemu-ga is gone", "1") OK);
 }
 
+/* As much of an endless reply as is taken. */
+static void say_more(World *w)
+{
+    g_autofree char *piece = g_strnfill(65536, 'x');
+
+    while (qga_relay_wants_input(w->relay))
+        qga_relay_feed(w->relay, (guint8 *)piece, 65536);
+}
+
+#define KEPT_WAITING "qemu-ga is wanted by others, and the host has kept it waiting"
+
+/* A host that does not take a large reply keeps qemu-ga from itself, and not from the others; one
+ * that takes it slowly may go on. */
+static void test_host_takes_nothing(World *w, gconstpointer data)
+{
+    QgaSession *other = second_host(w);
+
+    (void)data;
+    session_feed(&w->base, TIME("1"));
+    connect_up(w);
+    g_free(heard(w));
+    say_more(w);
+    pass(w, 100 * SECOND); /* nobody is hurt */
+    send_of(other, TIME("2"));
+    for (guint i = 0; i < 8; i++) {
+        pass(w, SECOND);
+        g_free(session_take(&w->base, 1100000));
+        say_more(w);
+    }
+    g_assert_cmpint(pass(w, QGA_RELAY_IDLE_USEC - 2), ==, 2);
+    g_assert_false(qga_relay_wants_input(w->relay));
+    pass(w, 2);
+    say(w, "xx\n");
+    assert_heard(w, TIME("2") "\n");
+    say(w, "2\n");
+    assert_output_of(other, "2\n");
+    g_autofree char *text = session_take(&w->base, G_MAXSIZE);
+    g_assert_true(g_str_has_suffix(text, "x\n" GENERIC_ID(KEPT_WAITING, "1")));
+    session_feed(&w->base, TIME("3"));
+    assert_heard(w, TIME("3") "\n");
+    qga_session_free(other);
+}
+
+/* Nor one that does not give the rest of a large request. */
+static void test_host_gives_nothing(World *w, gconstpointer data)
+{
+    QgaSession *other = second_host(w);
+    GString *text = large_request("{\"id\":1,\"execute\":\"guest-x\",\"a\":\"", 2000000, "");
+
+    (void)data;
+    session_feed(&w->base, TIME("0"));
+    connect_up(w);
+    g_free(heard(w));
+    say(w, "0\n");
+    session_assert_output(&w->base, "0\n");
+    g_autoptr(GString) got = g_string_new(NULL);
+    feed_all(w, text, got);
+    pass(w, 100 * SECOND);
+    send_of(other, TIME("2"));
+    pass(w, 1);
+    pass(w, QGA_RELAY_IDLE_USEC - 1);
+    g_assert_false(qga_relay_wants_hangup(w->relay));
+    pass(w, 1);
+    g_assert_true(qga_relay_wants_hangup(w->relay));
+    qga_relay_disconnected(w->relay, "got half a request");
+    connect_up(w);
+    assert_heard(w, TIME("2") "\n");
+    say(w, "2\n");
+    assert_output_of(other, "2\n");
+    session_assert_output(&w->base, "");
+    session_feed(&w->base, "\"}");
+    session_assert_output(&w->base, GENERIC_ID(KEPT_WAITING, "1"));
+    g_string_free(text, TRUE);
+    qga_session_free(other);
+}
+
 #define RELAY_TEST(name, function)                                                                 \
     g_test_add("/relay/" name, World, NULL, set_up, function, tear_down)
 
@@ -392,10 +554,14 @@ int main(int argc, char **argv)
     RELAY_TEST("order", test_order);
     RELAY_TEST("info", test_info);
     RELAY_TEST("info-is-not-waited-for", test_info_is_not_waited_for);
+    RELAY_TEST("sync-makes-nobody-mute", test_sync_makes_nobody_mute);
     RELAY_TEST("dead", test_dead);
     RELAY_TEST("slow", test_slow);
     RELAY_TEST("sync-delimited-drops", test_sync_delimited_drops);
     RELAY_TEST("host-goes", test_host_goes);
+    RELAY_TEST("late-for-ever", test_late_for_ever);
+    RELAY_TEST("host-takes-nothing", test_host_takes_nothing);
+    RELAY_TEST("host-gives-nothing", test_host_gives_nothing);
     RELAY_TEST("no-success", test_no_success);
     RELAY_TEST("large-request", test_large_request);
     RELAY_TEST("large-reply", test_large_reply);
