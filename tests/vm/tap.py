@@ -35,8 +35,9 @@ class Tap:
             self._print("%s %d - %s" % (verdict, self._count, report.nodeid.split("::", 1)[-1]))
 
     def _diagnose(self, report):
-        text = [report.longreprtext or str(report.longrepr)]
-        text += ["%s\n%s" % section for section in report.sections]
+        # The failure comes last: whoever shows a part of a log shows its end.
+        text = ["%s\n%s" % section for section in report.sections]
+        text += [report.longreprtext or str(report.longrepr)]
         for line in "\n".join(text).splitlines():
             self._print("# " + line)
 

@@ -41,6 +41,9 @@ def waiting_qemu(image, *more, requested=0):
     try:
         guest.qmp.command("migrate-incoming", uri="unix:%s/stream" % FOLDER)
         yield guest
+    except Exception:
+        print(guest.describe())
+        raise
     finally:
         guest.stop()
 
@@ -135,13 +138,14 @@ def test_in_the_middle_of_an_unplug(boot, memplugd_image):
                "the offlining")
     with waiting_qemu(memplugd_image, *dimm_arguments(device)) as destination:
         migrate(source, destination)
-        said, _ = running.communicate(timeout=200)
+        said, _ = running.communicate(timeout=600)
         print(said)
-        assert running.returncode in (1, 3) and "postmigrate" in said
+        assert running.returncode in (1, 3) and "postmigrate" in said, (running.returncode, said)
         destination.shells.output("kill $(pidof pin)")
         wait_until(lambda: {(block.state, block.zone)
                             for block in destination.dimm_blocks("dimm").values()}
-                   == {("online", "Movable")}, "the blocks to come back", timeout=200)
-        assert host(destination, "to", "unplug", "dimm")[0] == 0
+                   == {("online", "Movable")}, "the blocks to come back", timeout=600)
+        done = host(destination, "to", "--timeout-ms=300000", "unplug", "dimm")
+        assert done[0] == 0, done
         assert destination.dimm("dimm") is None
     assert pin
