@@ -153,7 +153,8 @@ static void run(QgaDispatch *dispatch, QgaCall *call, const char *command, JsonO
         qga_call_fail(call, QGA_CLASS_COMMAND_NOT_FOUND, "The command %.*s has not been found",
                       (int)qga_error_clip(command, QGA_ERROR_NAME_MAX_BYTES), command);
     } else if (filtered && !found->enabled) {
-        qga_call_fail(call, QGA_CLASS_COMMAND_NOT_FOUND, "Command %s has been disabled", command);
+        qga_call_fail(call, QGA_CLASS_COMMAND_NOT_FOUND,
+                      "Command %s has been disabled: the command is not allowed", command);
     } else if (!qga_schema_check(found->schema, given, &error)) {
         qga_call_fail_error(call, error);
         g_error_free(error);

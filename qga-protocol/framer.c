@@ -23,9 +23,8 @@
 #define KEPT_CAPACITY 2048
 
 typedef enum {
-    MODE_GOOD,  /* the message is kept */
-    MODE_WRONG, /* against the grammar: told when it balances; only the current token is kept */
-    MODE_SKIP,  /* over a limit: has been told */
+    MODE_GOOD, /* the message is kept */
+    MODE_SKIP, /* it is wrong, which has been told */
 } Mode;
 
 /* Which member of the outermost object is being read. */
@@ -55,8 +54,7 @@ struct QgaFramer {
     gsize id_n_bytes;
     gsize id_start; /* in MEMBER_ID, once its value has begun */
 
-    char *wrong; /* in MODE_WRONG: what to tell */
-    char *told;  /* the text of the last error frame */
+    char *told; /* the text of the last error frame */
 };
 
 G_STATIC_ASSERT(QGA_FRAMER_MAX_NESTING <= QGA_GRAMMAR_MAX_NESTING);
@@ -76,7 +74,6 @@ void qga_framer_free(QgaFramer *framer)
     g_free(framer->text);
     g_free(framer->execute);
     g_free(framer->id);
-    g_free(framer->wrong);
     g_free(framer->told);
     g_free(framer);
 }
@@ -104,7 +101,6 @@ static void message_begin(QgaFramer *framer)
     framer->n_parted = 0;
     framer->is_cut = FALSE;
     framer->member = MEMBER_OTHER;
-    g_clear_pointer(&framer->wrong, g_free);
 }
 
 /* Not before the frame of the last message has been used. */
@@ -138,8 +134,7 @@ gboolean qga_framer_is_open(const QgaFramer *framer)
 
 gsize qga_framer_memory_bytes(const QgaFramer *framer)
 {
-    return sizeof *framer + framer->capacity + (framer->wrong ? strlen(framer->wrong) + 1 : 0) +
-           (framer->told ? strlen(framer->told) + 1 : 0);
+    return sizeof *framer + framer->capacity + (framer->told ? strlen(framer->told) + 1 : 0);
 }
 
 /* How many of N bytes more the text may take. */
@@ -176,12 +171,17 @@ static void frame_error(QgaFramer *framer, QgaFrame *out, char *told)
     out->n_bytes = strlen(told);
 }
 
-/* The message is over a limit: tells so, and skips what is left of it. */
-static void over_limit(QgaFramer *framer, QgaFrame *out, const char *what)
+/* Tells what is wrong with the message, and skips what is left of it. */
+static void give_up(QgaFramer *framer, QgaFrame *out, char *told)
 {
-    frame_error(framer, out, g_strdup_printf("JSON %s limit exceeded", what));
+    frame_error(framer, out, told);
     framer->mode = MODE_SKIP;
     text_forget(framer);
+}
+
+static void over_limit(QgaFramer *framer, QgaFrame *out, const char *what)
+{
+    give_up(framer, out, g_strdup_printf("JSON %s limit exceeded", what));
 }
 
 static gboolean is_open(const QgaFramer *framer)
@@ -191,12 +191,15 @@ static gboolean is_open(const QgaFramer *framer)
 
 /* ---- tokens ---- */
 
-/* The current token holds a byte that fits nowhere: one error, and nothing is left open. */
+/* The current token holds a byte that fits nowhere: nothing is left open, and one error is told of
+ * all. */
 static void bad_token(QgaFramer *framer, QgaFrame *out)
 {
-    frame_error(framer, out,
-                g_strdup_printf("JSON parse error, stray '%.*s'", SHOWN_MAX,
-                                framer->text != NULL ? framer->text + framer->token_start : ""));
+    if (framer->mode == MODE_GOOD)
+        frame_error(
+            framer, out,
+            g_strdup_printf("JSON parse error, stray '%.*s'", SHOWN_MAX,
+                            framer->text != NULL ? framer->text + framer->token_start : ""));
     message_begin(framer);
     text_forget(framer);
 }
@@ -260,7 +263,7 @@ static char *judge_grammar(QgaFramer *framer, QgaToken token)
 static void judge_token(QgaFramer *framer, QgaToken token, QgaFrame *out)
 {
     QgaGrammar before = framer->grammar;
-    char *wrong;
+    g_autofree char *wrong = NULL;
 
     framer->n_tokens++;
     if (framer->n_tokens >
@@ -275,13 +278,10 @@ static void judge_token(QgaFramer *framer, QgaToken token, QgaFrame *out)
     if (framer->n_tokens > QGA_FRAMER_MAX_TOKENS && framer->over == NULL)
         framer->over = "token count";
     wrong = judge_grammar(framer, token);
-    if (wrong != NULL) {
-        framer->mode = MODE_WRONG;
-        framer->wrong = g_strdup_printf("JSON parse error, %.*s", SHOWN_MAX, wrong);
-        g_free(wrong);
-    } else if (framer->passing) {
+    if (wrong != NULL)
+        give_up(framer, out, g_strdup_printf("JSON parse error, %.*s", SHOWN_MAX, wrong));
+    else if (framer->passing)
         note_names(framer, token, &before);
-    }
 }
 
 static void hand_out(QgaFramer *framer, QgaFrame *out, QgaFrameKind kind)
@@ -346,13 +346,10 @@ static void end_token(QgaFramer *framer, QgaToken token, QgaFrame *out)
     if (is_open(framer))
         return;
 
-    if (framer->mode == MODE_GOOD) {
+    if (framer->mode == MODE_GOOD)
         hand_out(framer, out, QGA_FRAME_MESSAGE);
-    } else if (framer->mode == MODE_WRONG) {
-        frame_error(framer, out, g_steal_pointer(&framer->wrong));
-    } else {
+    else
         names_forget(framer);
-    }
     message_begin(framer);
 }
 

@@ -8,9 +8,9 @@
  * How it resynchronises. A byte that can begin or continue no token is one error, at once; then
  * bytes are skipped up to a structural character, a control character other than tab, 0xFE or 0xFF.
  * 0xFF is such a byte itself: wherever it stands it gives one error and leaves nothing open. A
- * message whose tokens are fine but whose grammar is not is one error when its braces and brackets
- * balance (or close too many). A message over a limit is one error at once; the rest of it is
- * skipped until it balances.
+ * message against the grammar or over a limit is one error, at the first token that cannot be; the
+ * rest of it is skipped without another one, until its braces and brackets balance (or close too
+ * many) or a bad byte comes.
  */
 #pragma once
 

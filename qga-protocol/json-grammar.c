@@ -1,6 +1,6 @@
 /*
  * The grammar as an automaton: what may come next, and what is open. No recursion, so that nesting
- * costs two bits a level.
+ * costs a bit a level.
  */
 #include "qga-protocol/json-grammar.h"
 
@@ -11,11 +11,6 @@
 /* Bytes of a keyword that a message shows; the framer cuts messages too, but must not get one of a
  * megabyte. */
 #define SHOWN_MAX 1024
-
-static char *key_fault(void)
-{
-    return g_strdup("key is not a string in object");
-}
 
 static char *keyword_fault(const char *text, gsize n_bytes)
 {
@@ -28,12 +23,11 @@ static char *keyword_fault(const char *text, gsize n_bytes)
     return g_strdup_printf("invalid keyword '%.*s'", (int)MIN(n_bytes, SHOWN_MAX), text);
 }
 
-static char *open_container(QgaGrammar *grammar, gboolean is_object, gboolean is_key)
+static char *open_container(QgaGrammar *grammar, gboolean is_object)
 {
     guint64 bit = G_GUINT64_CONSTANT(1) << grammar->depth;
 
     grammar->is_object = is_object ? grammar->is_object | bit : grammar->is_object & ~bit;
-    grammar->is_key = is_key ? grammar->is_key | bit : grammar->is_key & ~bit;
     grammar->depth++;
     grammar->expect = is_object ? QGA_EXPECT_KEY_OR_CLOSE : QGA_EXPECT_VALUE_OR_CLOSE;
     return NULL;
@@ -43,17 +37,16 @@ static char *close_container(QgaGrammar *grammar)
 {
     grammar->depth--;
     grammar->expect = QGA_EXPECT_COMMA_OR_CLOSE;
-    return grammar->is_key >> grammar->depth & 1 ? key_fault() : NULL;
+    return NULL;
 }
 
-static char *accept_value(QgaGrammar *grammar, QgaToken token, const char *text, gsize n_bytes,
-                          gboolean is_key)
+static char *accept_value(QgaGrammar *grammar, QgaToken token, const char *text, gsize n_bytes)
 {
     grammar->expect = QGA_EXPECT_COMMA_OR_CLOSE;
     switch (token) {
     case QGA_TOKEN_OPEN_BRACE:
     case QGA_TOKEN_OPEN_BRACKET:
-        return open_container(grammar, token == QGA_TOKEN_OPEN_BRACE, is_key);
+        return open_container(grammar, token == QGA_TOKEN_OPEN_BRACE);
     case QGA_TOKEN_STRING:
         return qga_json_string_fault(text, n_bytes);
     case QGA_TOKEN_KEYWORD:
@@ -67,13 +60,9 @@ static char *accept_value(QgaGrammar *grammar, QgaToken token, const char *text,
 
 static char *accept_key(QgaGrammar *grammar, QgaToken token, const char *text, gsize n_bytes)
 {
-    char *wrong = accept_value(grammar, token, text, n_bytes, TRUE);
-
-    if (wrong == NULL && (token == QGA_TOKEN_NUMBER || token == QGA_TOKEN_KEYWORD))
-        wrong = key_fault();
-    if (token == QGA_TOKEN_STRING)
-        grammar->expect = QGA_EXPECT_COLON;
-    return wrong;
+    grammar->expect = QGA_EXPECT_COLON;
+    return token == QGA_TOKEN_STRING ? qga_json_string_fault(text, n_bytes)
+                                     : g_strdup("expecting key");
 }
 
 static char *accept_separator(QgaGrammar *grammar, QgaToken token)
@@ -82,12 +71,12 @@ static char *accept_separator(QgaGrammar *grammar, QgaToken token)
         if (token == QGA_TOKEN_CLOSE_BRACE)
             return close_container(grammar);
         grammar->expect = QGA_EXPECT_KEY;
-        return token == QGA_TOKEN_COMMA ? NULL : g_strdup("expected separator in dict");
+        return token == QGA_TOKEN_COMMA ? NULL : g_strdup("expected ',' or '}'");
     }
     if (token == QGA_TOKEN_CLOSE_BRACKET)
         return close_container(grammar);
     grammar->expect = QGA_EXPECT_VALUE;
-    return token == QGA_TOKEN_COMMA ? NULL : g_strdup("expected separator in list");
+    return token == QGA_TOKEN_COMMA ? NULL : g_strdup("expected ',' or ']'");
 }
 
 char *qga_grammar_accept(QgaGrammar *grammar, QgaToken token, const char *text, gsize n_bytes)
@@ -96,7 +85,7 @@ char *qga_grammar_accept(QgaGrammar *grammar, QgaToken token, const char *text, 
     case QGA_EXPECT_VALUE_OR_CLOSE:
         if (token == QGA_TOKEN_CLOSE_BRACKET)
             return close_container(grammar);
-        return accept_value(grammar, token, text, n_bytes, FALSE);
+        return accept_value(grammar, token, text, n_bytes);
     case QGA_EXPECT_KEY_OR_CLOSE:
         if (token == QGA_TOKEN_CLOSE_BRACE)
             return close_container(grammar);
@@ -105,11 +94,11 @@ char *qga_grammar_accept(QgaGrammar *grammar, QgaToken token, const char *text, 
         return accept_key(grammar, token, text, n_bytes);
     case QGA_EXPECT_COLON:
         grammar->expect = QGA_EXPECT_VALUE;
-        return token == QGA_TOKEN_COLON ? NULL : g_strdup("missing : in object pair");
+        return token == QGA_TOKEN_COLON ? NULL : g_strdup("expecting ':'");
     case QGA_EXPECT_COMMA_OR_CLOSE:
         return accept_separator(grammar, token);
     case QGA_EXPECT_VALUE:
         break;
     }
-    return accept_value(grammar, token, text, n_bytes, FALSE);
+    return accept_value(grammar, token, text, n_bytes);
 }

@@ -1,7 +1,8 @@
 /*
  * The grammar of JSON, one token after the other, in a few words of memory instead of on a stack:
- * how QEMU's recursive parser (qobject/json-parser.c) would see the tokens, with its words for what
- * is wrong. It must never be given more nesting than it has bits for, nor a token after a fault.
+ * how QEMU's parser (qobject/json-parser.c) sees the tokens since it takes them one by one, with
+ * its words for what is wrong. It must never be given more nesting than it has bits for, nor a
+ * token after a fault.
  */
 #pragma once
 
@@ -25,7 +26,6 @@ typedef struct {
     QgaExpect expect;
     guint depth; /* open objects and arrays; 0 after a token that was fine: the value is whole */
     guint64 is_object; /* bit D-1: what is open at depth D is an object */
-    guint64 is_key;    /* bit D-1: it stands where a key must: wrong, but not before its end */
 } QgaGrammar;
 
 /* Takes TOKEN, whose text is TEXT (N bytes). NULL: fine; else what is wrong, to free. */

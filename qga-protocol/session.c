@@ -399,7 +399,7 @@ static void check_late_name(QgaSession *session, const QgaFrame *frame)
     qga_relay_abandon(g_steal_pointer(&session->ticket));
     if (frame->execute != NULL)
         g_set_error(&session->failure, QGA_ERROR, QGA_CLASS_COMMAND_NOT_FOUND,
-                    "Command %s has been disabled", frame->execute);
+                    "Command %s has been disabled: the command is not allowed", frame->execute);
     else
         g_set_error(&session->failure, QGA_ERROR, QGA_CLASS_COMMAND_NOT_FOUND,
                     "the name of the command was not found in a request of more than 1 MiB: put "
@@ -414,7 +414,7 @@ static void take_piece(QgaSession *session, const QgaFrame *frame)
     if (!session->is_giving && !session->is_dropping) {
         if (frame->execute != NULL && !qga_dispatch_may_relay(session->dispatch, frame->execute))
             g_set_error(&session->failure, QGA_ERROR, QGA_CLASS_COMMAND_NOT_FOUND,
-                        "Command %s has been disabled", frame->execute);
+                        "Command %s has been disabled: the command is not allowed", frame->execute);
         else
             session->ticket = qga_relay_begin(qga_dispatch_relay(session->dispatch), frame->execute,
                                               &relay_sink, session);

@@ -27,6 +27,17 @@ ALLOWED = {
         "to do with memory (guest-exec, guest-file-open, ...) are not found.",
 }
 
+# What qemu-ga 7.2, which Debian 12 has, did otherwise than the newest, as which memplugd answers.
+OLDER = {
+    "json-error-words":
+        "7.2 has other words for malformed JSON (missing : in object pair, expected separator in dict, key is "
+        "not a string in object), and says them when the braces balance, or \"stray\" where 0xFF comes before "
+        "that. The newest says them at the first token that cannot be, with LINE:COL: in front, which memplugd "
+        "leaves out.",
+    "blocked-words":
+        "Of a blocked command 7.2 says that it has been disabled, without \": the command is not allowed\".",
+}
+
 # Differences that the suite cannot show: it never sends to qemu-ga what might change the machine,
 # and does not reconnect in the middle of a request.
 NOT_SHOWN = {

@@ -2,6 +2,7 @@
 
 Nothing that changes the machine is ever sent to qemu-ga: see ask(), which refuses to.
 """
+import fcntl
 import json
 import os
 import re
@@ -9,8 +10,11 @@ import select
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / os.environ.get("MEMPLUG_BUILD", "build")
@@ -18,6 +22,10 @@ BUILD = ROOT / os.environ.get("MEMPLUG_BUILD", "build")
 HARMLESS = {"guest-sync", "guest-sync-delimited", "guest-ping", "guest-info",
             "guest-get-memory-block-info"}
 MARK = 8675309
+sys.path.insert(0, str(ROOT / "tests/vm"))
+
+from guest.packages import PackageError, unpack_suite  # noqa: E402  needs the path above
+
 PATIENCE_S = 120  # ends only what is hopeless; nothing measures time
 # Ends what is open, and marks the end of the answers. Not a delimited sync: that one may drop what
 # is unsent.
@@ -136,14 +144,38 @@ def exchange(peer, chunks, end):
     return bytes(data)
 
 
-def start_qemu_ga(directory):
-    """Debian's qemu-ga."""
-    program = shutil.which("qemu-ga", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/bin")
-    if program is None:
-        raise AssertionError("qemu-ga is not installed")
+# The two that memplugd is held against.
+QEMU_GAS = ["installed", "newest"]
+
+
+def qemu_ga(which="installed"):
+    """The words that start a qemu-ga: the installed one, or the newest in Debian's archive, which runs in
+    a root of its own with its own libraries. That is fetched once, as the guests' packages are."""
+    if which == "installed":
+        program = shutil.which("qemu-ga", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/bin")
+        assert program, "qemu-ga is not installed"
+        return [program]
+    root = ROOT / "build/guest/qemu-ga"
+    root.parent.mkdir(parents=True, exist_ok=True)
+    with open(root.with_name("qemu-ga.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            unpack_suite("qemu-guest-agent", "sid", root)
+        except (PackageError, FileNotFoundError) as problem:
+            if os.environ.get("SOAK"):
+                raise
+            pytest.skip("the newest qemu-ga cannot be fetched: %s" % problem)
+    loader, = root.glob("usr/lib*/ld-linux*.so.?")
+    libraries, = root.glob("usr/lib/*-linux-gnu")
+    return [str(loader), "--library-path", str(libraries), str(root / "usr/sbin/qemu-ga")]
+
+
+def start_qemu_ga(directory, which="installed", *options):
+    """A qemu-ga; OPTIONS come behind."""
+    words = qemu_ga(which)
     directory.mkdir()
     sock = directory / "ga.sock"
-    return Daemon([program, "-m", "unix-listen", "-p", str(sock), "-t", str(directory)], sock,
+    return Daemon([*words, "-m", "unix-listen", "-p", str(sock), "-t", str(directory), *options], sock,
                   directory / "log", check_harmless)
 
 

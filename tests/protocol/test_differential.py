@@ -1,7 +1,12 @@
-"""The same bytes to qemu-ga and to memplugd: every line, class, id, 0xFF and text must agree.
+"""The same bytes to qemu-ga, the installed one and the newest, and to memplugd: every line, class, id, 0xFF
+and text must agree.
 
 The differences that stay are in allowed_differences.py, each with its reason.
 """
+import json
+import os
+import random
+import re
 import sys
 from pathlib import Path
 
@@ -10,7 +15,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from allowed_differences import ALLOWED
-from daemons import parse_reply, start_memplugd, start_qemu_ga
+from daemons import QEMU_GAS, parse_reply, start_memplugd, start_qemu_ga
 from differential_cases import PING, all_cases, ping_id
 
 CASES = list(all_cases())
@@ -18,12 +23,19 @@ CASES = list(all_cases())
 BYTEWISE_MAX = 80
 
 
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory):
+# The words for malformed JSON are those of this one; of a newer one the long run looks at them.
+WORDS = "11.1"
+
+
+@pytest.fixture(scope="module", params=QEMU_GAS)
+def pair(request, tmp_path_factory):
     """qemu-ga and memplugd."""
     base = tmp_path_factory.mktemp("differential")
-    theirs = start_qemu_ga(base / "ga")
+    theirs = start_qemu_ga(base / "ga", request.param)
     try:
+        info = json.loads(theirs.ask([b'{"execute":"guest-info"}']).split(b"\n")[0])["return"]
+        theirs.has_our_words = info["version"].startswith(WORDS) or (
+            request.param == "newest" and bool(os.environ.get("SOAK")))
         ours = start_memplugd(base / "mp")
         yield theirs, ours
         assert ours.stop() == 0
@@ -36,13 +48,24 @@ def bytewise(data):
     return [data[i:i + 1] for i in range(len(data))]
 
 
-def outcome(daemon, chunks):
-    """What DAEMON said, comparable; the block size is the machine's own."""
-    lines = parse_reply(daemon.ask(chunks))
-    return [(delimited, {**line, "return": "SIZE"})
-            if isinstance(line, dict) and isinstance(line.get("return"), dict)
-            and set(line["return"]) == {"size"} else (delimited, line)
-            for delimited, line in lines]
+def comparable(line, has_our_words):
+    """The block size is the machine's own, the place in what qemu-ga has read is none of ours."""
+    if not isinstance(line, dict):
+        return line
+    if isinstance(line.get("return"), dict) and set(line["return"]) == {"size"}:
+        return {**line, "return": "SIZE"}
+    if "error" in line:
+        desc = re.sub(r"^\d+:\d+: (?=JSON)", "", line["error"]["desc"])
+        if not has_our_words:
+            desc = re.sub(r"^JSON parse error, .*", "JSON parse error", desc, flags=re.S)
+        return {**line, "error": {**line["error"], "desc": desc}}
+    return line
+
+
+def outcome(daemon, chunks, has_our_words=True):
+    """What DAEMON said."""
+    return [(delimited, comparable(line, has_our_words))
+            for delimited, line in parse_reply(daemon.ask(chunks))]
 
 
 def test_there_are_enough_cases():
@@ -57,7 +80,9 @@ def test_whole(pair):
     theirs, ours = pair
     wrong = []
     for name, data, key in CASES:
-        want, got = outcome(theirs, [data]), outcome(ours, [data])
+        want, got = (outcome(daemon, [data], theirs.has_our_words) for daemon in pair)
+        if key == "error-text-limit" and not theirs.has_our_words:
+            continue
         if (want != got) != (key is not None):
             wrong.append("%s\n  sent    %r\n  qemu-ga %.1000r\n  ours    %.1000r\n  %s"
                          % (name, data[:200], want, got,
@@ -77,6 +102,21 @@ def test_byte_by_byte(pair):
     assert not wrong, "\n".join(wrong)
 
 
+TOKENS = [b"{", b"}", b"[", b"]", b":", b",", b'"a"', b'"execute"', b'"guest-ping"', b'"id"', b"1", b"-",
+          b"true", b"nul", b"#", b"+", b"\xff", b" ", b"\n", b'"\\x"', b"'b'", PING, b'"x\n', b"\x01", b"0e",
+          b".5", b"A", b'"\xc3"']
+
+
+def test_tokens_at_random(pair):
+    """What no case has thought of."""
+    theirs, _ = pair
+    chooser = random.Random(1)
+    for _ in range(400):
+        data = b"".join(chooser.choices(TOKENS, k=chooser.randrange(1, 14)))
+        want, got = (outcome(daemon, [data], theirs.has_our_words) for daemon in pair)
+        assert want == got, data
+
+
 def test_layout(pair):
     """The bytes of ordinary replies are qemu-ga's, spaces and all."""
     theirs, ours = pair
@@ -85,7 +125,7 @@ def test_layout(pair):
                  b'{"execute":"guest-sync","id":"x","arguments":{"id":7}}',
                  b'{"execute":"nope","id":1.5,"arguments":{}}',
                  b'{"execute":"guest-sync-delimited","arguments":{"id":1}}']:
-        assert ours.ask([data]) == theirs.ask([data])
+        assert ours.ask([data]) == re.sub(rb'"\d+:\d+: JSON', b'"JSON', theirs.ask([data]))
 
 
 def test_half_a_request_stays_with_its_connection(pair):

@@ -51,7 +51,7 @@ def test_lists(tmp_path, options, expected):
         assert enabled(daemon) == expected
         for name in ALL - expected:
             assert refusal(daemon, name) == {"class": "CommandNotFound",
-                                             "desc": "Command %s has been disabled" % name}
+                                             "desc": "Command %s has been disabled: the command is not allowed" % name}
     finally:
         assert daemon.stop() == 0
 

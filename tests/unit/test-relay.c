@@ -140,9 +140,9 @@ static void test_info(World *w, gconstpointer data)
     const char *ping = strstr(text, "\"guest-ping\"");
     g_assert_true(ping && !strstr(ping + 1, "\"guest-ping\""));
     session_feed(&w->base, "{\"execute\":\"guest-halt\",\"id\":4}");
-    session_assert_output(&w->base,
-                          "{\"id\": 4, \"error\": {\"class\": \"CommandNotFound\", \"desc\": "
-                          "\"Command guest-halt has been disabled\"}}\n");
+    session_assert_output(
+        &w->base, "{\"id\": 4, \"error\": {\"class\": \"CommandNotFound\", \"desc\": "
+                  "\"Command guest-halt has been disabled: the command is not allowed\"}}\n");
 
     /* It stays known while qemu-ga is away; another one is asked again. */
     qga_relay_disconnected(w->relay, "went");

@@ -52,7 +52,7 @@ static const struct {
     {"{\"execute\":\"memory-get-devices\"}",
      NOT_FOUND("The command memory-get-devices has not been found")},
     {"{\"execute\":\"memory-set-policy\"}",
-     NOT_FOUND("Command memory-set-policy has been disabled")},
+     NOT_FOUND("Command memory-set-policy has been disabled: the command is not allowed")},
     {"{}", GENERIC("QMP input lacks member 'execute'")},
     {"{\"id\":1}", GENERIC_ID("QMP input lacks member 'execute'", "1")},
     {"{\"execute\":\"guest-ping\",\"arguments\":[]}",
@@ -117,7 +117,8 @@ static void test_info_and_lists(SessionFixture *f, gconstpointer data)
     g_assert_nonnull(strstr(text, "{\"enabled\": true, \"name\": \"guest-sync\", "));
     g_assert_nonnull(strstr(text, "{\"enabled\": false, \"name\": \"memory-set-policy\", "));
     g_assert_null(strstr(text, "memory-get-devices"));
-    g_assert_true(g_str_has_suffix(text, NOT_FOUND("Command guest-ping has been disabled")));
+    g_assert_true(g_str_has_suffix(
+        text, NOT_FOUND("Command guest-ping has been disabled: the command is not allowed")));
     g_free(text);
 
     /* A name that no command has blocks nothing and allows nothing. */
@@ -125,15 +126,18 @@ static void test_info_and_lists(SessionFixture *f, gconstpointer data)
     g_assert_true(qga_dispatch_has(f->dispatch, "guest-ping"));
     qga_dispatch_set_lists(f->dispatch, NULL, unknown);
     session_feed(f, PING "{\"execute\":\"guest-info\"}");
-    session_assert_output(f, OK NOT_FOUND("Command guest-info has been disabled"));
+    session_assert_output(
+        f, OK NOT_FOUND("Command guest-info has been disabled: the command is not allowed"));
     qga_dispatch_set_lists(f->dispatch, unknown, NULL);
     session_feed(f, PING);
-    session_assert_output(f, NOT_FOUND("Command guest-ping has been disabled"));
+    session_assert_output(
+        f, NOT_FOUND("Command guest-ping has been disabled: the command is not allowed"));
 
     qga_dispatch_set_lists(f->dispatch, allow, NULL);
     session_feed(f, PING SYNC("1"));
-    session_assert_output(f, NOT_FOUND("Command guest-ping has been disabled")
-                                 NOT_FOUND("Command guest-sync has been disabled"));
+    session_assert_output(
+        f, NOT_FOUND("Command guest-ping has been disabled: the command is not allowed")
+               NOT_FOUND("Command guest-sync has been disabled: the command is not allowed"));
     session_feed(f, "{\"execute\":\"memory-set-policy\"}");
     g_assert_cmpuint(f->late->len, ==, 1);
     qga_call_return_empty(f->late->pdata[0]);

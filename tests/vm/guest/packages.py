@@ -4,7 +4,12 @@ The test guest runs a kernel and an udevd that the machine building it need not
 have. apt verifies what it downloads; nothing of a package is executed here.
 """
 import re
+import shutil
 import subprocess
+
+
+# Suites that were published long ago, too.
+ANY_AGE = "--aptopt=Acquire::Check-Valid-Until \"false\""
 
 
 class PackageError(RuntimeError):
@@ -38,3 +43,15 @@ def unpack(names, downloads, into):
     _run("apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", *names, cwd=downloads)
     for archive in sorted(downloads.glob("*.deb")):
         _run("dpkg-deb", "-x", str(archive), str(into))
+
+
+def unpack_suite(name, suite, into):
+    """Unpacks a package of `suite`, with all that it needs, into the new directory `into`; nothing of
+    it is installed."""
+    if into.is_dir():
+        return
+    partial = into.with_name(into.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    _run("mmdebstrap", "--variant=extract", "--format=directory", ANY_AGE, "--include=" + name, suite,
+         str(partial))
+    partial.rename(into)

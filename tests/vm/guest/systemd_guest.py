@@ -16,13 +16,11 @@ from pathlib import Path
 
 from .image import KERNEL_PACKAGES, ROOT, Image
 from .machine import BOOT_S, N_SHELLS, Guest
-from .packages import PackageError
+from .packages import ANY_AGE, PackageError
 
 HERE = Path(__file__).resolve().parent
 SUITE = "bookworm"  # which this tree is built on; for others there are roots to build in
 SUITES = {"bullseye": "Debian 11", "bookworm": "Debian 12", "trixie": "Debian 13", "sid": "Debian sid"}
-# Suites that were published long ago, too.
-ANY_AGE = "--aptopt=Acquire::Check-Valid-Until \"false\""
 PACKAGES = ("systemd", "systemd-sysv", "udev", "kmod", "initramfs-tools", "dbus", "polkitd",
             "libjson-glib-1.0-0", "qemu-guest-agent", "bash-completion", "procps")
 OTHER_NAMES = {"bullseye": {"polkitd": "policykit-1", "systemd-dev": "libsystemd-dev"}}
