@@ -135,3 +135,38 @@ def test_the_queue_is_finite(guest, agent, dimm, second):
                            for record in agent.call("memory-query-unplug")), "all jobs to end")
     guest.unpin(pin)
     guest.wait_states(dimm, "online", "Movable")
+
+
+def mem_mib(guest):
+    return int(guest.shells.output("free -m | grep -i mem").split()[1])
+
+
+def mem_blks(indexes, online):
+    return [{"online": online, "can-offline": True, "phys-index": index} for index in indexes]
+
+
+def test_what_avocado_asks_of_memory_blocks(guest, agent, dimm):
+    """gagent_check_set_mem_blocks, step by step: one block by hand, five by the agent, all of them back, and one
+    that cannot go."""
+    mib = agent.call("guest-get-memory-block-info")["size"] >> 20
+    before, blocks = mem_mib(guest), agent.call("guest-get-memory-blocks")
+    place = next(at for at, block in enumerate(blocks) if block["online"] and block["can-offline"])
+    gone = [blocks[place]["phys-index"]]
+    guest.shells.output("echo 0 >/sys/devices/system/memory/memory%d/online" % gone[0])
+    blocks = agent.call("guest-get-memory-blocks")
+    assert blocks[place]["online"] is False
+    by_hand = mem_mib(guest)
+    assert before - by_hand == mib
+    more = [block["phys-index"] for block in blocks if block["online"] and block["can-offline"]][:5]
+    assert len(more) >= 3
+    assert {each["response"] for each in agent.call(
+        "guest-set-memory-blocks", mem_blks=mem_blks(more, False))} == {"success"}
+    assert mem_mib(guest) < by_hand
+    assert {each["response"] for each in agent.call(
+        "guest-set-memory-blocks", mem_blks=mem_blks(gone + more, True))} == {"success"}
+    assert mem_mib(guest) == before
+    stays = next(block["phys-index"] for block in agent.call("guest-get-memory-blocks")
+                 if block["online"] and not block["can-offline"])
+    result, = agent.call("guest-set-memory-blocks", mem_blks=mem_blks([stays], False))
+    assert result["response"] == "operation-failed"
+    guest.wait_states(dimm, "online", "Movable")
