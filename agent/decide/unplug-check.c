@@ -173,13 +173,13 @@ static void check_found(UnplugVerdict *verdict, const UnplugCheckInput *input,
 {
     switch (device->kind) {
     case DEVICE_DIMM:
-        verdict->needed_bytes += device->online_movable_bytes + device->online_kernel_bytes;
+        verdict->leaving_bytes += device->online_movable_bytes + device->online_kernel_bytes;
         check_blocks(verdict, input, device);
         check_whole(verdict, input->snapshot, device);
         return;
     case DEVICE_VIRTIO_MEM:
         if (input->allow_virtio_mem) {
-            verdict->needed_bytes += check_virtio_mem(verdict, device, selector->bytes);
+            verdict->leaving_bytes += check_virtio_mem(verdict, device, selector->bytes);
             return;
         }
         add(verdict,

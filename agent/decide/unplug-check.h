@@ -16,6 +16,12 @@
 /* 30 s and 5 s for each GiB begun of BYTES: the time for one prepare. */
 guint64 unplug_timeout_default_ms(guint64 bytes);
 
+/* hugetlb pages in a DIMM or in several. */
+typedef struct {
+    guint64 in_use_bytes;
+    guint64 other_bytes; /* free, or not mapped */
+} HugepageShare;
+
 typedef struct {
     const Snapshot *snapshot;
     const Meminfo *meminfo; /* by meminfo_read_spare() */
@@ -37,9 +43,7 @@ typedef struct {
     gboolean is_brief; /* the oldest block lock stands for all of them */
     Overcommit overcommit;
     guint64 balloon_bytes; /* what a balloon holds now */
-    /* hugetlb pages in the devices: those in use, and those that are free or not mapped. */
-    guint64 hugetlb_in_use_bytes;
-    guint64 hugetlb_other_bytes;
+    HugepageShare hugetlb; /* in the devices */
 } UnplugCheckInput;
 
 typedef struct {
@@ -51,7 +55,8 @@ typedef struct {
     GPtrArray *left_out;    /* of Reason, owned: why devices are not among `devices`, which may go
                              * without them; NULL: all are */
     gboolean can_prepare;   /* no reason refuses */
-    guint64 needed_bytes;   /* online memory of the devices: what must fit elsewhere */
+    guint64 leaving_bytes;  /* online memory of the devices */
+    guint64 needed_bytes;   /* what of it must fit elsewhere */
     guint64 available_bytes;
     guint64 reserve_bytes;
 } UnplugVerdict;

@@ -37,7 +37,7 @@ static void check_available(UnplugVerdict *verdict, const UnplugCheckInput *inpu
 
     verdict->available_bytes = input->meminfo->available_bytes;
     verdict->reserve_bytes = attempt_reserve_after(
-        input->reserve_bytes, input->meminfo->total_bytes, verdict->needed_bytes);
+        input->reserve_bytes, input->meminfo->total_bytes, verdict->leaving_bytes);
     if (!u64_add(&demand, verdict->needed_bytes, verdict->reserve_bytes))
         demand = G_MAXUINT64;
     /* Memory that is offline already costs nobody anything. */
@@ -92,7 +92,8 @@ static NodeShare *share_nodes(const UnplugVerdict *verdict, const Snapshot *snap
 static void check_node(UnplugVerdict *verdict, const GArray *nodes, const NodeShare *shares,
                        const NodeMeminfo *source)
 {
-    guint64 used = source->total_bytes - MIN(source->free_bytes, source->total_bytes);
+    guint64 idle = source->free_bytes + source->hugetlb_free_bytes; /* wherever on the node */
+    guint64 used = source->total_bytes - MIN(idle, source->total_bytes);
     guint64 needed = MIN(shares[source->node].leaving_bytes, used);
     guint64 spare = 0;
     char needed_text[UNITS_BYTES_MAX], spare_text[UNITS_BYTES_MAX];
@@ -217,6 +218,21 @@ static Hugepages sum_pools(const GArray *pools)
     return sum;
 }
 
+/* Free pages in the devices. What is neither mapped nor free is in use too: files in hugetlbfs. */
+static guint64 lost_hugepages(const Hugepages *pools, const UnplugCheckInput *input)
+{
+    return MIN(input->hugetlb.other_bytes, pools->free_bytes);
+}
+
+/* Free huge pages need no room: they are not available memory before, and are gone after. */
+static void find_needed(UnplugVerdict *verdict, const UnplugCheckInput *input)
+{
+    Hugepages pools = sum_pools(input->hugepages);
+    guint64 lost = lost_hugepages(&pools, input);
+
+    verdict->needed_bytes = verdict->leaving_bytes - MIN(lost, verdict->leaving_bytes);
+}
+
 /* A free page goes back to the kernel as its block goes offline, and the pool is smaller by it
  * (dissolve_free_huge_page(), mm/hugetlb.c). That is refused with EBUSY where it would leave less
  * than what is reserved. */
@@ -248,9 +264,8 @@ static void check_free_hugepages(UnplugVerdict *verdict, const Hugepages *pools,
 static void check_hugepages(UnplugVerdict *verdict, const UnplugCheckInput *input)
 {
     Hugepages pools = sum_pools(input->hugepages);
-    /* Pages that are neither mapped nor free are in use too: files in hugetlbfs. */
-    guint64 lost = MIN(input->hugetlb_other_bytes, pools.free_bytes);
-    guint64 in_use = input->hugetlb_in_use_bytes + (input->hugetlb_other_bytes - lost);
+    guint64 lost = lost_hugepages(&pools, input);
+    guint64 in_use = input->hugetlb.in_use_bytes + (input->hugetlb.other_bytes - lost);
     guint64 spare = pools.free_bytes - pools.reserved_bytes;
     guint64 elsewhere = spare - MIN(spare, lost);
     guint64 free_bytes = input->meminfo->free_bytes;
@@ -294,6 +309,7 @@ static void check_balloon(UnplugVerdict *verdict, const UnplugCheckInput *input)
 
 void headroom_add_to_verdict(UnplugVerdict *verdict, const UnplugCheckInput *input)
 {
+    find_needed(verdict, input);
     check_available(verdict, input);
     check_nodes(verdict, input);
     check_commit(verdict, input);

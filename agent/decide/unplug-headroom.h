@@ -10,6 +10,6 @@
  * how. "" where there is nothing. (transfer full) */
 char *headroom_uncounted(const Uncounted *uncounted);
 
-/* After the devices: fills in VERDICT's figures and adds every reason that its `needed_bytes`,
+/* After the devices: fills in VERDICT's figures and adds every reason that its `leaving_bytes`,
  * which are known by now, give. */
 void headroom_add_to_verdict(UnplugVerdict *verdict, const UnplugCheckInput *input);

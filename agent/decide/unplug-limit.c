@@ -41,20 +41,34 @@ static gboolean passes_alone(const UnplugCheckInput *input, const Device *device
     return verdict->can_prepare;
 }
 
+typedef struct {
+    const UnplugCheckInput *input;
+    const HugepageShare *shares;
+} Question;
+
 /* Whether DEVICES (N of const Device *), all online, find room elsewhere, and EXTRA_BYTES. */
-static gboolean finds_room(const UnplugCheckInput *input, gpointer *devices, guint n,
+static gboolean finds_room(const Question *question, gpointer *devices, guint n,
                            guint64 extra_bytes, guint64 *available_bytes)
 {
+    UnplugCheckInput input = *question->input;
     g_autoptr(UnplugVerdict) verdict = g_new0(UnplugVerdict, 1);
 
     verdict->reasons = reason_list_new();
     verdict->devices = g_ptr_array_new();
-    verdict->needed_bytes = extra_bytes;
+    verdict->leaving_bytes = extra_bytes;
+    input.hugetlb = (HugepageShare){.other_bytes = 0};
     for (guint i = 0; i < n; i++) {
+        const Device *device = devices[i];
+
         g_ptr_array_add(verdict->devices, devices[i]);
-        verdict->needed_bytes += online_bytes(devices[i]);
+        verdict->leaving_bytes += online_bytes(device);
+        if (question->shares) {
+            const HugepageShare *share = &question->shares[device - input.snapshot->devices];
+            input.hugetlb.in_use_bytes += share->in_use_bytes;
+            input.hugetlb.other_bytes += share->other_bytes;
+        }
     }
-    headroom_add_to_verdict(verdict, input);
+    headroom_add_to_verdict(verdict, &input);
     if (available_bytes)
         *available_bytes = verdict->available_bytes;
     return !reason_list_refuses(verdict->reasons);
@@ -63,10 +77,11 @@ static gboolean finds_room(const UnplugCheckInput *input, gpointer *devices, gui
 /* The most of AT_MOST_BYTES that finds room, whatever node it is on; in pieces. */
 static guint64 find_room(const UnplugCheckInput *input, guint64 at_most_bytes)
 {
-    UnplugCheckInput nodeless = *input;
+    UnplugCheckInput without_nodes = *input;
+    Question nodeless = {.input = &without_nodes};
     guint64 fits = 0, fails = at_most_bytes / PIECE_BYTES + 1; /* pieces */
 
-    nodeless.nodes = NULL;
+    without_nodes.nodes = NULL;
     while (fails - fits > 1) {
         guint64 middle = fits + (fails - fits) / 2;
         if (finds_room(&nodeless, NULL, 0, middle * PIECE_BYTES, NULL))
@@ -112,7 +127,7 @@ static guint64 best_sum(const GPtrArray *dimms, guint64 room_bytes, guint64 bloc
 }
 
 typedef struct {
-    const UnplugCheckInput *input;
+    const Question *question;
     GPtrArray *taken;
     guint tries_left;
     guint64 bytes; /* of TAKEN */
@@ -128,7 +143,7 @@ static void take(Search *search, gpointer *devices, guint n)
     search->tries_left--;
     for (guint i = 0; i < n; i++)
         g_ptr_array_add(search->taken, devices[i]);
-    if (finds_room(search->input, search->taken->pdata, search->taken->len, 0, NULL)) {
+    if (finds_room(search->question, search->taken->pdata, search->taken->len, 0, NULL)) {
         for (guint i = 0; i < n; i++)
             search->bytes += online_bytes(devices[i]);
         return;
@@ -148,10 +163,10 @@ static gint compare_sizes(gconstpointer a, gconstpointer b)
     return left > right ? -1 : left < right;
 }
 
-static guint64 sum_with_nodes(const UnplugCheckInput *input, GPtrArray *dimms)
+static guint64 sum_by_trying(const Question *question, GPtrArray *dimms)
 {
     g_autoptr(GPtrArray) taken = g_ptr_array_new();
-    Search search = {.input = input, .taken = taken, .tries_left = TRIES_MAX};
+    Search search = {.question = question, .taken = taken, .tries_left = TRIES_MAX};
 
     g_ptr_array_sort(dimms, compare_sizes);
     take(&search, dimms->pdata, dimms->len);
@@ -159,11 +174,12 @@ static guint64 sum_with_nodes(const UnplugCheckInput *input, GPtrArray *dimms)
 }
 
 /* The most of DIMMS, which all pass alone, that can go together. */
-static guint64 sum_of_dimms(const UnplugCheckInput *input, GPtrArray *dimms, guint64 room_bytes)
+static guint64 sum_of_dimms(const Question *question, GPtrArray *dimms, guint64 room_bytes)
 {
+    const UnplugCheckInput *input = question->input;
     guint64 all_bytes = 0, idle_bytes = 0; /* idle: offline already, costs no room */
 
-    if (finds_room(input, dimms->pdata, dimms->len, 0, NULL)) {
+    if (finds_room(question, dimms->pdata, dimms->len, 0, NULL)) {
         for (guint i = 0; i < dimms->len; i++)
             all_bytes += ((const Device *)dimms->pdata[i])->size_bytes;
         return all_bytes;
@@ -175,13 +191,14 @@ static guint64 sum_of_dimms(const UnplugCheckInput *input, GPtrArray *dimms, gui
         idle_bytes += device->size_bytes;
         g_ptr_array_remove_index_fast(dimms, i);
     }
-    return idle_bytes + (input->nodes && input->nodes->len > 1
-                             ? sum_with_nodes(input, dimms)
+    return idle_bytes + (question->shares || (input->nodes && input->nodes->len > 1)
+                             ? sum_by_trying(question, dimms)
                              : best_sum(dimms, room_bytes, input->snapshot->block_size_bytes));
 }
 
-UnplugLimit unplug_limit(const UnplugCheckInput *input)
+UnplugLimit unplug_limit(const UnplugCheckInput *input, const HugepageShare *shares)
 {
+    Question question = {input, shares};
     g_autoptr(GPtrArray) dimms = g_ptr_array_new();
     const Snapshot *snapshot = input->snapshot;
     guint64 dimm_bytes = 0, virtio_bytes = 0;
@@ -198,9 +215,9 @@ UnplugLimit unplug_limit(const UnplugCheckInput *input)
         dimm_bytes += online_bytes(device);
         g_ptr_array_add(dimms, (gpointer)device);
     }
-    finds_room(input, NULL, 0, 0, &limit.available_bytes);
+    finds_room(&question, NULL, 0, 0, &limit.available_bytes);
     guint64 room_bytes = find_room(input, dimm_bytes + virtio_bytes);
-    limit.limit_bytes = sum_of_dimms(input, dimms, MIN(room_bytes, dimm_bytes));
+    limit.limit_bytes = sum_of_dimms(&question, dimms, MIN(room_bytes, dimm_bytes));
     limit.limit_bytes += MIN(virtio_bytes, room_bytes - MIN(room_bytes, limit.limit_bytes));
     return limit;
 }

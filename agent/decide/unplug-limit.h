@@ -12,11 +12,13 @@ typedef struct {
 } UnplugLimit;
 
 /**
- * unplug_limit: judges every device of INPUT's snapshot; its selectors and allow_virtio_mem are not
- * looked at.
+ * unplug_limit: judges every device of INPUT's snapshot; its selectors, allow_virtio_mem and
+ * hugetlb are not looked at.
+ * @shares: what huge pages lie in each device of the snapshot; NULL: no device has any
  *
  * Where not all DIMMs can go together: exact for a guest with one node, of DIMMs that are wholly
- * online or wholly offline; of others what is offline does not count. With several nodes it may be
- * less than the most: of each set that finds no room it tries the halves, and only so often.
+ * online or wholly offline; of others what is offline does not count. With several nodes, and with
+ * SHARES, it may be less than the most: of each set that finds no room it tries the halves, and
+ * only so often.
  */
-UnplugLimit unplug_limit(const UnplugCheckInput *input);
+UnplugLimit unplug_limit(const UnplugCheckInput *input, const HugepageShare *shares);

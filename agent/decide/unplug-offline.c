@@ -169,8 +169,10 @@ gboolean offline_run(Step *step, Job *job)
             step_yield(step);
         return FALSE;
     }
-    if (!attempt_has_room(step->world.available_bytes, job->pub.block_size_bytes,
-                          job->pub.reserve_bytes)) {
+    /* How much of a block is free huge pages, which need no room, is for the worker to see. */
+    guint64 block_bytes = job->pub.block_size_bytes;
+    guint64 needed_bytes = block_bytes - MIN(step->world.hugetlb_free_bytes, block_bytes);
+    if (!attempt_has_room(step->world.available_bytes, needed_bytes, job->pub.reserve_bytes)) {
         reasons_add_low_before(job, position, step->world.available_bytes, &step->world.uncounted);
         leave(step, job, position);
         return TRUE;

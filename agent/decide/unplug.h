@@ -263,14 +263,15 @@ typedef struct {
 
 /* What the machine knows of the world at a step. */
 typedef struct {
-    gint64 now_usec;         /* never runs backwards */
-    guint64 available_bytes; /* MemAvailable, read for this step, and what counts beside it */
-    Uncounted uncounted;     /* for sentences only */
-    gboolean is_worker_away; /* the worker is at a write that is no job's */
-    const GArray *pools;     /* of NodePool, read for this step; NULL: not looked at */
-    guint64 oldest_delay;    /* the least id of a delay lock that stands, 0: none does */
-    guint64 last_lock;       /* the greatest id of any lock yet */
-    gboolean is_blocked;     /* a block lock stands */
+    gint64 now_usec;            /* never runs backwards */
+    guint64 available_bytes;    /* MemAvailable, read for this step, and what counts beside it */
+    Uncounted uncounted;        /* for sentences only */
+    gboolean is_worker_away;    /* the worker is at a write that is no job's */
+    const GArray *pools;        /* of NodePool, read for this step; NULL: not looked at */
+    guint64 hugetlb_free_bytes; /* free huge pages in all of the guest */
+    guint64 oldest_delay;       /* the least id of a delay lock that stands, 0: none does */
+    guint64 last_lock;          /* the greatest id of any lock yet */
+    gboolean is_blocked;        /* a block lock stands */
 } UnplugWorld;
 
 /* --- actions --- */

@@ -8,6 +8,8 @@
 
 /* The budget of one question, all its devices and blocks together. */
 #define CONTENTS_BUDGET_USEC (12 * G_GINT64_CONSTANT(1000))
+/* For what is asked often. */
+#define CONTENTS_GLANCE_USEC (1 * G_GINT64_CONSTANT(1000))
 
 /* One PageSample for each of the N blocks INDICES, within BUDGET_USEC. (transfer full) */
 PageSample *contents_of_blocks(const AttrIo *io, const Snapshot *snapshot, const guint32 *indices,

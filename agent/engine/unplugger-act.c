@@ -494,6 +494,8 @@ UnplugWorld unplugger_world(Unplugger *unplugger)
         .uncounted = uncounted,
         .is_worker_away = is_worker_away(unplugger),
         .pools = look_at_pools(unplugger, &meminfo),
+        .hugetlb_free_bytes =
+            meminfo.hugetlb_bytes > 0 ? hugepages_free_bytes(unplugger->config.io) : 0,
         .oldest_delay = delay ? delay->id : 0,
         .last_lock = inhibitors_last_id(unplugger->inhibitors),
         .is_blocked = inhibitors_oldest(unplugger->inhibitors, INHIBIT_BLOCK) != NULL,

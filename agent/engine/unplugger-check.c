@@ -26,6 +26,26 @@ static gboolean has_hugepages(const GArray *pools)
     return FALSE;
 }
 
+/* Huge pages in each of DEVICES, by a look that takes BUDGET_USEC at most. (transfer full) */
+static HugepageShare *find_hugepages(const Unplugger *unplugger, const GPtrArray *devices,
+                                     gint64 budget_usec)
+{
+    HugepageShare *shares = g_new0(HugepageShare, devices->len + 1);
+    g_autofree PageSample *samples =
+        contents_of_devices(unplugger->config.io, model_keeper_snapshot(unplugger->config.keeper),
+                            (const Device *const *)devices->pdata, devices->len, budget_usec);
+
+    for (guint i = 0; i < devices->len; i++) {
+        const Device *device = devices->pdata[i];
+        guint64 pages = pages_in_bytes(device->online_movable_bytes + device->online_kernel_bytes);
+        shares[i].in_use_bytes =
+            bytes_of_pages(page_sample_estimate(&samples[i], PAGE_HUGETLB_IN_USE, pages));
+        shares[i].other_bytes =
+            bytes_of_pages(page_sample_estimate(&samples[i], PAGE_HUGETLB_OTHER, pages));
+    }
+    return shares;
+}
+
 /* Huge pages in the devices that SELECTORS name. Looked for only where the guest has any. */
 static void count_hugepages(const Unplugger *unplugger, UnplugCheckInput *input)
 {
@@ -36,30 +56,25 @@ static void count_hugepages(const Unplugger *unplugger, UnplugCheckInput *input)
     for (guint i = 0; i < input->n_selectors; i++) {
         const Device *device = NULL;
         if (snapshot_select(input->snapshot, &input->selectors[i], &device) == SELECT_FOUND &&
-            device->kind == DEVICE_DIMM)
+            device->kind == DEVICE_DIMM && !g_ptr_array_find(devices, device, NULL))
             g_ptr_array_add(devices, (gpointer)device);
     }
-    g_autofree PageSample *samples = contents_of_devices(unplugger->config.io, input->snapshot,
-                                                         (const Device *const *)devices->pdata,
-                                                         devices->len, CONTENTS_BUDGET_USEC);
+    g_autofree HugepageShare *shares = find_hugepages(unplugger, devices, CONTENTS_BUDGET_USEC);
     for (guint i = 0; i < devices->len; i++) {
-        const Device *device = devices->pdata[i];
-        guint64 pages = pages_in_bytes(device->online_movable_bytes + device->online_kernel_bytes);
-        input->hugetlb_in_use_bytes +=
-            bytes_of_pages(page_sample_estimate(&samples[i], PAGE_HUGETLB_IN_USE, pages));
-        input->hugetlb_other_bytes +=
-            bytes_of_pages(page_sample_estimate(&samples[i], PAGE_HUGETLB_OTHER, pages));
+        input->hugetlb.in_use_bytes += shares[i].in_use_bytes;
+        input->hugetlb.other_bytes += shares[i].other_bytes;
     }
 }
 
-/* What every check looks at; NODES and MEMINFO, which it fills in, are the caller's. */
-static UnplugCheckInput gather(Unplugger *unplugger, Meminfo *meminfo, const GArray *nodes)
+/* What every check looks at; MEMINFO and NODES, which it fills in, are the caller's. */
+static UnplugCheckInput gather(Unplugger *unplugger, Meminfo *meminfo, GArray **nodes)
 {
     const AttrIo *io = unplugger->config.io;
     Uncounted uncounted;
 
     *meminfo = (Meminfo){.available_bytes = 0}; /* unreadable: nothing to spare */
     meminfo_read_spare(io, unplugger->config.swap_percent, meminfo, &uncounted);
+    *nodes = node_meminfo_read(io, meminfo->hugepage_size_bytes);
     return (UnplugCheckInput){
         .uncounted = uncounted,
         .snapshot = model_keeper_snapshot(unplugger->config.keeper),
@@ -67,7 +82,7 @@ static UnplugCheckInput gather(Unplugger *unplugger, Meminfo *meminfo, const GAr
         .reserve_bytes = unplugger->config.reserve_bytes,
         .is_taken = is_taken,
         .user_data = unplugger,
-        .nodes = nodes,
+        .nodes = *nodes,
         .overcommit = overcommit_read(io),
         .inhibitors = unplugger->inhibitors,
         .is_brief = TRUE,
@@ -79,10 +94,10 @@ static UnplugVerdict *check(Unplugger *unplugger, const DeviceSelector *selector
 {
     const AttrIo *io = unplugger->config.io;
     Meminfo meminfo;
-    g_autoptr(GArray) nodes = node_meminfo_read(io);
+    g_autoptr(GArray) nodes = NULL;
     g_autoptr(GArray) hugepages = NULL;
     g_autoptr(GArray) cpusets = NULL;
-    UnplugCheckInput input = gather(unplugger, &meminfo, nodes);
+    UnplugCheckInput input = gather(unplugger, &meminfo, &nodes);
 
     input.selectors = selectors;
     input.n_selectors = n;
@@ -181,13 +196,35 @@ UnplugVerdict *unplugger_check_briefly(Unplugger *unplugger, const Device *devic
     return check(unplugger, &selector, 1, allow_virtio_mem, FALSE);
 }
 
+/* Of each device of SNAPSHOT; only DIMMs have any. (transfer full) */
+static HugepageShare *find_hugepages_of_all(const Unplugger *unplugger, const Snapshot *snapshot)
+{
+    HugepageShare *all = g_new0(HugepageShare, snapshot->device_count + 1);
+    g_autoptr(GPtrArray) dimms = g_ptr_array_new();
+
+    for (guint32 i = 0; i < snapshot->device_count; i++) {
+        if (snapshot->devices[i].kind == DEVICE_DIMM)
+            g_ptr_array_add(dimms, (gpointer)&snapshot->devices[i]);
+    }
+    g_autofree HugepageShare *shares = find_hugepages(unplugger, dimms, CONTENTS_GLANCE_USEC);
+    for (guint i = 0; i < dimms->len; i++)
+        all[(const Device *)dimms->pdata[i] - snapshot->devices] = shares[i];
+    return all;
+}
+
 UnplugLimit unplugger_limit(Unplugger *unplugger)
 {
     Meminfo meminfo;
-    g_autoptr(GArray) nodes = node_meminfo_read(unplugger->config.io);
-    UnplugCheckInput input = gather(unplugger, &meminfo, nodes);
+    g_autoptr(GArray) nodes = NULL;
+    g_autoptr(GArray) hugepages = hugepages_read(unplugger->config.io);
+    UnplugCheckInput input = gather(unplugger, &meminfo, &nodes);
+    g_autofree HugepageShare *shares = NULL;
 
-    return unplug_limit(&input);
+    if (has_hugepages(hugepages)) {
+        input.hugepages = hugepages;
+        shares = find_hugepages_of_all(unplugger, input.snapshot);
+    }
+    return unplug_limit(&input, shares);
 }
 
 /* --- which devices a job that waits means --- */

@@ -20,6 +20,7 @@
 #include "os/loop.h"
 #include "os/signals.h"
 #include "system/block.h"
+#include "system/hugepages.h"
 #include "system/meminfo.h"
 #include "system/page-sample.h"
 #include "system/units.h"
@@ -116,6 +117,18 @@ static guint64 available_bytes(const AttrIo *io, const AttemptLimits *limits)
     return meminfo.available_bytes;
 }
 
+/* What of the block of STEP must find room. Free huge pages in it need none, and only then it is
+ * worth the time to look for them. */
+static guint64 needed_bytes(const AttrIo *io, const WorkStep *step, guint64 block_bytes)
+{
+    guint64 page_bytes = (guint64)sysconf(_SC_PAGESIZE), n_pages = block_bytes / page_bytes;
+    guint64 free_bytes = hugepages_free_bytes(io);
+    gint64 n_idle =
+        free_bytes > 0 ? page_count_idle_hugetlb(io, step->index * n_pages, n_pages) : 0;
+
+    return block_bytes - MIN(MIN((guint64)MAX(n_idle, 0) * page_bytes, free_bytes), block_bytes);
+}
+
 /* Begins no offlining that would cross the reserve. */
 static Record step_try(const AttrIo *io, const Task *task, guint at)
 {
@@ -123,8 +136,11 @@ static Record step_try(const AttrIo *io, const Task *task, guint at)
     Record record = {.step = at};
 
     if (task->has_limits && takes_offline(step)) {
-        guint64 available = available_bytes(io, &task->limits);
-        if (!attempt_has_room(available, task->limits.block_bytes, task->limits.reserve_bytes)) {
+        const AttemptLimits *limits = &task->limits;
+        guint64 available = available_bytes(io, limits);
+        if (!attempt_has_room(available, limits->block_bytes, limits->reserve_bytes) &&
+            !attempt_has_room(available, needed_bytes(io, step, limits->block_bytes),
+                              limits->reserve_bytes)) {
             record.error = STEP_NOT_DONE;
             record.low_bytes = MAX(available, 1);
             return record;

@@ -71,6 +71,19 @@ GArray *hugepages_read(const AttrIo *io)
     return pools;
 }
 
+guint64 hugepages_free_bytes(const AttrIo *io)
+{
+    g_autoptr(GArray) pools = hugepages_read(io);
+    guint64 bytes = 0;
+
+    for (guint i = 0; i < pools->len; i++) {
+        const HugepagePool *pool = &g_array_index(pools, HugepagePool, i);
+        if (pool->can_be_movable)
+            bytes += pool->free * pool->page_bytes;
+    }
+    return bytes;
+}
+
 /* --- nodes --- */
 
 #define NODE_DIR "sys/devices/system/node"

@@ -21,6 +21,8 @@ typedef struct {
 /* From /sys/kernel/mm/hugepages; empty where the kernel has none, ascending by size. A figure that
  * cannot be read is 0. Return (transfer full): a GArray of HugepagePool. */
 GArray *hugepages_read(const AttrIo *io);
+/* What is free of those pools whose pages can be movable, reserved pages included. */
+guint64 hugepages_free_bytes(const AttrIo *io);
 
 /* One size on one node. */
 typedef struct {

@@ -137,10 +137,10 @@ void page_sample_blocks(const PageSampler *sampler, const guint32 *indices, guin
     }
 }
 
-gint64 page_count_used(const AttrIo *io, guint64 first_page, guint64 n_pages)
+static gint64 count_kinds(const AttrIo *io, guint64 first_page, guint64 n_pages, guint kinds)
 {
     guint64 flags[COUNT_CHUNK_PAGES];
-    gint64 n_used = 0;
+    gint64 count = 0;
 
     for (guint64 at = 0; at < n_pages;) {
         gsize wanted_bytes = MIN(n_pages - at, COUNT_CHUNK_PAGES) * sizeof flags[0];
@@ -148,13 +148,22 @@ gint64 page_count_used(const AttrIo *io, guint64 first_page, guint64 n_pages)
                                       flags, wanted_bytes);
         if (n_bytes < (gssize)sizeof flags[0])
             return n_bytes < 0 ? n_bytes : -ENODATA;
-        for (gsize i = 0; i < (gsize)n_bytes / sizeof flags[0]; i++) {
-            PageKind kind = page_kind(flags[i]);
-            n_used += kind != PAGE_FREE && kind != PAGE_ABSENT && kind != PAGE_HUGETLB_OTHER;
-            at++;
-        }
+        for (gsize i = 0; i < (gsize)n_bytes / sizeof flags[0]; i++, at++)
+            count += (kinds >> page_kind(flags[i]) & 1) != 0;
     }
-    return n_used;
+    return count;
+}
+
+gint64 page_count_used(const AttrIo *io, guint64 first_page, guint64 n_pages)
+{
+    guint unused = 1u << PAGE_FREE | 1u << PAGE_ABSENT | 1u << PAGE_HUGETLB_OTHER;
+
+    return count_kinds(io, first_page, n_pages, ~unused);
+}
+
+gint64 page_count_idle_hugetlb(const AttrIo *io, guint64 first_page, guint64 n_pages)
+{
+    return count_kinds(io, first_page, n_pages, 1u << PAGE_HUGETLB_OTHER);
 }
 
 /* Whether the page in the middle of the piece at PAGE and its last one are offline too. */

@@ -60,6 +60,10 @@ void page_sample_blocks(const PageSampler *sampler, const guint32 *indices, guin
  * looks the same.) A negative errno: not known. */
 gint64 page_count_used(const AttrIo *io, guint64 first_page, guint64 n_pages);
 
+/* How many of them are huge pages of hugetlbfs that are free or not mapped. A negative errno: not
+ * known. */
+gint64 page_count_idle_hugetlb(const AttrIo *io, guint64 first_page, guint64 n_pages);
+
 /* How many of N_PAGES pages from FIRST_PAGE on lie in pieces of PIECE_PAGES that virtio-mem has not
  * plugged: one look a piece, and two more where that page is offline, as a balloon's pages are too.
  * (A piece that a balloon holds whole looks the same.) A negative errno: not known. */

@@ -52,7 +52,7 @@ static gint compare_nodes(gconstpointer a, gconstpointer b)
 }
 
 /* Lines are "Node 0 MemTotal:       1000 kB" (node_read_meminfo(), drivers/base/node.c). */
-static void read_node(const AttrIo *io, NodeMeminfo *info)
+static void read_node(const AttrIo *io, guint64 hugepage_bytes, NodeMeminfo *info)
 {
     g_autofree char *path = g_strdup_printf(NODE_DIR "/node%d/meminfo", info->node);
     g_autofree char *text = NULL;
@@ -62,7 +62,7 @@ static void read_node(const AttrIo *io, NodeMeminfo *info)
     g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
     for (char **line = lines; *line != NULL; line++) {
         const char *key = strncmp(*line, "Node ", 5) == 0 ? strchr(*line + 5, ' ') : NULL;
-        guint64 kib;
+        guint64 kib; /* or pages */
 
         if (key == NULL)
             continue;
@@ -74,10 +74,13 @@ static void read_node(const AttrIo *io, NodeMeminfo *info)
         else if (parse_line(key, "Active(file)", &kib) || parse_line(key, "Inactive(file)", &kib) ||
                  parse_line(key, "SReclaimable", &kib))
             info->reclaimable_bytes += kib * KIB;
+        else if (parse_line(key, "HugePages_Free", &kib) &&
+                 !u64_multiply(&info->hugetlb_free_bytes, kib, hugepage_bytes))
+            info->hugetlb_free_bytes = 0;
     }
 }
 
-GArray *node_meminfo_read(const AttrIo *io)
+GArray *node_meminfo_read(const AttrIo *io, guint64 hugepage_bytes)
 {
     GArray *nodes = g_array_new(FALSE, FALSE, sizeof(NodeMeminfo));
 
@@ -86,7 +89,7 @@ GArray *node_meminfo_read(const AttrIo *io)
     for (guint i = nodes->len; i > 0; i--) {
         NodeMeminfo *info = &g_array_index(nodes, NodeMeminfo, i - 1);
 
-        read_node(io, info);
+        read_node(io, hugepage_bytes, info);
         if (info->total_bytes == 0)
             g_array_remove_index(nodes, i - 1);
     }

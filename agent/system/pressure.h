@@ -12,13 +12,15 @@ typedef struct {
     gint16 node;
     guint64 total_bytes; /* MemTotal of the node */
     guint64 free_bytes;
-    guint64 reclaimable_bytes; /* page cache on the file lists and reclaimable slab: what the node
-                                * could free. The kernel tells no MemAvailable for a node */
+    guint64 hugetlb_free_bytes; /* free huge pages of the default size */
+    guint64 reclaimable_bytes;  /* page cache on the file lists and reclaimable slab: what the node
+                                 * could free. The kernel tells no MemAvailable for a node */
 } NodeMeminfo;
 
-/* The nodes that have memory, ascending; empty where the kernel knows no nodes. Return (transfer
+/* The nodes that have memory, ascending; empty where the kernel knows no nodes. HUGEPAGE_BYTES: the
+ * default size of huge pages. Return (transfer
  * full): a GArray of NodeMeminfo. */
-GArray *node_meminfo_read(const AttrIo *io);
+GArray *node_meminfo_read(const AttrIo *io, guint64 hugepage_bytes);
 
 typedef struct {
     gboolean is_strict;  /* vm.overcommit_memory is 2: CommitLimit binds */

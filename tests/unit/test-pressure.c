@@ -10,20 +10,21 @@ static void test_nodes(void)
 {
     g_autoptr(TempTree) tree = temp_tree_new();
     g_autoptr(AttrIo) io = attr_io_open(tree->root, ATTR_READ_ONLY, NULL);
-    g_autoptr(GArray) none = node_meminfo_read(io);
+    g_autoptr(GArray) none = node_meminfo_read(io, 2 * MIB);
 
     g_assert_cmpuint(none->len, ==, 0);
     temp_tree_write(tree, "sys/devices/system/node/node10/meminfo",
                     "Node 10 MemTotal:       2000 kB\nNode 10 MemFree:         700 kB\n"
                     "Node 10 Active(anon):    900 kB\nNode 10 Active(file):     30 kB\n"
-                    "Node 10 Inactive(file):   20 kB\nNode 10 SReclaimable:      4 kB\n");
+                    "Node 10 Inactive(file):   20 kB\nNode 10 SReclaimable:      4 kB\n"
+                    "Node 10 HugePages_Free:      3\n");
     temp_tree_write(tree, "sys/devices/system/node/node2/meminfo",
                     "Node 2 MemTotal: 100 kB\nNode 2 MemFree: x kB\nNonsense\n");
     temp_tree_write(tree, "sys/devices/system/node/node3/meminfo", "Node 3 MemTotal: 0 kB\n");
     temp_tree_mkdir(tree, "sys/devices/system/node/node4");
     temp_tree_mkdir(tree, "sys/devices/system/node/nodes");
     temp_tree_write(tree, "sys/devices/system/node/online", "2-4,10\n");
-    g_autoptr(GArray) nodes = node_meminfo_read(io);
+    g_autoptr(GArray) nodes = node_meminfo_read(io, 2 * MIB);
 
     g_assert_cmpuint(nodes->len, ==, 2);
     const NodeMeminfo *first = &g_array_index(nodes, NodeMeminfo, 0);
@@ -34,6 +35,7 @@ static void test_nodes(void)
     g_assert_cmpint(last->node, ==, 10);
     g_assert_cmpuint(last->free_bytes, ==, 700 * KIB);
     g_assert_cmpuint(last->reclaimable_bytes, ==, 54 * KIB);
+    g_assert_cmpuint(last->hugetlb_free_bytes, ==, 6 * MIB);
 }
 
 static void test_overcommit(void)

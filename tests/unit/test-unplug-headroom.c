@@ -168,7 +168,7 @@ static void test_hugepages_in_use(void)
 
     set_up(&fixture);
     fixture.meminfo.free_bytes = 64 * MIB; /* all of it in reserve */
-    fixture.input.hugetlb_in_use_bytes = 24 * MIB;
+    fixture.input.hugetlb.in_use_bytes = 24 * MIB;
     set_pool(&fixture, pool_of(12, 0, 0));
     g_autoptr(UnplugVerdict) none = check(&fixture, REASON_HUGEPAGES, 24 * MIB);
     set_pool(&fixture, pool_of(24, 12, 0));
@@ -181,7 +181,7 @@ static void test_hugepages_in_use(void)
         .page_bytes = GIB, .total = 1, .free = 0, .reserved = 0, .can_be_movable = TRUE};
     set_pool(&fixture, giant); /* but none of 1 GiB */
     fixture.meminfo.free_bytes = 100 * GIB;
-    fixture.input.hugetlb_in_use_bytes = GIB;
+    fixture.input.hugetlb.in_use_bytes = GIB;
     g_autoptr(UnplugVerdict) no_giant = check(&fixture, REASON_HUGEPAGES, GIB);
     giant.can_be_movable = FALSE; /* it lies elsewhere, whatever the look at the device said */
     set_pool(&fixture, giant);
@@ -194,7 +194,7 @@ static void test_hugepages_free(void)
     Fixture fixture;
 
     set_up(&fixture);
-    fixture.input.hugetlb_other_bytes = 600 * MIB;
+    fixture.input.hugetlb.other_bytes = 600 * MIB;
     set_pool(&fixture, pool_of(300, 300, 0));
     g_autoptr(UnplugVerdict) lost = check(&fixture, REASON_HUGEPAGES_LOST, 600 * MIB);
     set_pool(&fixture, pool_of(300, 300, 300)); /* mapped and not touched */
@@ -204,6 +204,38 @@ static void test_hugepages_free(void)
     g_autoptr(UnplugVerdict) just = check(&fixture, REASON_HUGEPAGES_LOST, 600 * MIB);
     set_pool(&fixture, pool_of(400, 400, 101));
     g_autoptr(UnplugVerdict) one_short = check(&fixture, REASON_HUGEPAGES, 2 * MIB);
+    tear_down(&fixture);
+}
+
+/* Free huge pages in the DIMM are no available memory, and need none. */
+static void test_hugepages_need_no_room(void)
+{
+    Fixture fixture;
+    g_autoptr(GArray) nodes = g_array_new(FALSE, FALSE, sizeof(NodeMeminfo));
+    NodeMeminfo info[] = {
+        {.node = 0, .total_bytes = 2 * GIB, .hugetlb_free_bytes = 600 * MIB, .free_bytes = GIB},
+        {.node = 1, .total_bytes = GIB, .free_bytes = 424 * MIB}};
+
+    set_up(&fixture);
+    g_array_append_vals(nodes, info, 2);
+    fixture.input.nodes = nodes;
+    fixture.input.hugetlb.other_bytes = 600 * MIB;
+    set_pool(&fixture, pool_of(300, 300, 0));
+    fixture.meminfo.available_bytes = 424 * MIB + 64 * MIB;
+    g_autoptr(UnplugVerdict) just = check(&fixture, REASON_HUGEPAGES_LOST, 600 * MIB);
+    g_assert_cmpuint(just->needed_bytes, ==, 424 * MIB);
+    fixture.meminfo.available_bytes--;
+    g_autoptr(UnplugVerdict) low = unplug_check(&fixture.input);
+    g_assert_false(low->can_prepare);
+    fixture.meminfo.available_bytes = GIB;
+    g_array_index(nodes, NodeMeminfo, 1).free_bytes -= MIB;
+    g_autoptr(UnplugVerdict) low_node = unplug_check(&fixture.input);
+    g_assert_false(low_node->can_prepare);
+    /* Nothing of the pool is free: its pages are files in hugetlbfs, and have to move. */
+    fixture.input.nodes = NULL;
+    set_pool(&fixture, pool_of(300, 0, 0));
+    g_autoptr(UnplugVerdict) files = check(&fixture, REASON_LOW_MEMORY, 64 * MIB);
+    g_assert_cmpuint(files->needed_bytes, ==, DIMM_BYTES);
     tear_down(&fixture);
 }
 
@@ -261,7 +293,7 @@ static void test_every_reason(void)
     fixture.input.snapshot = fixture.snapshot;
     fixture.meminfo.available_bytes = 0;
     fixture.meminfo.free_bytes = 0;
-    fixture.input.hugetlb_in_use_bytes = 2 * MIB;
+    fixture.input.hugetlb.in_use_bytes = 2 * MIB;
     set_pool(&fixture, pool_of(1, 0, 0));
     fixture.input.balloon_bytes = MIB;
     fixture.input.overcommit = (Overcommit){.is_strict = TRUE, .ratio_percent = 100};
@@ -287,6 +319,7 @@ int main(int argc, char **argv)
     g_test_add_func("/unplug-headroom/commit-limit", test_commit_limit);
     g_test_add_func("/unplug-headroom/hugepages-in-use", test_hugepages_in_use);
     g_test_add_func("/unplug-headroom/hugepages-free", test_hugepages_free);
+    g_test_add_func("/unplug-headroom/hugepages-need-no-room", test_hugepages_need_no_room);
     g_test_add_func("/unplug-headroom/last-of-node", test_last_of_node);
     g_test_add_func("/unplug-headroom/balloon-warns", test_balloon_warns);
     g_test_add_func("/unplug-headroom/every-reason", test_every_reason);

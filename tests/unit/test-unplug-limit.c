@@ -118,7 +118,7 @@ static void test_one_node(void)
 
         make_guest(&guest, 1);
         guint64 most = try_all(&guest, &all_pass);
-        UnplugLimit limit = unplug_limit(&guest.input);
+        UnplugLimit limit = unplug_limit(&guest.input, NULL);
         g_assert_cmpuint(limit.limit_bytes, ==, most);
         g_assert_cmpuint(limit.available_bytes, ==, guest.meminfo.available_bytes);
         n_between += !all_pass && most > 0;
@@ -137,7 +137,7 @@ static void test_two_nodes(void)
 
         make_guest(&guest, 2);
         guint64 most = try_all(&guest, &all_pass);
-        guint64 limit_bytes = unplug_limit(&guest.input).limit_bytes;
+        guint64 limit_bytes = unplug_limit(&guest.input, NULL).limit_bytes;
         g_assert_cmpuint(limit_bytes, <=, most);
         if (all_pass)
             g_assert_cmpuint(limit_bytes, ==, most);
@@ -168,11 +168,11 @@ static void test_virtio_mem(void)
     UnplugCheckInput input = {
         .snapshot = snapshot, .meminfo = &meminfo, .reserve_bytes = 100 * MIB};
 
-    g_assert_cmpuint(unplug_limit(&input).limit_bytes, ==, 924 * MIB);
+    g_assert_cmpuint(unplug_limit(&input, NULL).limit_bytes, ==, 924 * MIB);
     meminfo.available_bytes = 200 * MIB;
-    g_assert_cmpuint(unplug_limit(&input).limit_bytes, ==, 100 * MIB);
+    g_assert_cmpuint(unplug_limit(&input, NULL).limit_bytes, ==, 100 * MIB);
     meminfo.available_bytes = 3 * GIB;
-    g_assert_cmpuint(unplug_limit(&input).limit_bytes, ==, 12 * BLOCK_BYTES);
+    g_assert_cmpuint(unplug_limit(&input, NULL).limit_bytes, ==, 12 * BLOCK_BYTES);
     attr_io_free(io);
 }
 

@@ -1,7 +1,7 @@
 """Free huge pages leave the pool with the blocks of a job, and come back with them, on their node."""
 import pytest
 
-from guest import MIB
+from guest import GIB, MIB
 from guest.jobs import codes, prepare, wait_job
 from guest.waiting import wait_until
 
@@ -58,6 +58,25 @@ def test_a_cancel_and_a_lease_that_ends(guest, agent, filled):
     hog.wait_output("ready %d" % WANTED)
     hog.kill()
     hog.wait()
+
+
+def test_a_guest_that_is_mostly_free_huge_pages(guest, agent, filled):
+    """They are not available, and need not be: what is left moves, and no more is asked for."""
+    slot, _ = filled
+    for _ in range(2):  # until less than a block and the reserve are available
+        spare = guest.meminfo()["MemAvailable"] - 180 * MIB
+        guest.shells.output("echo %d >/proc/sys/vm/nr_hugepages" % (sum(pools(guest)) + spare // (2 * MIB)))
+    before = pools(guest)
+    assert before[1] * 2 * MIB > 800 * MIB and guest.meminfo()["MemAvailable"] < 200 * MIB
+    verdict = agent.call("memory-check-unplug", devices=[slot])
+    assert verdict["ready-to-prepare"], verdict
+    assert abs(GIB - before[1] * 2 * MIB - verdict["needed-bytes"]) <= 16 * MIB
+    assert agent.call("memory-get-status")["unplug-limit"] == GIB
+    job = ready(agent, slot)
+    assert pools(guest) == [before[0], 0]
+    agent.call("memory-cancel-unplug", job=job)
+    wait_job(agent, job, "cancelled")
+    assert pools(guest) == before
 
 
 def test_a_daemon_that_is_killed(guest, agent, filled):
