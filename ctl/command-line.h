@@ -25,6 +25,7 @@ typedef struct {
     gboolean best_effort;   /* resize */
     gboolean allow_more;    /* plan */
     gboolean allow_partial; /* prepare */
+    gboolean reclaim;       /* prepare */
     char *rezone;           /* policy: "yes", "no", or NULL */
     gint64 movable_ratio;   /* policy; or NOT_GIVEN */
     char *who, *why, *mode; /* inhibit; or NULL */

@@ -158,6 +158,8 @@ CtlStatus verb_prepare(Ctl *ctl, GError **error)
         json_object_set_string_member(arguments, "key", line->key);
     if (line->allow_partial)
         json_object_set_boolean_member(arguments, "allow-partial", TRUE);
+    if (line->reclaim)
+        json_object_set_boolean_member(arguments, "reclaim", TRUE);
     JsonNode *answer = client_call(ctl->client, "memory-prepare-unplug", arguments, error);
     if (!answer)
         return CTL_REFUSED;

@@ -27,7 +27,8 @@ static gboolean selector_equal(const DeviceSelector *a, const DeviceSelector *b)
 
 static gboolean asks_for_the_same(const UnplugJob *job, const UnplugSubmit *submit)
 {
-    if (job->n_selectors != submit->n_selectors || job->allow_partial != submit->allow_partial)
+    if (job->n_selectors != submit->n_selectors || job->allow_partial != submit->allow_partial ||
+        job->reclaim != submit->reclaim)
         return FALSE;
     for (guint i = 0; i < submit->n_selectors; i++) {
         if (!selector_equal(&job->selectors[i], &submit->selectors[i]))
@@ -59,6 +60,7 @@ static Job *add_job(Step *step, const UnplugSubmit *submit)
         .timeout_ms = MIN(submit->timeout_ms, UNPLUG_TIMEOUT_MAX_MS),
         .lease_ms = MIN(submit->lease_ms, UNPLUG_LEASE_MAX_MS),
         .allow_partial = submit->allow_partial,
+        .reclaim = submit->reclaim,
         .submitted_usec = step->world.now_usec,
     };
     UnplugJob *pub = unplug_job_copy(&request);

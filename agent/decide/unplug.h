@@ -50,6 +50,7 @@
 #define UNPLUG_DEVICES_MAX 256
 #define UNPLUG_ENDED_MAX 64 /* the last so many ended jobs are kept */
 #define UNPLUG_KEY_MAX 128  /* bytes of a key */
+#define UNPLUG_RECLAIM_MAX_USEC (10 * G_GINT64_CONSTANT(1000000))
 
 #define UNPLUG_PAUSE_MIN_USEC (50 * G_GINT64_CONSTANT(1000))
 #define UNPLUG_PAUSE_MAX_USEC (2 * G_GINT64_CONSTANT(1000000))
@@ -128,6 +129,7 @@ typedef struct {
     JobState outcome;       /* ROLLING_BACK: what the job will end as; OFFLINING: it gives some of
                              * its devices back, and goes on with the rest */
     gboolean allow_partial; /* a device that cannot go is given back */
+    gboolean reclaim;       /* caches are reclaimed first where memory would not suffice */
     char *key;              /* or NULL */
     DeviceSelector *selectors; /* as asked */
     guint n_selectors;
@@ -222,6 +224,7 @@ typedef struct {
     guint64 lease_ms;
     const char *key; /* or NULL */
     gboolean allow_partial;
+    gboolean reclaim;
 } UnplugSubmit;
 
 typedef struct {

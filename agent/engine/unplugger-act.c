@@ -108,6 +108,55 @@ static void act_journal(Unplugger *unplugger)
 
 /* --- check --- */
 
+static void act_check(Unplugger *unplugger, guint64 job_id);
+
+typedef struct {
+    Unplugger *unplugger;
+    guint64 job;
+} Reclaim;
+
+static void on_reclaimed(const WorkResult *result, gpointer user_data)
+{
+    const Reclaim *reclaim = user_data;
+    Unplugger *unplugger = reclaim->unplugger;
+    const UnplugJob *job = unplug_machine_find(unplugger->machine, reclaim->job);
+
+    if (unplugger->reclaim_job == reclaim->job)
+        unplugger->reclaim_task = 0;
+    if (!job || (job->state != JOB_CHECKING && job->state != JOB_ASKING))
+        return; /* it was cancelled meanwhile */
+    g_info("job %" G_GUINT64_FORMAT ": caches were reclaimed%s%s", job->id,
+           result->errors[0] != 0 ? ": " : "",
+           result->errors[0] != 0 ? g_strerror(result->errors[0]) : "");
+    act_check(unplugger, job->id);
+}
+
+/* Whether the check of JOB has found nothing but want of memory, and may wait until caches have
+ * been reclaimed: once for a job. */
+static gboolean reclaim_first(Unplugger *unplugger, const UnplugJob *job)
+{
+    if (!job->reclaim || unplugger->reclaim_job == job->id)
+        return FALSE;
+    g_autoptr(UnplugVerdict) verdict =
+        unplugger_check(unplugger, job->selectors, job->n_selectors, FALSE);
+    guint64 wanted_bytes = verdict->needed_bytes + verdict->reserve_bytes;
+    if (verdict->needed_bytes == 0 || verdict->available_bytes >= wanted_bytes ||
+        (!job->allow_partial && !reason_list_lacks_room(verdict->reasons)))
+        return FALSE;
+    gint64 limit_usec = UNPLUG_RECLAIM_MAX_USEC;
+    if (job->timeout_ms != 0)
+        limit_usec = MIN(limit_usec, (gint64)job->timeout_ms * USEC_PER_MSEC / 2);
+    WorkStep step = {.kind = STEP_RECLAIM, .wanted_bytes = wanted_bytes};
+    AttemptLimits limits = {.deadline_usec = g_get_monotonic_time() + limit_usec,
+                            .swap_percent = unplugger->config.swap_percent};
+    Reclaim *reclaim = g_new(Reclaim, 1);
+    *reclaim = (Reclaim){.unplugger = unplugger, .job = job->id};
+    unplugger->reclaim_job = job->id;
+    unplugger->reclaim_task = executor_submit(unplugger->config.executor, EXECUTOR_LATER, &step, 1,
+                                              &limits, on_reclaimed, reclaim, g_free);
+    return TRUE;
+}
+
 static void act_check(Unplugger *unplugger, guint64 job_id)
 {
     /* A job may have waited long in the queue, and links of blocks come without events. */
@@ -115,6 +164,10 @@ static void act_check(Unplugger *unplugger, guint64 job_id)
     const UnplugJob *job = unplug_machine_find(unplugger->machine, job_id);
 
     unplugger->checking_job = job_id;
+    if (reclaim_first(unplugger, job)) {
+        unplugger->checking_job = 0;
+        return;
+    }
     g_autoptr(UnplugVerdict) verdict =
         job->allow_partial ? unplugger_check_part(unplugger, job->selectors, job->n_selectors)
                            : unplugger_check(unplugger, job->selectors, job->n_selectors, FALSE);
@@ -409,6 +462,9 @@ static void act_changed(Unplugger *unplugger, const UnplugAction *action)
 
     if (job)
         unplugger->on_changed(job, action->state, unplugger->on_changed_data);
+    if (unplugger->reclaim_task != 0 && action->job == unplugger->reclaim_job &&
+        job_state_is_ended(action->state))
+        executor_cancel(unplugger->config.executor, unplugger->reclaim_task);
 }
 
 static void act(Unplugger *unplugger, const UnplugAction *action)

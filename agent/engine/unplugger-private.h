@@ -18,6 +18,8 @@ struct Unplugger {
     guint next_action;
     gboolean is_carrying_out;
     gboolean is_stopped;
+    guint64 reclaim_job;     /* for which caches were reclaimed last */
+    guint reclaim_task;      /* of the executor, while that goes on; else 0 */
     guint64 checking_job;    /* whose own blocks are not "taken" during its check */
     guint64 reserved_job_id; /* the next daemon gives no id below this one, by the journal */
     guint task;              /* of the executor, 0: none */

@@ -34,6 +34,12 @@ static void check_unplug(QgaCall *call, JsonObject *arguments, gpointer user_dat
     qga_call_end_return(call);
 }
 
+static gboolean is_asked(JsonObject *arguments, const char *name)
+{
+    return json_object_has_member(arguments, name) &&
+           json_object_get_boolean_member(arguments, name);
+}
+
 static gboolean parse_submit(JsonObject *arguments, guint64 default_lease_ms, UnplugSubmit *submit,
                              GError **error)
 {
@@ -42,8 +48,8 @@ static gboolean parse_submit(JsonObject *arguments, guint64 default_lease_ms, Un
         !arguments_uint(arguments, "lease-ms", 1, UNPLUG_LEASE_MAX_MS, default_lease_ms,
                         &submit->lease_ms, error))
         return FALSE;
-    submit->allow_partial = json_object_has_member(arguments, "allow-partial") &&
-                            json_object_get_boolean_member(arguments, "allow-partial");
+    submit->allow_partial = is_asked(arguments, "allow-partial");
+    submit->reclaim = is_asked(arguments, "reclaim");
     if (json_object_has_member(arguments, "key"))
         submit->key = json_object_get_string_member(arguments, "key");
     if (submit->key && (submit->key[0] == '\0' || strlen(submit->key) > UNPLUG_KEY_MAX)) {

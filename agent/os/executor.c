@@ -23,6 +23,7 @@
 #include "system/hugepages.h"
 #include "system/meminfo.h"
 #include "system/page-sample.h"
+#include "system/reclaim.h"
 #include "system/units.h"
 
 #define KILL_AFTER_MS 1000
@@ -90,7 +91,7 @@ static gboolean takes_offline(const WorkStep *step)
     return step->kind == STEP_BLOCK && strcmp(step->verb, "offline") == 0;
 }
 
-static int step_do(const AttrIo *io, const WorkStep *step)
+static int step_do(const AttrIo *io, const WorkStep *step, guint swap_percent)
 {
     int r = 0;
 
@@ -103,6 +104,9 @@ static int step_do(const AttrIo *io, const WorkStep *step)
         break;
     case STEP_POOL:
         r = node_pool_fill(io, &step->pool);
+        break;
+    case STEP_RECLAIM:
+        r = reclaim_caches(io, step->wanted_bytes, swap_percent);
         break;
     }
     return r < 0 ? -r : 0;
@@ -146,7 +150,7 @@ static Record step_try(const AttrIo *io, const Task *task, guint at)
             return record;
         }
     }
-    record.error = step_do(io, step);
+    record.error = step_do(io, step, task->limits.swap_percent);
     return record;
 }
 
@@ -339,8 +343,9 @@ static gboolean look_at_step(Executor *executor, AttemptOutcome *outcome)
         return TRUE;
     }
     *outcome = (AttemptOutcome){.end = ATTEMPT_CANCELLED};
-    return step->kind == STEP_BLOCK && is_reached(task->limits.yield_usec, now_usec) &&
-           is_waited_for(executor);
+    return is_waited_for(executor) &&
+           (step->kind == STEP_RECLAIM ||
+            (step->kind == STEP_BLOCK && is_reached(task->limits.yield_usec, now_usec)));
 }
 
 static gboolean on_look(gpointer user_data)

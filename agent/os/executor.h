@@ -26,19 +26,22 @@
 #include "system/hugepages.h"
 
 typedef enum {
-    STEP_BLOCK, /* write `verb` to the state of the block (index, inode) */
-    STEP_ATTR,  /* write `verb` to the file `name` in the directory `dir` */
-    STEP_POOL,  /* let the kernel fill `pool` */
+    STEP_BLOCK,   /* write `verb` to the state of the block (index, inode) */
+    STEP_ATTR,    /* write `verb` to the file `name` in the directory `dir` */
+    STEP_POOL,    /* let the kernel fill `pool` */
+    STEP_RECLAIM, /* page cache and slab, until `wanted_bytes` are available; it is a task of its
+                   * own, and others that wait end it */
 } WorkStepKind;
 
 typedef struct {
     WorkStepKind kind;
     guint32 index;
     guint64 inode;
-    const char *verb; /* static */
-    const char *dir;  /* static; STEP_ATTR */
-    const char *name; /* static; STEP_ATTR */
-    NodePool pool;    /* STEP_POOL */
+    const char *verb;     /* static */
+    const char *dir;      /* static; STEP_ATTR */
+    const char *name;     /* static; STEP_ATTR */
+    NodePool pool;        /* STEP_POOL */
+    guint64 wanted_bytes; /* STEP_RECLAIM */
 } WorkStep;
 
 /* Errno of a step that was not begun: the worker was ended first, or the reserve would have been

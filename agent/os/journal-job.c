@@ -137,6 +137,8 @@ JsonNode *journal_job_to_json(const UnplugJob *job)
     json_object_set_int_member(object, "was-reoffline", job->was_reoffline);
     if (job->allow_partial) /* as a rule an earlier version can read what this one has written */
         json_object_set_int_member(object, "allow-partial", 1);
+    if (job->reclaim)
+        json_object_set_int_member(object, "reclaim", 1);
     if (job->ask_end_usec)
         json_object_set_int_member(object, "ask-end-usec", job->ask_end_usec);
     for (guint i = 0; i < G_N_ELEMENTS(figures); i++)
@@ -340,16 +342,19 @@ static gboolean state_from_json(JsonObject *object, const char *name, JobState *
 
 static gboolean job_fill(UnplugJob *job, JsonObject *object, GError **error)
 {
-    gint64 id, reoffline, allow_partial = 0;
+    gint64 id, reoffline, allow_partial = 0, reclaim = 0;
 
     if (!json_read_int(object, "id", 1, G_MAXINT64 - 1, &id, error) ||
         !state_from_json(object, "state", &job->state, error) ||
         !state_from_json(object, "outcome", &job->outcome, error) ||
         !json_read_int(object, "was-reoffline", 0, 1, &reoffline, error) ||
         (json_object_has_member(object, "allow-partial") &&
-         !json_read_int(object, "allow-partial", 0, 1, &allow_partial, error)))
+         !json_read_int(object, "allow-partial", 0, 1, &allow_partial, error)) ||
+        (json_object_has_member(object, "reclaim") &&
+         !json_read_int(object, "reclaim", 0, 1, &reclaim, error)))
         return FALSE;
     job->allow_partial = (gboolean)allow_partial;
+    job->reclaim = (gboolean)reclaim;
     job->id = (guint64)id;
     job->was_reoffline = (gboolean)reoffline;
     if (json_object_has_member(object, "key")) {

@@ -252,6 +252,8 @@ static int fake_write(gpointer self, const char *dir, guint64 expected_inode, co
         result = fake_write_state(fake, index, expected_inode, value);
     } else if (strcmp(write->path, HOTPLUG_FLAG) == 0) {
         result = fake_write_hotplug_flag(fake, value);
+    } else if (strcmp(write->path, "proc/sys/vm/drop_caches") == 0) {
+        result = fake_write_drop_caches(fake, value);
     } else if (strcmp(write->path, POOL) == 0 && fake->pool_max > 0) {
         result = fake_write_pool(fake, value);
     } else {

@@ -109,6 +109,15 @@ guint64 fake_kernel_inode(FakeKernel *fake, guint32 index)
     return block != NULL ? block->inode : 0;
 }
 
+void fake_kernel_set_caches(FakeKernel *fake, guint64 page_bytes, guint64 slab_bytes, int ms)
+{
+    fake_lock(fake);
+    fake->cache_bytes[0] = page_bytes;
+    fake->cache_bytes[1] = slab_bytes;
+    fake->drop_ms = ms;
+    fake_unlock(fake);
+}
+
 guint64 fake_kernel_available(FakeKernel *fake)
 {
     fake_lock(fake);

@@ -54,6 +54,8 @@ struct FakeKernel {
     guint64 block_size_bytes;
     guint64 next_inode;
     guint64 available_bytes;
+    guint64 cache_bytes[2]; /* page cache, slab: what drop_caches makes available */
+    int drop_ms;
     char default_zone[16];
     gboolean has_pages;    /* /proc/kpageflags can be read */
     gint64 offlining;      /* index of the block that the holder of hotplug_lock offlines, -1 */
@@ -95,6 +97,7 @@ int fake_write_state(FakeKernel *fake, guint32 index, guint64 expected_inode, co
 int fake_write_hotplug_flag(FakeKernel *fake, const char *value);
 
 /* A write of the pool's nr_hugepages. */
+int fake_write_drop_caches(FakeKernel *fake, const char *value);
 int fake_write_pool(FakeKernel *fake, const char *value);
 
 /* The AttrIo's operations. */

@@ -174,6 +174,24 @@ int fake_write_state(FakeKernel *fake, guint32 index, guint64 expected_inode, co
     return result;
 }
 
+int fake_write_drop_caches(FakeKernel *fake, const char *value)
+{
+    int ms = fake->drop_ms;
+
+    if (!g_str_equal(value, "1") && !g_str_equal(value, "2"))
+        return -EINVAL;
+    while (ms != 0) {
+        g_usleep(1000);
+        ms -= ms > 0;
+    }
+    fake_lock(fake);
+    guint64 *cache_bytes = &fake->cache_bytes[value[0] - '1'];
+    fake->available_bytes += *cache_bytes;
+    *cache_bytes = 0;
+    fake_unlock(fake);
+    return 0;
+}
+
 int fake_write_pool(FakeKernel *fake, const char *value)
 {
     guint64 n_pages = 0;

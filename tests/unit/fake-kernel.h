@@ -79,6 +79,9 @@ guint64 fake_kernel_available(FakeKernel *fake);
  * along, and no write raises their number above MAX. */
 void fake_kernel_set_pool(FakeKernel *fake, guint n_pages, guint per_block, guint max);
 guint fake_kernel_pool(FakeKernel *fake);
+/* What writes of 1 and of 2 to drop_caches make available, once, each after MS (or FAKE_FOR_EVER).
+ */
+void fake_kernel_set_caches(FakeKernel *fake, guint64 page_bytes, guint64 slab_bytes, int ms);
 /* Any other file, or one of the above by another text. NULL: not there. */
 void fake_kernel_set_file(FakeKernel *fake, const char *path, const char *text);
 

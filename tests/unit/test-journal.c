@@ -33,7 +33,8 @@ static UnplugJob *make_job(guint64 id)
                        .ask_end_usec = 19,
                        .ended_usec = 18,
                        .was_reoffline = TRUE,
-                       .allow_partial = TRUE};
+                       .allow_partial = TRUE,
+                       .reclaim = TRUE};
     UnplugJob *job = unplug_job_copy(&given);
 
     for (guint d = 0; d < 2; d++) {
@@ -92,6 +93,7 @@ static void assert_same(const UnplugJob *a, const UnplugJob *b)
     g_assert_cmpint(a->ended_usec, ==, b->ended_usec);
     g_assert_cmpint(a->was_reoffline, ==, b->was_reoffline);
     g_assert_cmpint(a->allow_partial, ==, b->allow_partial);
+    g_assert_cmpint(a->reclaim, ==, b->reclaim);
     g_assert_cmpuint(a->n_selectors, ==, b->n_selectors);
     for (guint i = 0; i < a->n_selectors; i++) {
         const DeviceSelector *x = &a->selectors[i], *y = &b->selectors[i];

@@ -98,6 +98,74 @@ static void test_low_memory_starts_nothing(World *world, G_GNUC_UNUSED gconstpoi
     g_assert_cmpuint(fake_kernel_count_writes(world->fake, -1, NULL), ==, 0);
 }
 
+static guint64 prepare_with_reclaim(World *world, guint64 timeout_ms)
+{
+    static const DeviceSelector selector = {.kind = SELECT_SLOT, .slot = 0};
+    UnplugSubmit submit = {.selectors = &selector,
+                           .n_selectors = 1,
+                           .timeout_ms = timeout_ms,
+                           .lease_ms = 60000,
+                           .reclaim = TRUE};
+    guint64 id = 0;
+
+    model_keeper_catch_up(world->keeper);
+    g_assert_cmpint(unplugger_submit(world->unplugger, &submit, &id), ==, UNPLUG_OK);
+    return id;
+}
+
+static guint count_drops(World *world)
+{
+    guint n, n_drops = 0;
+    const FakeWrite *writes = fake_kernel_writes(world->fake, &n);
+
+    for (guint i = 0; i < n; i++)
+        n_drops += g_str_has_suffix(writes[i].path, "/drop_caches");
+    return n_drops;
+}
+
+/* Caches are reclaimed where memory would not suffice, and no more than it takes: not at all, page
+ * cache, slab too, all in vain. */
+static void test_reclaim_as_far_as_needed(World *world, G_GNUC_UNUSED gconstpointer data)
+{
+    static const struct {
+        guint64 available, page, slab;
+        guint drops;
+        JobState end;
+    } rows[] = {{4096, 1, 1, 0, JOB_READY},
+                {1024, 512, 1, 1, JOB_READY},
+                {1024, 32, 512, 2, JOB_READY},
+                {1024, 1, 1, 2, JOB_FAILED}};
+
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        fake_kernel_clear_writes(world->fake);
+        fake_kernel_set_available(world->fake, rows[i].available * MIB);
+        fake_kernel_set_caches(world->fake, rows[i].page * MIB, rows[i].slab * MIB, 0);
+        guint64 id = prepare_with_reclaim(world, 60000);
+        world_wait_for(world, id, rows[i].end);
+        g_assert_cmpuint(count_drops(world), ==, rows[i].drops);
+        if (rows[i].end == JOB_READY) {
+            unplugger_cancel(world->unplugger, id);
+            world_wait_for(world, id, JOB_CANCELLED);
+        }
+    }
+}
+
+/* A kernel that does not come back from it holds the job up for half of its timeout; a cancelled
+ * job is not waited for, and the next one is served. */
+static void test_reclaim_is_bounded(World *world, G_GNUC_UNUSED gconstpointer data)
+{
+    fake_kernel_set_available(world->fake, 1024 * MIB);
+    fake_kernel_set_caches(world->fake, 0, 0, FAKE_FOR_EVER);
+    guint64 first = prepare_with_reclaim(world, 600000);
+    g_assert_cmpint(world_job(world, first)->state, ==, JOB_CHECKING);
+    unplugger_cancel(world->unplugger, first);
+    g_assert_cmpint(world_job(world, first)->state, ==, JOB_CANCELLED);
+    guint64 second = prepare_with_reclaim(world, 300);
+    world_wait_for(world, second, JOB_FAILED);
+    g_assert_true(job_has_reason(world_job(world, second), REASON_LOW_MEMORY, -1));
+    world_assert_all_movable(world);
+}
+
 /* Memory that runs low while a block is being offlined ends the attempt, and all comes back. */
 static void test_guard_while_offlining(World *world, G_GNUC_UNUSED gconstpointer data)
 {
@@ -498,6 +566,8 @@ int main(int argc, char **argv)
     ADD("lease-ends-during-eject", test_lease_ends_during_eject);
     ADD("endless-offline-ends-at-deadline", test_endless_offline_ends_at_deadline);
     ADD("low-memory-starts-nothing", test_low_memory_starts_nothing);
+    ADD("reclaim-as-far-as-needed", test_reclaim_as_far_as_needed);
+    ADD("reclaim-is-bounded", test_reclaim_is_bounded);
     ADD("guard-while-offlining", test_guard_while_offlining);
     ADD("stop-rolls-back", test_stop_rolls_back);
     ADD("killed-after-every-block", test_killed_after_every_block);

@@ -119,7 +119,8 @@ G_GNUC_UNUSED static void submit_full(Bench *bench, guint slot, guint64 timeout_
     DeviceSelector selector = {.kind = SELECT_SLOT, .slot = slot};
     UnplugEvent event = {.kind = UNPLUG_SUBMIT};
 
-    event.submit = (UnplugSubmit){&selector, 1, timeout_ms, lease_ms, key, bench->allow_partial};
+    event.submit =
+        (UnplugSubmit){&selector, 1, timeout_ms, lease_ms, key, bench->allow_partial, FALSE};
     feed(bench, &event);
 }
 
