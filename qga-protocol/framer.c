@@ -207,18 +207,11 @@ static void bad_token(QgaFramer *framer, QgaFrame *out)
 /* Which member of the outermost object KEY (N bytes, with its quotes) begins. */
 static Member member_of_key(const char *key, gsize n_bytes)
 {
-    Member member = MEMBER_OTHER;
-    char *name;
+    g_autofree char *name = n_bytes <= NAME_MAX_BYTES ? qga_json_string_decode(key, n_bytes) : NULL;
 
-    if (n_bytes > NAME_MAX_BYTES)
-        return MEMBER_OTHER;
-    name = qga_json_string_decode(key, n_bytes);
-    if (strcmp(name, "execute") == 0)
-        member = MEMBER_EXECUTE;
-    else if (strcmp(name, "id") == 0)
-        member = MEMBER_ID;
-    g_free(name);
-    return member;
+    if (g_strcmp0(name, "execute") == 0)
+        return MEMBER_EXECUTE;
+    return g_strcmp0(name, "id") == 0 ? MEMBER_ID : MEMBER_OTHER;
 }
 
 /* The token is fine. BEFORE: the grammar before it. */

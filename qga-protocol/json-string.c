@@ -113,10 +113,13 @@ char *qga_json_string_decode(const char *token, gsize n_bytes)
 {
     const char *p = token + 1;
     const char *end = token + n_bytes - 1;
-    /* Decoded text is never longer than its token, so the buffer is made once. */
-    GString *decoded = g_string_sized_new(n_bytes);
+    GString *decoded;
 
     g_assert(n_bytes >= 2);
+    if (memchr(p, '\\', (gsize)(end - p)) == NULL)
+        return g_strndup(p, (gsize)(end - p));
+    /* Decoded text is never longer than its token, so the buffer is made once. */
+    decoded = g_string_sized_new(n_bytes);
     while (p < end) {
         const char *escape = memchr(p, '\\', (gsize)(end - p));
 

@@ -1,6 +1,6 @@
 /*
- * The queue of output: a list of chunks, none of which is ever empty, so that a peek needs no
- * search.
+ * The queue of output: a list of chunks, so that a peek needs no search. None of them is empty but
+ * the only one: it is kept, as most replies are short and come one after the other.
  */
 #include "qga-protocol/out-queue.h"
 
@@ -13,7 +13,7 @@ typedef struct {
 } Chunk;
 
 struct QgaOutQueue {
-    GQueue chunks; /* of Chunk; none is ever empty */
+    GQueue chunks; /* of Chunk */
     gsize size;
 };
 
@@ -64,8 +64,19 @@ gsize qga_out_queue_peek(const QgaOutQueue *queue, const guint8 **out_bytes)
 {
     const Chunk *chunk = queue->chunks.head != NULL ? queue->chunks.head->data : NULL;
 
-    *out_bytes = chunk != NULL ? chunk->bytes + chunk->begin : NULL;
-    return chunk != NULL ? chunk->end - chunk->begin : 0;
+    *out_bytes = queue->size > 0 ? chunk->bytes + chunk->begin : NULL;
+    return queue->size > 0 ? chunk->end - chunk->begin : 0;
+}
+
+/* CHUNK, an end of the queue, has become empty. */
+static void drop_chunk(QgaOutQueue *queue, Chunk *chunk)
+{
+    if (queue->chunks.length == 1) {
+        chunk->begin = chunk->end = 0;
+        return;
+    }
+    g_queue_remove(&queue->chunks, chunk);
+    g_free(chunk);
 }
 
 void qga_out_queue_consume(QgaOutQueue *queue, gsize n_bytes)
@@ -79,7 +90,7 @@ void qga_out_queue_consume(QgaOutQueue *queue, gsize n_bytes)
         chunk->begin += n;
         n_bytes -= n;
         if (chunk->begin == chunk->end)
-            g_free(g_queue_pop_head(&queue->chunks));
+            drop_chunk(queue, chunk);
     }
 }
 
@@ -94,7 +105,7 @@ void qga_out_queue_truncate(QgaOutQueue *queue, gsize n_bytes)
         chunk->end -= n;
         n_bytes -= n;
         if (chunk->begin == chunk->end)
-            g_free(g_queue_pop_tail(&queue->chunks));
+            drop_chunk(queue, chunk);
     }
 }
 

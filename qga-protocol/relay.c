@@ -26,7 +26,8 @@ struct QgaTicket {
     QgaRelay *relay;
     const QgaTicketSink *sink; /* NULL: abandoned */
     gpointer user_data;
-    QgaOutQueue *bytes; /* not yet with qemu-ga; NULL: it only wants to know guest-info */
+    gboolean is_info;   /* it only wants to know guest-info */
+    QgaOutQueue *bytes; /* given before its turn; NULL: none */
     gboolean is_whole;  /* all of the request has been given */
     gboolean is_long;
     gboolean has_no_success;
@@ -49,12 +50,17 @@ struct QgaRelay {
     QgaRelayWakeup wakeup;
     gpointer user_data;
     GQueue tickets; /* of QgaTicket */
+    /* Who has heard of something since hosts were woken last: the one that is woken now if it can
+     * be. Mostly there is one only; others are woken soon. */
+    void (*woken)(gboolean is_now, gpointer user_data);
+    gpointer woken_data;
     Link link;
     gboolean is_mute;   /* it has not said hello in time since it was connected */
     gboolean is_broken; /* half a request is with qemu-ga, or a reply that never comes is awaited */
     gboolean is_held;   /* a sink would have no more */
-    gint64 now_usec;    /* of the last turn */
-    gint64 hello_id;    /* of the guest-sync-delimited that is awaited */
+    gboolean is_stirred; /* bytes were given since the last flush */
+    gint64 now_usec;     /* of the last turn */
+    gint64 hello_id;     /* of the guest-sync-delimited that is awaited */
     gint64 last_marker;
     QgaOutQueue *output;
     GByteArray *line;    /* of qemu-ga's, as far as it is held */
@@ -90,15 +96,46 @@ static void ticket_free(QgaTicket *ticket)
     g_free(ticket);
 }
 
+static void note_heard(QgaRelay *relay, const QgaTicketSink *sink, gpointer user_data)
+{
+    if (sink->wake == NULL || (relay->woken != NULL && relay->woken_data == user_data))
+        return;
+    qga_relay_wake_hosts(relay, FALSE);
+    relay->woken = sink->wake;
+    relay->woken_data = user_data;
+}
+
+void qga_relay_wake_hosts(QgaRelay *relay, gboolean is_now)
+{
+    void (*woken)(gboolean is_now, gpointer user_data) = g_steal_pointer(&relay->woken);
+
+    if (woken != NULL)
+        woken(is_now, relay->woken_data);
+}
+
+void qga_relay_forget(QgaRelay *relay, gconstpointer user_data)
+{
+    if (relay->woken_data == user_data)
+        relay->woken = NULL;
+}
+
+static void tell_end(QgaRelay *relay, const QgaTicketSink *sink, gpointer user_data,
+                     QgaTicketEnd end, const char *desc)
+{
+    sink->end(end, desc, user_data);
+    note_heard(relay, sink, user_data);
+}
+
 static void ticket_end(QgaTicket *ticket, QgaTicketEnd end, const char *desc)
 {
-    QgaTicketSink sink = ticket->sink != NULL ? *ticket->sink : (QgaTicketSink){0};
+    QgaRelay *relay = ticket->relay;
+    const QgaTicketSink *sink = ticket->sink;
     gpointer user_data = ticket->user_data;
 
-    g_queue_remove(&ticket->relay->tickets, ticket);
+    g_queue_remove(&relay->tickets, ticket);
     ticket_free(ticket);
-    if (sink.end != NULL)
-        sink.end(end, desc, user_data);
+    if (sink != NULL)
+        tell_end(relay, sink, user_data, end, desc);
 }
 
 void qga_relay_free(QgaRelay *relay)
@@ -122,7 +159,10 @@ static void wake(QgaRelay *relay)
 
 void qga_relay_flush(QgaRelay *relay)
 {
-    if (relay->wakeup != NULL)
+    gboolean is_stirred = relay->is_stirred;
+
+    relay->is_stirred = FALSE;
+    if (is_stirred && relay->wakeup != NULL)
         relay->wakeup(TRUE, relay->user_data);
 }
 
@@ -134,18 +174,50 @@ static QgaTicket *current_of(const QgaRelay *relay)
     return head != NULL && head->is_sent ? head : NULL;
 }
 
+/* Where bytes of the ticket go; NULL: there are none. */
+static QgaOutQueue *unsent_of(const QgaTicket *ticket)
+{
+    return ticket->is_sent ? ticket->relay->output : ticket->bytes;
+}
+
+/* The first ticket has its turn, if qemu-ga has none. */
+static void send_next(QgaRelay *relay)
+{
+    QgaTicket *ticket = g_queue_peek_head(&relay->tickets);
+    const guint8 *bytes;
+    gsize n;
+
+    if (relay->link != LINK_UP || relay->is_broken)
+        return;
+    while (ticket != NULL && ticket->is_info) {
+        ticket_end(ticket, QGA_TICKET_SILENT, NULL);
+        ticket = g_queue_peek_head(&relay->tickets);
+    }
+    if (ticket == NULL || ticket->is_sent)
+        return;
+    ticket->is_sent = TRUE;
+    ticket->since_usec = relay->now_usec;
+    while (ticket->bytes != NULL && (n = qga_out_queue_peek(ticket->bytes, &bytes)) > 0) {
+        qga_out_queue_append(relay->output, bytes, n);
+        qga_out_queue_consume(ticket->bytes, n);
+    }
+}
+
 /* ---- the hosts' side ---- */
 
 /* What qemu-ga's guest-info says; before it is known, what it has said in all versions. */
 static gboolean has_no_success(const QgaRelay *relay, const char *command)
 {
-    for (guint i = 0; relay->commands != NULL && i < relay->commands->len; i++) {
+    if (relay->commands == NULL || relay->commands->len == 0)
+        return strcmp(command, "guest-shutdown") == 0 ||
+               g_str_has_prefix(command, "guest-suspend-");
+    for (guint i = 0; i < relay->commands->len; i++) {
         const Command *known = relay->commands->pdata[i];
 
-        if (strcmp(known->name, command) == 0)
-            return !known->has_success;
+        if (!known->has_success && strcmp(known->name, command) == 0)
+            return TRUE;
     }
-    return strcmp(command, "guest-shutdown") == 0 || g_str_has_prefix(command, "guest-suspend-");
+    return FALSE;
 }
 
 static QgaTicket *ticket_new(QgaRelay *relay, const QgaTicketSink *sink, gpointer user_data)
@@ -156,7 +228,6 @@ static QgaTicket *ticket_new(QgaRelay *relay, const QgaTicketSink *sink, gpointe
     ticket->sink = sink;
     ticket->user_data = user_data;
     g_queue_push_tail(&relay->tickets, ticket);
-    wake(relay);
     return ticket;
 }
 
@@ -165,7 +236,9 @@ QgaTicket *qga_relay_begin(QgaRelay *relay, const char *command, const QgaTicket
 {
     QgaTicket *ticket = ticket_new(relay, sink, user_data);
 
-    ticket->bytes = qga_out_queue_new();
+    relay->is_stirred = TRUE;
+    send_next(relay);
+    ticket->since_usec = 0; /* the time of the last turn may be long ago */
     if (command != NULL) {
         ticket->is_long =
             g_str_has_prefix(command, "guest-fs") || g_str_has_prefix(command, "guest-suspend-");
@@ -177,8 +250,10 @@ QgaTicket *qga_relay_begin(QgaRelay *relay, const char *command, const QgaTicket
 void qga_relay_add(QgaTicket *ticket, const void *bytes, gsize n_bytes)
 {
     g_assert(!ticket->is_whole);
-    qga_out_queue_append(ticket->is_sent ? ticket->relay->output : ticket->bytes, bytes, n_bytes);
-    wake(ticket->relay);
+    if (!ticket->is_sent && ticket->bytes == NULL)
+        ticket->bytes = qga_out_queue_new();
+    qga_out_queue_append(unsent_of(ticket), bytes, n_bytes);
+    ticket->relay->is_stirred = TRUE;
 }
 
 void qga_relay_finish(QgaTicket *ticket)
@@ -199,8 +274,9 @@ void qga_relay_finish(QgaTicket *ticket)
 
 gboolean qga_relay_wants(const QgaTicket *ticket)
 {
-    return qga_out_queue_size(ticket->is_sent ? ticket->relay->output : ticket->bytes) <=
-           QGA_RELAY_BUFFER_BYTES;
+    QgaOutQueue *unsent = unsent_of(ticket);
+
+    return unsent == NULL || qga_out_queue_size(unsent) <= QGA_RELAY_BUFFER_BYTES;
 }
 
 void qga_relay_abandon(QgaTicket *ticket)
@@ -242,7 +318,10 @@ QgaTicket *qga_relay_want_info(QgaRelay *relay, const QgaTicketSink *sink, gpoin
 {
     if ((relay->commands != NULL && relay->link == LINK_UP) || relay->is_mute)
         return NULL;
-    return ticket_new(relay, sink, user_data);
+    QgaTicket *ticket = ticket_new(relay, sink, user_data);
+    ticket->is_info = TRUE;
+    wake(relay);
+    return ticket;
 }
 
 const char *qga_relay_version(const QgaRelay *relay)
@@ -263,7 +342,7 @@ void qga_relay_info(const QgaRelay *relay, QgaRelayCommandFunc func, gpointer us
 
 static gint64 patience_of(const QgaRelay *relay, const QgaTicket *ticket)
 {
-    if (ticket->bytes == NULL)
+    if (ticket->is_info)
         return QGA_RELAY_INFO_USEC;
     if (ticket->patience == QGA_SYNCING)
         return QGA_RELAY_SYNC_USEC;
@@ -277,12 +356,11 @@ static gint64 patience_of(const QgaRelay *relay, const QgaTicket *ticket)
 static void expire(QgaTicket *ticket, const char *desc)
 {
     if (ticket->is_sent) {
-        QgaTicketSink sink = *ticket->sink;
-        gpointer user_data = ticket->user_data;
+        const QgaTicketSink *sink = ticket->sink;
 
-        QgaTicketEnd end = ticket->has_answered ? QGA_TICKET_ANSWERED : QGA_TICKET_FAILED;
         qga_relay_abandon(ticket); /* its reply may still come */
-        sink.end(end, desc, user_data);
+        tell_end(ticket->relay, sink, ticket->user_data,
+                 ticket->has_answered ? QGA_TICKET_ANSWERED : QGA_TICKET_FAILED, desc);
     } else {
         ticket_end(ticket, QGA_TICKET_FAILED, desc);
     }
@@ -362,28 +440,6 @@ static gint64 expire_due(QgaRelay *relay, gint64 elapsed_usec)
 
 /* ---- qemu-ga's side: output ---- */
 
-static void send_next(QgaRelay *relay)
-{
-    QgaTicket *ticket = g_queue_peek_head(&relay->tickets);
-    const guint8 *bytes;
-    gsize n;
-
-    if (relay->link != LINK_UP || relay->is_broken)
-        return;
-    while (ticket != NULL && ticket->bytes == NULL) {
-        ticket_end(ticket, QGA_TICKET_SILENT, NULL);
-        ticket = g_queue_peek_head(&relay->tickets);
-    }
-    if (ticket == NULL || ticket->is_sent)
-        return;
-    ticket->is_sent = TRUE;
-    ticket->since_usec = relay->now_usec;
-    while ((n = qga_out_queue_peek(ticket->bytes, &bytes)) > 0) {
-        qga_out_queue_append(relay->output, bytes, n);
-        qga_out_queue_consume(ticket->bytes, n);
-    }
-}
-
 static void note_moved(const QgaRelay *relay, QgaTicket *ticket, gsize n_bytes)
 {
     ticket->since_usec = relay->now_usec;
@@ -425,7 +481,7 @@ void qga_relay_consume(QgaRelay *relay, gsize n_bytes)
         return;
     note_moved(relay, current, n_bytes);
     if (!current->is_whole && current->sink != NULL && qga_relay_wants(current))
-        current->sink->more(current->user_data);
+        note_heard(relay, current->sink, current->user_data);
 }
 
 void qga_relay_connected(QgaRelay *relay)
@@ -530,6 +586,7 @@ static void pass(QgaRelay *relay, QgaTicket *ticket, const guint8 *bytes, gsize 
         return;
     if (!ticket->sink->reply(bytes, n_bytes, ticket->user_data))
         relay->is_held = TRUE;
+    note_heard(relay, ticket->sink, ticket->user_data);
 }
 
 static void line_forget(QgaRelay *relay)

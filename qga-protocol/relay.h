@@ -54,22 +54,24 @@ typedef enum {
     QGA_TICKET_FAILED,   /* there is none: DESC tells why */
 } QgaTicketEnd;
 
-/* Who gave the request. None of the functions may call back into the relay. */
+/* Who gave the request. No function but the last may call back into the relay. */
 typedef struct {
     /* A piece of the reply, which ends with the newline of the last. Returns FALSE to have no more
      * until qga_relay_resume(). */
     gboolean (*reply)(const guint8 *bytes, gsize n_bytes, gpointer user_data);
-    /* More bytes of the request may be given. */
-    void (*more)(gpointer user_data);
     /* The ticket is gone. A reply may have been passed in part. */
     void (*end)(QgaTicketEnd end, const char *desc, gpointer user_data);
+    /* One of the above has been called, or more bytes of the request may be given, and the relay is
+     * at rest: the owner may go on with it, now or (IS_NOW is FALSE) soon. This one may call back.
+     * NULL: there is nothing to do. */
+    void (*wake)(gboolean is_now, gpointer user_data);
 } QgaTicketSink;
 
 /* WAKEUP: qga_relay_turn() should be called soon, and what is to be written be written; IS_NOW:
  * that may be done before it returns, as qga_relay_flush() was called. */
 typedef void (*QgaRelayWakeup)(gboolean is_now, gpointer user_data);
 QgaRelay *qga_relay_new(QgaRelayWakeup wakeup, gpointer user_data);
-/* What was woken for need not wait for the loop. Not from a sink. */
+/* To be called once begin, add and finish have been, and not from a sink: lets the bytes go. */
 void qga_relay_flush(QgaRelay *relay);
 /* Ends all tickets. NULL is fine. */
 void qga_relay_free(QgaRelay *relay);
@@ -94,6 +96,8 @@ typedef enum {
     QGA_SYNCING,   /* guest-sync-delimited waits behind it */
 } QgaPatience;
 void qga_relay_hurry(QgaTicket *ticket, QgaPatience patience);
+/* USER_DATA, of some sink, is gone. */
+void qga_relay_forget(QgaRelay *relay, gconstpointer user_data);
 /* The ticket's sink, which may have wanted no more, wants more. */
 void qga_relay_resume(QgaTicket *ticket);
 
@@ -126,3 +130,6 @@ void qga_relay_consume(QgaRelay *relay, gsize n_bytes);
 gboolean qga_relay_wants_input(const QgaRelay *relay);
 /* Bytes of qemu-ga's. Returns how many were taken: all, unless a sink would have no more. */
 gsize qga_relay_feed(QgaRelay *relay, const guint8 *bytes, gsize n_bytes);
+/* To be called after any of these: wakes who heard of something. IS_NOW: the caller is called by
+ * the loop, and not by one of them. */
+void qga_relay_wake_hosts(QgaRelay *relay, gboolean is_now);

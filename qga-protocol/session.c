@@ -147,6 +147,8 @@ void qga_session_free(QgaSession *session)
     if (session == NULL)
         return;
     qga_session_reset(session);
+    if (qga_dispatch_relay(session->dispatch) != NULL)
+        qga_relay_forget(qga_dispatch_relay(session->dispatch), session);
     qga_framer_free(session->framer);
     qga_out_queue_free(session->queue);
     g_free(session);
@@ -192,7 +194,7 @@ void qga_session_consume(QgaSession *session, gsize n_bytes)
 static void wake_owner(QgaSession *session)
 {
     if (!session->feeding && session->wakeup != NULL)
-        session->wakeup(session, session->user_data);
+        session->wakeup(session, FALSE, session->user_data);
 }
 
 /* ---- replies ---- */
@@ -351,13 +353,15 @@ static gboolean on_relay_reply(const guint8 *bytes, gsize n_bytes, gpointer user
 
     qga_out_queue_append(session->queue, bytes, n_bytes);
     session->reply_open = bytes[n_bytes - 1] != '\n';
-    wake_owner(session);
     return qga_out_queue_size(session->queue) <= QGA_SESSION_OUTPUT_LIMIT_BYTES;
 }
 
-static void on_relay_more(gpointer user_data)
+static void on_relay_wake(gboolean is_now, gpointer user_data)
 {
-    wake_owner(user_data);
+    QgaSession *session = user_data;
+
+    if (session->wakeup != NULL)
+        session->wakeup(session, is_now, session->user_data);
 }
 
 static void on_relay_end(QgaTicketEnd end, const char *desc, gpointer user_data)
@@ -376,10 +380,9 @@ static void on_relay_end(QgaTicketEnd end, const char *desc, gpointer user_data)
         answer_failure(session, QGA_CLASS_GENERIC, desc);
     if (!session->is_giving)
         forget_call(session);
-    wake_owner(session);
 }
 
-static const QgaTicketSink relay_sink = {on_relay_reply, on_relay_more, on_relay_end};
+static const QgaTicketSink relay_sink = {on_relay_reply, on_relay_end, on_relay_wake};
 
 /* Whoever waits behind the request makes it wait for a shorter time. */
 static void hurry(QgaSession *session)
@@ -544,6 +547,16 @@ static gboolean is_paused(const QgaSession *session)
     return session->should_pause != NULL && session->should_pause(session->pause_data);
 }
 
+/* Requests that were passed on go at once, where else the loop would have to turn. */
+static void end_feeding(QgaSession *session)
+{
+    QgaRelay *relay = qga_dispatch_relay(session->dispatch);
+
+    session->feeding = FALSE;
+    if (relay != NULL)
+        qga_relay_flush(relay);
+}
+
 gboolean qga_session_run(QgaSession *session)
 {
     gboolean has_run = FALSE;
@@ -556,14 +569,8 @@ gboolean qga_session_run(QgaSession *session)
         if (is_paused(session))
             break;
     }
-    session->feeding = FALSE;
+    end_feeding(session);
     return has_run;
-}
-
-void qga_session_flush(QgaSession *session)
-{
-    if (session->ticket != NULL)
-        qga_relay_flush(qga_dispatch_relay(session->dispatch));
 }
 
 static void feed_frame(QgaSession *session, QgaFrame *frame)
@@ -592,10 +599,10 @@ gsize qga_session_feed(QgaSession *session, const guint8 *bytes, gsize n_bytes)
         done += qga_framer_feed(session->framer, bytes + done, n_bytes - done, &frame);
         if (frame.kind != QGA_FRAME_NONE)
             feed_frame(session, &frame);
-        stops = is_paused(session);
+        stops = done < n_bytes && is_paused(session);
     }
     session->in_burst = done < n_bytes;
-    session->feeding = FALSE;
+    end_feeding(session);
     return done;
 }
 

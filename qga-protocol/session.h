@@ -17,8 +17,9 @@
 
 /* Something changed outside feed/consume: there is output to write, or input is wanted again.
  * Called from where a late call is answered or an event ends; it must only note the fact (e.g. make
- * a source ready) and never call back into the session. */
-typedef void (*QgaSessionWakeup)(QgaSession *session, gpointer user_data);
+ * a source ready) and never call back into the session. IS_NOW: it may, as the loop itself calls.
+ */
+typedef void (*QgaSessionWakeup)(QgaSession *session, gboolean is_now, gpointer user_data);
 
 /* DISPATCH is borrowed and must outlive the session; WAKEUP may be NULL. */
 QgaSession *qga_session_new(QgaDispatch *dispatch, QgaSessionWakeup wakeup, gpointer user_data);
@@ -47,8 +48,6 @@ void qga_session_set_pause(QgaSession *session, QgaSessionPauseFunc func, gpoint
 /* Carries out what was taken and had to wait for the relay's answer to a request before it, as far
  * as it can now. Returns whether it did anything; to be called like feed, and before it. */
 gboolean qga_session_run(QgaSession *session);
-/* Lets requests that were passed on go at once, where else the loop would have to turn. */
-void qga_session_flush(QgaSession *session);
 /* Nothing that was asked is still to be answered. */
 gboolean qga_session_is_idle(const QgaSession *session);
 /* Would feed take anything now? While FALSE do not even read. */

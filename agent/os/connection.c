@@ -49,6 +49,9 @@ struct Connection {
     guint idle;       /* pump again, from the loop */
     gint64 pump_usec; /* when the pump that is under way, or the last one, began; monotonic */
     gboolean input_ended;
+    gboolean is_drained; /* of a socket: the last read took all there was, and no edge came since */
+    gboolean is_closing; /* of a socket: its peer sends no more */
+    guint32 watched;     /* events of epoll */
     Host host;
     guint coming; /* in HOST_COMING: has it come? */
     guint64 n_syncs;
@@ -83,9 +86,15 @@ static gboolean is_turn_over(gpointer user_data)
     return loop_turn_is_over(connection->pump_usec);
 }
 
-static void on_session_wakeup(G_GNUC_UNUSED QgaSession *session, gpointer user_data)
+static void on_session_wakeup(G_GNUC_UNUSED QgaSession *session, gboolean is_now,
+                              gpointer user_data)
 {
-    pump_later(user_data);
+    Connection *connection = user_data;
+
+    if (is_now && !connection->idle)
+        connection_pump(connection);
+    else
+        pump_later(connection);
 }
 
 /* The host went away: nothing of it may reach the next one. */
@@ -171,6 +180,20 @@ static void note_bytes(Connection *connection)
     expect_host(connection);
 }
 
+/* A socket tells of room for output only where that is waited for: each reply that its peer reads
+ * makes room. A port tells of its host's coming that way. */
+static void watch_output(Connection *connection, gboolean wanted)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET};
+
+    if (wanted || connection->kind == CONNECTION_PORT)
+        event.events |= EPOLLOUT;
+    if (event.events == connection->watched)
+        return;
+    connection->watched = event.events;
+    epoll_ctl(connection->epoll_fd, EPOLL_CTL_MOD, connection->fd, &event);
+}
+
 typedef enum { MOVED_NOTHING, MOVED_SOME, MOVED_TO_END } Moved;
 
 static Moved move_output(Connection *connection)
@@ -183,20 +206,29 @@ static Moved move_output(Connection *connection)
         gssize written = write(connection->fd, bytes, n);
         if (written < 0 && errno == EINTR)
             continue;
+        if (written < 0 && errno == EAGAIN) {
+            watch_output(connection, TRUE);
+            return moved;
+        }
         if (written < 0)
-            return errno == EAGAIN ? moved : MOVED_TO_END;
+            return MOVED_TO_END;
         if (written == 0)
             return moved;
         qga_session_consume(connection->session, (gsize)written);
         moved = MOVED_SOME;
     }
+    watch_output(connection, FALSE);
     return moved;
 }
 
 static Moved read_input(Connection *connection)
 {
+    if (connection->is_drained)
+        return MOVED_NOTHING;
     gssize n = read(connection->fd, connection->input, INPUT_BYTES);
 
+    connection->is_drained = connection->kind == CONNECTION_SOCKET && !connection->is_closing &&
+                             n > 0 && n < INPUT_BYTES;
     if (n < 0)
         return errno == EAGAIN || errno == EINTR ? MOVED_NOTHING : MOVED_TO_END;
     if (n == 0 && connection->kind == CONNECTION_PORT) {
@@ -235,7 +267,6 @@ static Moved move_input(Connection *connection)
     gsize taken = qga_session_feed(connection->session, connection->input + connection->input_start,
                                    connection->input_end - connection->input_start);
     connection->input_start += taken;
-    qga_session_flush(connection->session);
     note_syncs(connection);
     return taken > 0 ? MOVED_SOME : MOVED_NOTHING;
 }
@@ -300,6 +331,8 @@ static gboolean on_edge(gint fd, G_GNUC_UNUSED GIOCondition condition, gpointer 
         return G_SOURCE_CONTINUE;
     }
     note_edge(connection, (event.events & EPOLLHUP) != 0);
+    connection->is_drained = FALSE;
+    connection->is_closing = (event.events & EPOLLRDHUP) != 0;
     if (!connection->idle) /* else its turn comes, and more bytes are no reason for another */
         connection_pump(connection);
     return G_SOURCE_CONTINUE;
@@ -308,9 +341,11 @@ static gboolean on_edge(gint fd, G_GNUC_UNUSED GIOCondition condition, gpointer 
 Connection *connection_new(int fd, ConnectionKind kind, QgaDispatch *dispatch,
                            ConnectionEndFunc on_end, gpointer user_data, GError **error)
 {
-    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET};
+    struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET};
     int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 
+    if (kind == CONNECTION_PORT)
+        event.events |= EPOLLOUT;
     if (epoll_fd < 0 || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0) {
         g_set_error(error, G_IO_ERROR, g_io_error_from_errno(errno), "cannot watch the channel: %s",
                     g_strerror(errno));
@@ -323,6 +358,7 @@ Connection *connection_new(int fd, ConnectionKind kind, QgaDispatch *dispatch,
     connection->fd = fd;
     connection->epoll_fd = epoll_fd;
     connection->kind = kind;
+    connection->watched = event.events;
     connection->on_end = on_end;
     connection->user_data = user_data;
     connection->session = qga_session_new(dispatch, on_session_wakeup, connection);

@@ -28,14 +28,15 @@ struct Upstream {
     guint8 input[INPUT_BYTES];
 };
 
-static void upstream_pump(Upstream *upstream);
+/* IS_NESTED: a connection that is being pumped has called. */
+static void upstream_pump(Upstream *upstream, gboolean is_nested);
 
 static gboolean on_idle(gpointer user_data)
 {
     Upstream *upstream = user_data;
 
     upstream->idle = 0;
-    upstream_pump(upstream);
+    upstream_pump(upstream, FALSE);
     return G_SOURCE_REMOVE;
 }
 
@@ -49,12 +50,10 @@ static void on_wakeup(gboolean is_now, gpointer user_data)
 {
     Upstream *upstream = user_data;
 
-    if (!is_now) {
+    if (is_now)
+        upstream_pump(upstream, TRUE);
+    else
         pump_later(upstream);
-    } else if (upstream->idle) {
-        g_clear_handle_id(&upstream->idle, g_source_remove);
-        upstream_pump(upstream);
-    }
 }
 
 static gboolean on_timer(gpointer user_data)
@@ -62,7 +61,7 @@ static gboolean on_timer(gpointer user_data)
     Upstream *upstream = user_data;
 
     upstream->timer = 0;
-    upstream_pump(upstream);
+    upstream_pump(upstream, FALSE);
     return G_SOURCE_REMOVE;
 }
 
@@ -71,7 +70,7 @@ static gboolean on_ready(G_GNUC_UNUSED gint fd, GIOCondition condition, gpointer
     Upstream *upstream = user_data;
 
     upstream->is_readable = (condition & ~G_IO_OUT) != 0;
-    upstream_pump(upstream);
+    upstream_pump(upstream, FALSE);
     return G_SOURCE_CONTINUE;
 }
 
@@ -196,7 +195,7 @@ static void wake_in(Upstream *upstream, gint64 now_usec, gint64 wait_usec)
         g_timeout_add((guint)MIN((wait_usec + 999) / 1000, G_MAXINT), on_timer, upstream);
 }
 
-static void upstream_pump(Upstream *upstream)
+static void upstream_pump(Upstream *upstream, gboolean is_nested)
 {
     gint64 start_usec = g_get_monotonic_time();
     const guint8 *bytes;
@@ -217,6 +216,7 @@ static void upstream_pump(Upstream *upstream)
         pump_later(upstream); /* it has gone, and others still wait for it */
     if (wait_usec >= 0)
         wake_in(upstream, start_usec, wait_usec);
+    qga_relay_wake_hosts(upstream->relay, !is_nested && !loop_turn_is_over(start_usec));
 }
 
 Upstream *upstream_new(const char *path)

@@ -376,7 +376,7 @@ def test_large_reply_and_request(world, tmp_path):
     host.ask(b'{"execute":"guest-file-close","arguments":{"handle":%d}}' % handle)
     assert (tmp_path / "copy").read_bytes() == content[:9 << 20] * 2
     status = Path("/proc/%d/status" % daemon.process.pid).read_text()
-    assert int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) < 16384, status
+    assert os.environ.get("MEMPLUG_BUILD", "").endswith("sanitize") or int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) < 16384, status
 
 
 def test_lists_bind_relayed_commands_too(tmp_path):

@@ -46,7 +46,7 @@ static void handle_events(QgaCall *call, JsonObject *arguments, gpointer user_da
     qga_call_return_empty(call);
 }
 
-static void on_wakeup(QgaSession *session, gpointer user_data)
+static void on_wakeup(QgaSession *session, G_GNUC_UNUSED gboolean is_now, gpointer user_data)
 {
     SessionFixture *f = user_data;
 
