@@ -10,6 +10,9 @@
 #include "qga-protocol/json-lexer.h"
 #include "qga-protocol/json-string.h"
 
+/* What is put together before it goes to the queue. */
+#define SHORT_BYTES 64
+
 void qga_writer_init(QgaWriter *writer, QgaOutQueue *queue)
 {
     *writer = (QgaWriter){.queue = queue};
@@ -31,24 +34,31 @@ static void put(QgaWriter *writer, const char *text, gsize n_bytes)
         qga_out_queue_append(writer->queue, text, n_bytes);
 }
 
-/* The separator in front of a value, and of a key. */
-static void begin_item(QgaWriter *writer)
+/* TEXT, which ends an item or begins one, with the separator in front of it where one is due: at
+ * once, as a list of all blocks has some hundred thousand of them. */
+static void put_item(QgaWriter *writer, const char *text, gsize n_bytes,
+                     gboolean needs_comma_behind)
 {
-    if (writer->need_comma)
-        put(writer, ", ", 2);
-    writer->need_comma = TRUE;
+    char item[SHORT_BYTES + 2] = ", ";
+
+    if (writer->need_comma && n_bytes <= SHORT_BYTES) {
+        memcpy(item + 2, text, n_bytes);
+        put(writer, item, n_bytes + 2);
+    } else {
+        if (writer->need_comma)
+            put(writer, ", ", 2);
+        put(writer, text, n_bytes);
+    }
+    writer->need_comma = needs_comma_behind;
 }
 
 static void open_with(QgaWriter *writer, const char *bracket)
 {
     writer->depth++;
-    if (writer->sink != NULL) {
+    if (writer->sink != NULL)
         writer->sink->begin(writer->target, *bracket == '{');
-        return;
-    }
-    begin_item(writer);
-    put(writer, bracket, 1);
-    writer->need_comma = FALSE;
+    else
+        put_item(writer, bracket, 1, FALSE);
 }
 
 static void close_with(QgaWriter *writer, const char *bracket)
@@ -83,12 +93,37 @@ void qga_writer_end_array(QgaWriter *writer)
     close_with(writer, "]");
 }
 
+static gboolean is_plain(char byte)
+{
+    return byte >= 0x20 && byte < 0x7F && byte != '"' && byte != '\\';
+}
+
+/* TEXT in quotes, and BEHIND. FALSE: it is long, or something in it needs an escape. */
+static gboolean put_short(QgaWriter *writer, const char *text, const char *behind,
+                          gboolean needs_comma_behind)
+{
+    char item[SHORT_BYTES] = "\"";
+    gsize n = 1;
+
+    while (is_plain(*text) && n < SHORT_BYTES - 4)
+        item[n++] = *text++;
+    if (*text != '\0')
+        return FALSE;
+    item[n++] = '"';
+    while (*behind != '\0')
+        item[n++] = *behind++;
+    put_item(writer, item, n, needs_comma_behind);
+    return TRUE;
+}
+
 void qga_writer_key(QgaWriter *writer, const char *key)
 {
     if (writer->sink != NULL) {
         writer->sink->key(writer->target, key);
         return;
     }
+    if (put_short(writer, key, ": ", FALSE))
+        return;
     qga_writer_string(writer, key);
     put(writer, ": ", 2);
     writer->need_comma = FALSE;
@@ -96,35 +131,39 @@ void qga_writer_key(QgaWriter *writer, const char *key)
 
 static void put_scalar(QgaWriter *writer, const char *text)
 {
-    begin_item(writer);
-    put(writer, text, strlen(text));
+    put_item(writer, text, strlen(text), TRUE);
+}
+
+static void put_integer(QgaWriter *writer, gboolean is_negative, guint64 absolute)
+{
+    char text[24];
+    gsize at = sizeof text;
+
+    do {
+        text[--at] = (char)('0' + absolute % 10);
+        absolute /= 10;
+    } while (absolute > 0);
+    if (is_negative)
+        text[--at] = '-';
+    put_item(writer, text + at, sizeof text - at, TRUE);
 }
 
 void qga_writer_int(QgaWriter *writer, gint64 value)
 {
-    char text[24];
-
-    if (writer->sink != NULL) {
+    if (writer->sink != NULL)
         writer->sink->int64(writer->target, value);
-        return;
-    }
-    g_snprintf(text, sizeof text, "%" G_GINT64_FORMAT, value);
-    put_scalar(writer, text);
+    else
+        put_integer(writer, value < 0, value < 0 ? -(guint64)value : (guint64)value);
 }
 
 void qga_writer_uint(QgaWriter *writer, guint64 value)
 {
-    char text[24];
-
-    if (writer->sink != NULL) {
-        if (value <= G_MAXINT64)
-            writer->sink->int64(writer->target, (gint64)value);
-        else
-            writer->sink->uint64(writer->target, value);
-        return;
-    }
-    g_snprintf(text, sizeof text, "%" G_GUINT64_FORMAT, value);
-    put_scalar(writer, text);
+    if (writer->sink == NULL)
+        put_integer(writer, FALSE, value);
+    else if (value <= G_MAXINT64)
+        writer->sink->int64(writer->target, (gint64)value);
+    else
+        writer->sink->uint64(writer->target, value);
 }
 
 void qga_writer_double(QgaWriter *writer, double value)
@@ -187,11 +226,6 @@ static void sink_string(QgaWriter *writer, const char *bytes, gsize n_bytes)
     writer->sink->string(writer->target, clean->str);
 }
 
-static gboolean is_plain(char byte)
-{
-    return byte >= 0x20 && byte < 0x7F && byte != '"' && byte != '\\';
-}
-
 void qga_writer_string_bytes(QgaWriter *writer, const char *bytes, gsize n_bytes)
 {
     const char *p = bytes;
@@ -201,8 +235,7 @@ void qga_writer_string_bytes(QgaWriter *writer, const char *bytes, gsize n_bytes
         sink_string(writer, bytes, n_bytes);
         return;
     }
-    begin_item(writer);
-    put(writer, "\"", 1);
+    put_item(writer, "\"", 1, TRUE);
     while (p < end) {
         const char *begin = p;
 
@@ -218,10 +251,10 @@ void qga_writer_string_bytes(QgaWriter *writer, const char *bytes, gsize n_bytes
 
 void qga_writer_string(QgaWriter *writer, const char *value)
 {
-    if (value != NULL)
-        qga_writer_string_bytes(writer, value, strlen(value));
-    else
+    if (value == NULL)
         qga_writer_null(writer);
+    else if (writer->sink != NULL || !put_short(writer, value, "", TRUE))
+        qga_writer_string_bytes(writer, value, strlen(value));
 }
 
 static void write_object(QgaWriter *writer, JsonObject *object)
@@ -275,7 +308,7 @@ void qga_writer_json_text(QgaWriter *writer, const char *text, gsize n_bytes)
     QgaToken token;
 
     g_assert(writer->sink == NULL);
-    begin_item(writer);
+    put_item(writer, "", 0, TRUE);
     while ((token = qga_lexer_next(&at, end, &begin)) > QGA_TOKEN_BAD) {
         if (token == QGA_TOKEN_STRING) {
             g_autofree char *string = qga_json_string_decode(begin, (gsize)(at - begin));

@@ -39,7 +39,7 @@ void qga_out_queue_append(QgaOutQueue *queue, const void *bytes, gsize n_bytes)
 
     queue->size += n_bytes;
     while (n_bytes > 0) {
-        Chunk *chunk = g_queue_peek_tail(&queue->chunks);
+        Chunk *chunk = queue->chunks.tail != NULL ? queue->chunks.tail->data : NULL;
         gsize n;
 
         if (chunk == NULL || chunk->end == QGA_OUT_CHUNK_BYTES) {

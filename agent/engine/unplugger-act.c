@@ -31,22 +31,22 @@ static guint weigh(const UnplugJob *job)
     return weight;
 }
 
-/* Copies of the jobs that a next daemon must know, and of the last ended ones: as many as fit, and
- * the very last in any case. */
-static void add_jobs(const Unplugger *unplugger, GPtrArray *copies)
+/* The jobs that a next daemon must know, and the last ended ones: as many as fit, and the very last
+ * in any case. Borrowed. */
+static void add_jobs(const Unplugger *unplugger, GPtrArray *kept)
 {
     g_autoptr(GPtrArray) jobs = unplug_machine_list(unplugger->machine);
     guint weight = 0;
 
     for (guint i = jobs->len; i-- > 0;) {
-        const UnplugJob *job = jobs->pdata[i];
+        UnplugJob *job = jobs->pdata[i];
         gboolean is_first = weight == 0;
         if (job_state_is_ended(job->state)) {
             weight += weigh(job);
             if (weight > JOURNAL_ENDED_MAX && !is_first)
                 continue;
         }
-        g_ptr_array_insert(copies, 0, unplug_job_copy(job));
+        g_ptr_array_insert(kept, 0, job);
     }
 }
 
@@ -74,6 +74,7 @@ static int write_journal(Unplugger *unplugger)
     state->next_job_id = unplug_machine_next_job_id(unplugger->machine) +
                          (unplugger->is_stopped ? 0 : JOB_IDS_AHEAD);
     state->eject_enabled = eject_gate_original(unplugger->gate);
+    g_ptr_array_set_free_func(state->jobs, NULL);
     add_jobs(unplugger, state->jobs);
     gboolean is_saved = journal_save(unplugger->config.state_dir, state, &error);
     if (is_saved)

@@ -38,117 +38,109 @@ static gint64 *figure_of(const UnplugJob *job, guint i)
 
 /* --- to JSON --- */
 
-static JsonArray *reasons_to_json(const GPtrArray *reasons)
+static void write_reasons(QgaWriter *writer, const GPtrArray *reasons)
 {
-    JsonArray *array = json_array_new();
-
+    qga_writer_member_array(writer, "reasons");
     for (guint i = 0; i < reasons->len; i++) {
         const Reason *reason = reasons->pdata[i];
-        JsonObject *object = json_object_new();
-        json_object_set_string_member(object, "code", reason_code_name(reason->code));
-        json_object_set_string_member(object, "desc", reason->desc);
-        json_object_set_string_member(object, "device", reason->device ? reason->device : "");
-        json_object_set_int_member(object, "block", reason->block);
-        json_object_set_int_member(object, "errno", reason->error);
-        json_object_set_int_member(object, "bytes", (gint64)reason->bytes);
-        json_array_add_object_element(array, object);
+        qga_writer_begin_object(writer);
+        qga_writer_member_string(writer, "code", reason_code_name(reason->code));
+        qga_writer_member_string(writer, "desc", reason->desc);
+        qga_writer_member_string(writer, "device", reason->device ? reason->device : "");
+        qga_writer_member_int(writer, "block", reason->block);
+        qga_writer_member_int(writer, "errno", reason->error);
+        qga_writer_member_int(writer, "bytes", (gint64)reason->bytes);
+        qga_writer_end_object(writer);
     }
-    return array;
+    qga_writer_end_array(writer);
 }
 
-static JsonArray *selectors_to_json(const UnplugJob *job)
+static void write_selectors(QgaWriter *writer, const UnplugJob *job)
 {
-    JsonArray *array = json_array_new();
-
+    qga_writer_member_array(writer, "selectors");
     for (guint i = 0; i < job->n_selectors; i++) {
         const DeviceSelector *selector = &job->selectors[i];
-        JsonObject *object = json_object_new();
-        json_object_set_int_member(object, "kind", selector->kind);
-        json_object_set_int_member(object, "slot", selector->slot);
-        json_object_set_int_member(object, "address", (gint64)selector->address);
-        json_object_set_int_member(object, "size", (gint64)selector->size_bytes);
-        json_object_set_string_member(object, "id", selector->id);
-        json_object_set_int_member(object, "first-inode", (gint64)selector->first_inode);
-        json_array_add_object_element(array, object);
+        qga_writer_begin_object(writer);
+        qga_writer_member_int(writer, "kind", selector->kind);
+        qga_writer_member_int(writer, "slot", selector->slot);
+        qga_writer_member_int(writer, "address", (gint64)selector->address);
+        qga_writer_member_int(writer, "size", (gint64)selector->size_bytes);
+        qga_writer_member_string(writer, "id", selector->id);
+        qga_writer_member_int(writer, "first-inode", (gint64)selector->first_inode);
+        qga_writer_end_object(writer);
     }
-    return array;
+    qga_writer_end_array(writer);
 }
 
-static JsonArray *devices_to_json(const UnplugJob *job)
+static void write_devices(QgaWriter *writer, const UnplugJob *job)
 {
-    JsonArray *array = json_array_new();
-
+    qga_writer_member_array(writer, "devices");
     for (guint i = 0; i < job->devices->len; i++) {
         const JobDevice *device = &g_array_index(job->devices, JobDevice, i);
-        JsonObject *object = json_object_new();
-        json_object_set_string_member(object, "id", device->id);
-        json_object_set_array_member(object, "reasons", reasons_to_json(device->reasons));
+        qga_writer_begin_object(writer);
+        qga_writer_member_string(writer, "id", device->id);
+        write_reasons(writer, device->reasons);
         if (device->is_given_back)
-            json_object_set_boolean_member(object, "given-back", TRUE);
-        json_array_add_object_element(array, object);
+            qga_writer_member_bool(writer, "given-back", TRUE);
+        qga_writer_end_object(writer);
     }
-    return array;
+    qga_writer_end_array(writer);
 }
 
-static JsonArray *blocks_to_json(const UnplugJob *job)
+static void write_integers(QgaWriter *writer, const gint64 *v, guint n)
 {
-    JsonArray *array = json_array_new();
+    qga_writer_begin_array(writer);
+    for (guint i = 0; i < n; i++)
+        qga_writer_int(writer, v[i]);
+    qga_writer_end_array(writer);
+}
 
+static void write_blocks(QgaWriter *writer, const UnplugJob *job)
+{
+    qga_writer_member_array(writer, "blocks");
     for (guint i = 0; i < job->blocks->len; i++) {
         const JobBlock *block = &g_array_index(job->blocks, JobBlock, i);
-        JsonArray *four = json_array_sized_new(4);
-        json_array_add_int_element(four, block->index);
-        json_array_add_int_element(four, (gint64)block->inode);
-        json_array_add_int_element(four, block->device);
-        json_array_add_int_element(four, block->phase);
-        json_array_add_array_element(array, four);
+        gint64 four[] = {block->index, (gint64)block->inode, block->device, block->phase};
+        write_integers(writer, four, G_N_ELEMENTS(four));
     }
-    return array;
+    qga_writer_end_array(writer);
 }
 
-static JsonArray *pools_to_json(const UnplugJob *job)
+static void write_pools(QgaWriter *writer, const UnplugJob *job)
 {
-    JsonArray *array = json_array_new();
-
+    qga_writer_member_array(writer, "pools");
     for (guint i = 0; i < job->pools->len; i++) {
         const JobPool *pool = &g_array_index(job->pools, JobPool, i);
-        JsonArray *five = json_array_sized_new(5);
-        json_array_add_int_element(five, pool->node);
-        json_array_add_int_element(five, (gint64)pool->page_bytes);
-        json_array_add_int_element(five, pool->before);
-        json_array_add_int_element(five, pool->last);
-        json_array_add_int_element(five, pool->taken);
-        json_array_add_array_element(array, five);
+        gint64 five[] = {pool->node, (gint64)pool->page_bytes, pool->before, pool->last,
+                         pool->taken};
+        write_integers(writer, five, G_N_ELEMENTS(five));
     }
-    return array;
+    qga_writer_end_array(writer);
 }
 
-JsonNode *journal_job_to_json(const UnplugJob *job)
+void journal_job_write(QgaWriter *writer, const UnplugJob *job)
 {
-    JsonNode *node = json_node_new(JSON_NODE_OBJECT);
-    JsonObject *object = json_object_new();
-
-    json_node_take_object(node, object);
-    json_object_set_int_member(object, "id", (gint64)job->id);
-    json_object_set_string_member(object, "state", job_state_name(job->state));
-    json_object_set_string_member(object, "outcome", job_state_name(job->outcome));
+    qga_writer_begin_object(writer);
+    qga_writer_member_int(writer, "id", (gint64)job->id);
+    qga_writer_member_string(writer, "state", job_state_name(job->state));
+    qga_writer_member_string(writer, "outcome", job_state_name(job->outcome));
     if (job->key)
-        json_object_set_string_member(object, "key", job->key);
-    json_object_set_int_member(object, "was-reoffline", job->was_reoffline);
+        qga_writer_member_string(writer, "key", job->key);
+    qga_writer_member_int(writer, "was-reoffline", job->was_reoffline);
     if (job->allow_partial) /* as a rule an earlier version can read what this one has written */
-        json_object_set_int_member(object, "allow-partial", 1);
+        qga_writer_member_int(writer, "allow-partial", 1);
     if (job->reclaim)
-        json_object_set_int_member(object, "reclaim", 1);
+        qga_writer_member_int(writer, "reclaim", 1);
     if (job->ask_end_usec)
-        json_object_set_int_member(object, "ask-end-usec", job->ask_end_usec);
+        qga_writer_member_int(writer, "ask-end-usec", job->ask_end_usec);
     for (guint i = 0; i < G_N_ELEMENTS(figures); i++)
-        json_object_set_int_member(object, figures[i].name, *figure_of(job, i));
-    json_object_set_array_member(object, "selectors", selectors_to_json(job));
-    json_object_set_array_member(object, "devices", devices_to_json(job));
-    json_object_set_array_member(object, "blocks", blocks_to_json(job));
-    json_object_set_array_member(object, "pools", pools_to_json(job));
-    json_object_set_array_member(object, "reasons", reasons_to_json(job->reasons));
-    return node;
+        qga_writer_member_int(writer, figures[i].name, *figure_of(job, i));
+    write_selectors(writer, job);
+    write_devices(writer, job);
+    write_blocks(writer, job);
+    write_pools(writer, job);
+    write_reasons(writer, job->reasons);
+    qga_writer_end_object(writer);
 }
 
 /* --- from JSON --- */

@@ -31,24 +31,39 @@ void journal_state_free(JournalState *state)
     g_free(state);
 }
 
+static void write_state(QgaWriter *writer, const JournalState *state)
+{
+    qga_writer_begin_object(writer);
+    qga_writer_member_int(writer, "format", FORMAT_VERSION);
+    qga_writer_member_string(writer, "boot-id", state->boot_id);
+    qga_writer_member_int(writer, "next-job-id", (gint64)state->next_job_id);
+    qga_writer_member_int(writer, "eject-enabled", state->eject_enabled);
+    qga_writer_member_array(writer, "jobs");
+    for (guint i = 0; i < state->jobs->len; i++)
+        journal_job_write(writer, state->jobs->pdata[i]);
+    qga_writer_end_array(writer);
+    qga_writer_end_object(writer);
+}
+
+/* No tree of it is made: with thousands of reasons or blocks that held the loop for long. */
 gboolean journal_save(const char *dir, const JournalState *state, GError **error)
 {
     g_autofree char *path = g_build_filename(dir, JOURNAL_FILE, NULL);
-    g_autoptr(JsonNode) root = json_node_new(JSON_NODE_OBJECT);
-    JsonObject *object = json_object_new();
-    JsonArray *jobs = json_array_new();
+    QgaOutQueue *queue = qga_out_queue_new();
+    QgaWriter writer;
+    const guint8 *bytes;
+    gsize n;
 
-    json_node_take_object(root, object);
-    json_object_set_int_member(object, "format", FORMAT_VERSION);
-    json_object_set_string_member(object, "boot-id", state->boot_id);
-    json_object_set_int_member(object, "next-job-id", (gint64)state->next_job_id);
-    json_object_set_int_member(object, "eject-enabled", state->eject_enabled);
-    for (guint i = 0; i < state->jobs->len; i++)
-        json_array_add_element(jobs, journal_job_to_json(state->jobs->pdata[i]));
-    json_object_set_array_member(object, "jobs", jobs);
-
-    g_autofree char *text = json_to_string(root, FALSE);
-    return g_file_set_contents_full(path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0600, error);
+    qga_writer_init(&writer, queue);
+    write_state(&writer, state);
+    g_autoptr(GString) text = g_string_sized_new(qga_out_queue_size(queue));
+    while ((n = qga_out_queue_peek(queue, &bytes)) > 0) {
+        g_string_append_len(text, (const char *)bytes, (gssize)n);
+        qga_out_queue_consume(queue, n);
+    }
+    qga_out_queue_free(queue);
+    return g_file_set_contents_full(path, text->str, (gssize)text->len,
+                                    G_FILE_SET_CONTENTS_CONSISTENT, 0600, error);
 }
 
 /* The file's text. NULL without ERROR if there is none. */

@@ -11,6 +11,7 @@
 #include <json-glib/json-glib.h>
 
 #include "decide/unplug.h"
+#include "qga-protocol/json-writer.h"
 
 #define JOURNAL_FILE "jobs.json"
 #define JOURNAL_MAX_BYTES (8 * 1024 * 1024)
@@ -38,5 +39,5 @@ gboolean journal_save(const char *dir, const JournalState *state, GError **error
 JournalState *journal_load(const char *dir, const char *boot_id, GError **error);
 
 /* One job as JSON and back; the second is NULL with ERROR naming the member that makes no sense. */
-JsonNode *journal_job_to_json(const UnplugJob *job);
+void journal_job_write(QgaWriter *writer, const UnplugJob *job);
 UnplugJob *journal_job_from_json(JsonNode *node, GError **error);

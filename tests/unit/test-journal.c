@@ -177,7 +177,7 @@ static void test_of_an_earlier_version(void)
 {
     g_autoptr(TempTree) tree = temp_tree_new();
     g_autoptr(JournalState) state = make_state();
-    g_autoptr(GRegex) inode = g_regex_new(",\"first-inode\":-?[0-9]+", 0, 0, NULL);
+    g_autoptr(GRegex) inode = g_regex_new(", \"first-inode\": -?[0-9]+", 0, 0, NULL);
     g_autoptr(GError) error = NULL;
 
     g_assert_true(journal_save(tree->root, state, NULL));
@@ -277,27 +277,27 @@ static void test_hostile(void)
     static const struct {
         const char *word, *by, *problem;
     } cases[] = {
-        {"\"format\":1", "\"format\":2", "format"},
-        {"\"format\":1", "\"format\":\"1\"", "format"},
-        {"\"next-job-id\":9", "\"next-job-id\":-9", "next-job-id"},
-        {"\"next-job-id\":9", "\"next-job-id\":9.5", "next-job-id"},
-        {"\"eject-enabled\":1", "\"eject-enabled\":2", "eject-enabled"},
-        {"\"id\":5", "\"id\":0", "id"},
-        {"\"state\":\"rolling-back\"", "\"state\":\"rolling\"", "state"},
-        {"\"outcome\":\"expired\"", "\"outcome\":7", "outcome"},
-        {"\"timeout-ms\":11", "\"timeout-ms\":600001", "timeout-ms"},
-        {"\"lease-ms\":12", "\"lease-ms\":-1", "lease-ms"},
-        {"\"was-reoffline\":1", "\"was-reoffline\":2", "was-reoffline"},
-        {"\"kind\":0", "\"kind\":3", "kind"},
-        {"\"id\":\"acpi1f\"", "\"id\":\"0123456789012345678901234567890\"", "id"},
-        {"\"code\":\"busy-pages\"", "\"code\":\"bad\"", "code"},
-        {"\"errno\":16", "\"errno\":99999", "errno"},
+        {"\"format\": 1", "\"format\": 2", "format"},
+        {"\"format\": 1", "\"format\": \"1\"", "format"},
+        {"\"next-job-id\": 9", "\"next-job-id\": -9", "next-job-id"},
+        {"\"next-job-id\": 9", "\"next-job-id\": 9.5", "next-job-id"},
+        {"\"eject-enabled\": 1", "\"eject-enabled\": 2", "eject-enabled"},
+        {"\"id\": 5", "\"id\": 0", "id"},
+        {"\"state\": \"rolling-back\"", "\"state\": \"rolling\"", "state"},
+        {"\"outcome\": \"expired\"", "\"outcome\": 7", "outcome"},
+        {"\"timeout-ms\": 11", "\"timeout-ms\": 600001", "timeout-ms"},
+        {"\"lease-ms\": 12", "\"lease-ms\": -1", "lease-ms"},
+        {"\"was-reoffline\": 1", "\"was-reoffline\": 2", "was-reoffline"},
+        {"\"kind\": 0", "\"kind\": 3", "kind"},
+        {"\"id\": \"acpi1f\"", "\"id\": \"0123456789012345678901234567890\"", "id"},
+        {"\"code\": \"busy-pages\"", "\"code\": \"bad\"", "code"},
+        {"\"errno\": 16", "\"errno\": 99999", "errno"},
         {"[4294967295,", "[4294967296,", "blocks[0]"},
         {"[4294967295,", "[-1,", "blocks[0]"},
         {"[4294967295,", "[\"a\",", "blocks[0]"},
         {"[4294967295,", "[", "blocks[0]"},
-        {"\"blocks\":[[", "\"blocks\":{\"a\":[[", NULL},
-        {"\"reasons\":[", "\"reasons\":[null,", "reason"},
+        {"\"blocks\": [[", "\"blocks\": {\"a\": [[", NULL},
+        {"\"reasons\": [", "\"reasons\": [null,", "reason"},
     };
     g_autoptr(TempTree) tree = temp_tree_new();
     g_autoptr(JournalState) state = make_state();

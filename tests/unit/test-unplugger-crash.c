@@ -318,11 +318,11 @@ static void test_half_a_journal(World *world, G_GNUC_UNUSED gconstpointer data)
     world_wait_for(world, id, JOB_READY);
     world_kill_daemon(world);
     g_autofree char *text = temp_tree_read(world->tree, JOURNAL_FILE);
-    char *selectors = strstr(text, "\"selectors\":[");
+    char *selectors = strstr(text, "\"selectors\": [");
     g_assert_nonnull(selectors);
     char *end = strchr(selectors, ']');
     g_autoptr(GString) without =
-        g_string_new_len(text, selectors + strlen("\"selectors\":[") - text);
+        g_string_new_len(text, selectors + strlen("\"selectors\": [") - text);
     g_string_append(without, end);
     temp_tree_write(world->tree, JOURNAL_FILE, without->str);
     expect_warning();

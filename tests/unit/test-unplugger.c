@@ -355,9 +355,9 @@ static void test_killed_behind_barrier(World *world, G_GNUC_UNUSED gconstpointer
     world_wait_for(world, id, JOB_READY);
     world_kill_daemon(world);
     g_autofree char *text = temp_tree_read(world->tree, JOURNAL_FILE);
-    char *flag = strstr(text, "\"eject-enabled\":-1");
+    char *flag = strstr(text, "\"eject-enabled\": -1");
     g_assert_nonnull(flag);
-    memcpy(flag, "\"eject-enabled\": 1", strlen("\"eject-enabled\":-1"));
+    memcpy(flag, "\"eject-enabled\":  1", strlen("\"eject-enabled\": -1"));
     temp_tree_write(world->tree, JOURNAL_FILE, text);
     g_autoptr(AttrIo) io = fake_kernel_io(world->fake);
     g_assert_cmpint(attr_write(io, "sys/firmware/acpi/hotplug/memory", 0, "enabled", "0"), ==, 0);
