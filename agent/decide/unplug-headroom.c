@@ -60,19 +60,38 @@ static void check_available(UnplugVerdict *verdict, const UnplugCheckInput *inpu
 
 /* What the named devices have on one node. */
 typedef struct {
-    guint64 leaving_bytes; /* online, in the devices */
-    gboolean is_kept;      /* something else is online there too */
+    guint64 leaving_bytes; /* online, in the DIMMs */
+    guint64 given_bytes;   /* what virtio-mem devices shall give back */
+    gboolean is_kept;      /* something else is online there than the DIMMs */
 } NodeShare;
 
-/* NODES_MAX of them. Return (transfer full): g_free(). */
-static NodeShare *share_nodes(const UnplugVerdict *verdict, const Snapshot *snapshot)
+/* What DEVICE, a virtio-mem device, shall give back. */
+static guint64 given_bytes(const UnplugCheckInput *input, const Device *device)
 {
+    guint64 online = device->online_movable_bytes + device->online_kernel_bytes;
+
+    for (guint i = 0; i < input->n_selectors; i++) {
+        const Device *named = NULL;
+        if (input->selectors[i].bytes > 0 &&
+            snapshot_select(input->snapshot, &input->selectors[i], &named) == SELECT_FOUND &&
+            named == device)
+            return MIN(input->selectors[i].bytes, online);
+    }
+    return online;
+}
+
+/* NODES_MAX of them. Return (transfer full): g_free(). */
+static NodeShare *share_nodes(const UnplugVerdict *verdict, const UnplugCheckInput *input)
+{
+    const Snapshot *snapshot = input->snapshot;
     NodeShare *shares = g_new0(NodeShare, NODES_MAX);
     g_autofree gboolean *leaves = g_new0(gboolean, snapshot->device_count + 1);
 
     for (guint i = 0; i < verdict->devices->len; i++) {
         const Device *device = verdict->devices->pdata[i];
         leaves[device - snapshot->devices] = device->kind == DEVICE_DIMM;
+        if (device->kind == DEVICE_VIRTIO_MEM && device->node >= 0 && device->node < NODES_MAX)
+            shares[device->node].given_bytes += given_bytes(input, device);
     }
     for (guint32 i = 0; i < snapshot->block_count; i++) {
         const Block *block = &snapshot->blocks[i];
@@ -127,6 +146,16 @@ static gboolean confines_a_cpuset(const NodeSet *emptied, const GArray *cpusets)
     return FALSE;
 }
 
+/* Whether nothing is left on NODE. Of virtio-mem's blocks only a part may be plugged, which the
+ * node's figure is exact about. */
+static gboolean is_emptied(const NodeMeminfo *node, const NodeShare *share)
+{
+    guint64 going_bytes = share->leaving_bytes + share->given_bytes;
+
+    return (share->leaving_bytes > 0 && !share->is_kept) ||
+           (share->given_bytes > 0 && going_bytes >= node->total_bytes);
+}
+
 /* A process that may use no other node finds no memory any more, and the kernel kills it
  * (CONSTRAINT_MEMORY_POLICY, mm/oom_kill.c), however much is free elsewhere. */
 static void check_last_of_node(UnplugVerdict *verdict, const UnplugCheckInput *input,
@@ -134,9 +163,10 @@ static void check_last_of_node(UnplugVerdict *verdict, const UnplugCheckInput *i
 {
     NodeSet emptied = {{0}};
 
-    for (guint node = 0; node < NODES_MAX; node++) {
-        if (shares[node].leaving_bytes > 0 && !shares[node].is_kept)
-            node_set_add(&emptied, node);
+    for (guint i = 0; i < input->nodes->len; i++) {
+        const NodeMeminfo *node = &g_array_index(input->nodes, NodeMeminfo, i);
+        if (is_emptied(node, &shares[node->node]))
+            node_set_add(&emptied, (guint)node->node);
     }
     gboolean is_confined = confines_a_cpuset(&emptied, input->cpusets);
     for (guint node = 0; node < NODES_MAX; node++) {
@@ -150,18 +180,44 @@ static void check_last_of_node(UnplugVerdict *verdict, const UnplugCheckInput *i
                           "is bound to it (numactl --membind) and needs memory",
             node);
         reason->is_warning = !is_confined;
-        add(verdict, reason, shares[node].leaving_bytes);
+        add(verdict, reason, shares[node].leaving_bytes + shares[node].given_bytes);
     }
+}
+
+/* virtio-mem's driver empties a piece only where each free huge page in it can be replaced on the
+ * same node (alloc_and_dissolve_hugetlb_folio(), mm/hugetlb.c): none leaves the pool, unlike those
+ * of a block that goes offline. */
+static void check_given(UnplugVerdict *verdict, const NodeMeminfo *node, const NodeShare *share)
+{
+    guint64 leaving = share->leaving_bytes + share->given_bytes;
+    guint64 left = node->total_bytes - MIN(leaving, node->total_bytes);
+    char left_text[UNITS_BYTES_MAX], pool_text[UNITS_BYTES_MAX];
+
+    if (share->given_bytes == 0 || node->hugetlb_free_bytes <= left)
+        return;
+    add(verdict,
+        reason_new(REASON_HUGEPAGES, NULL, -1, 0,
+                   "node %d has %s of free huge pages, which virtio-mem's driver can only move "
+                   "within the node, and %s would be left there; free huge pages "
+                   "(vm.nr_hugepages) or ask for less",
+                   node->node, units_format_bytes(node->hugetlb_free_bytes, pool_text),
+                   units_format_bytes(left, left_text)),
+        node->hugetlb_free_bytes - left);
 }
 
 static void check_nodes(UnplugVerdict *verdict, const UnplugCheckInput *input)
 {
-    if (input->nodes == NULL || input->nodes->len < 2)
+    if (input->nodes == NULL)
         return;
-    g_autofree NodeShare *shares = share_nodes(verdict, input->snapshot);
-    for (guint i = 0; i < input->nodes->len; i++)
-        check_node(verdict, input->nodes, shares, &g_array_index(input->nodes, NodeMeminfo, i));
-    check_last_of_node(verdict, input, shares);
+    g_autofree NodeShare *shares = share_nodes(verdict, input);
+    for (guint i = 0; i < input->nodes->len; i++) {
+        const NodeMeminfo *node = &g_array_index(input->nodes, NodeMeminfo, i);
+        if (input->nodes->len > 1)
+            check_node(verdict, input->nodes, shares, node);
+        check_given(verdict, node, &shares[node->node]);
+    }
+    if (input->nodes->len > 1)
+        check_last_of_node(verdict, input, shares);
 }
 
 /* --- commit limit --- */

@@ -196,6 +196,17 @@ static guint64 sum_of_dimms(const Question *question, GPtrArray *dimms, guint64 
                              : best_sum(dimms, room_bytes, input->snapshot->block_size_bytes));
 }
 
+/* What virtio-mem can give back of NODE: free huge pages stay there (unplug-headroom.c). */
+static guint64 room_of_node(const UnplugCheckInput *input, gint32 node)
+{
+    for (guint i = 0; input->nodes != NULL && i < input->nodes->len; i++) {
+        const NodeMeminfo *info = &g_array_index(input->nodes, NodeMeminfo, i);
+        if (info->node == node)
+            return info->total_bytes - MIN(info->hugetlb_free_bytes, info->total_bytes);
+    }
+    return G_MAXUINT64;
+}
+
 UnplugLimit unplug_limit(const UnplugCheckInput *input, const HugepageShare *shares)
 {
     Question question = {input, shares};
@@ -209,7 +220,7 @@ UnplugLimit unplug_limit(const UnplugCheckInput *input, const HugepageShare *sha
         if (!passes_alone(input, device))
             continue;
         if (device->kind == DEVICE_VIRTIO_MEM) {
-            virtio_bytes += device->online_movable_bytes;
+            virtio_bytes += MIN(device->online_movable_bytes, room_of_node(input, device->node));
             continue;
         }
         dimm_bytes += online_bytes(device);

@@ -17,33 +17,15 @@ static gboolean is_taken(guint32 index, guint64 inode, gpointer user_data)
     return owner && owner->id != unplugger->checking_job;
 }
 
-static gboolean has_hugepages(const GArray *pools)
+/* The smallest huge pages that the guest has; 0: it has none. */
+static guint64 hugepage_bytes(const GArray *pools)
 {
     for (guint i = 0; i < pools->len; i++) {
-        if (g_array_index(pools, HugepagePool, i).total > 0)
-            return TRUE;
+        const HugepagePool *pool = &g_array_index(pools, HugepagePool, i);
+        if (pool->total > 0)
+            return pool->page_bytes;
     }
-    return FALSE;
-}
-
-/* Huge pages in each of DEVICES, by a look that takes BUDGET_USEC at most. (transfer full) */
-static HugepageShare *find_hugepages(const Unplugger *unplugger, const GPtrArray *devices,
-                                     gint64 budget_usec)
-{
-    HugepageShare *shares = g_new0(HugepageShare, devices->len + 1);
-    g_autofree PageSample *samples =
-        contents_of_devices(unplugger->config.io, model_keeper_snapshot(unplugger->config.keeper),
-                            (const Device *const *)devices->pdata, devices->len, budget_usec);
-
-    for (guint i = 0; i < devices->len; i++) {
-        const Device *device = devices->pdata[i];
-        guint64 pages = pages_in_bytes(device->online_movable_bytes + device->online_kernel_bytes);
-        shares[i].in_use_bytes =
-            bytes_of_pages(page_sample_estimate(&samples[i], PAGE_HUGETLB_IN_USE, pages));
-        shares[i].other_bytes =
-            bytes_of_pages(page_sample_estimate(&samples[i], PAGE_HUGETLB_OTHER, pages));
-    }
-    return shares;
+    return 0;
 }
 
 /* Huge pages in the devices that SELECTORS name. Looked for only where the guest has any. */
@@ -51,7 +33,7 @@ static void count_hugepages(const Unplugger *unplugger, UnplugCheckInput *input)
 {
     g_autoptr(GPtrArray) devices = g_ptr_array_new();
 
-    if (!has_hugepages(input->hugepages))
+    if (hugepage_bytes(input->hugepages) == 0)
         return;
     for (guint i = 0; i < input->n_selectors; i++) {
         const Device *device = NULL;
@@ -59,7 +41,9 @@ static void count_hugepages(const Unplugger *unplugger, UnplugCheckInput *input)
             device->kind == DEVICE_DIMM && !g_ptr_array_find(devices, device, NULL))
             g_ptr_array_add(devices, (gpointer)device);
     }
-    g_autofree HugepageShare *shares = find_hugepages(unplugger, devices, CONTENTS_BUDGET_USEC);
+    g_autofree HugepageShare *shares = contents_hugepages(
+        unplugger->config.io, input->snapshot, (const Device *const *)devices->pdata, devices->len,
+        hugepage_bytes(input->hugepages));
     for (guint i = 0; i < devices->len; i++) {
         input->hugetlb.in_use_bytes += shares[i].in_use_bytes;
         input->hugetlb.other_bytes += shares[i].other_bytes;
@@ -196,9 +180,10 @@ UnplugVerdict *unplugger_check_briefly(Unplugger *unplugger, const Device *devic
     return check(unplugger, &selector, 1, allow_virtio_mem, FALSE);
 }
 
-/* Of each device of SNAPSHOT; only DIMMs have any. (transfer full) */
-static HugepageShare *find_hugepages_of_all(const Unplugger *unplugger, const Snapshot *snapshot)
+/* In each device of INPUT's snapshot; only DIMMs have any. (transfer full) */
+static HugepageShare *find_hugepages(const Unplugger *unplugger, const UnplugCheckInput *input)
 {
+    const Snapshot *snapshot = input->snapshot;
     HugepageShare *all = g_new0(HugepageShare, snapshot->device_count + 1);
     g_autoptr(GPtrArray) dimms = g_ptr_array_new();
 
@@ -206,7 +191,9 @@ static HugepageShare *find_hugepages_of_all(const Unplugger *unplugger, const Sn
         if (snapshot->devices[i].kind == DEVICE_DIMM)
             g_ptr_array_add(dimms, (gpointer)&snapshot->devices[i]);
     }
-    g_autofree HugepageShare *shares = find_hugepages(unplugger, dimms, CONTENTS_GLANCE_USEC);
+    g_autofree HugepageShare *shares =
+        contents_hugepages(unplugger->config.io, snapshot, (const Device *const *)dimms->pdata,
+                           dimms->len, hugepage_bytes(input->hugepages));
     for (guint i = 0; i < dimms->len; i++)
         all[(const Device *)dimms->pdata[i] - snapshot->devices] = shares[i];
     return all;
@@ -220,9 +207,9 @@ UnplugLimit unplugger_limit(Unplugger *unplugger)
     UnplugCheckInput input = gather(unplugger, &meminfo, &nodes);
     g_autofree HugepageShare *shares = NULL;
 
-    if (has_hugepages(hugepages)) {
+    if (hugepage_bytes(hugepages) > 0) {
         input.hugepages = hugepages;
-        shares = find_hugepages_of_all(unplugger, input.snapshot);
+        shares = find_hugepages(unplugger, &input);
     }
     return unplug_limit(&input, shares);
 }

@@ -50,22 +50,26 @@ PageKind page_kind(guint64 flags)
     return PAGE_OTHER;
 }
 
+static void see_page(PageSample *sample, guint64 flags)
+{
+    PageKind kind = page_kind(flags);
+    /* tmpfs's are always dirty, and move all the same: they are swap-backed */
+    gboolean is_unwritten = (flags & (FLAG(KPF_DIRTY) | FLAG(KPF_WRITEBACK))) != 0 &&
+                            (flags & FLAG(KPF_SWAPBACKED)) == 0;
+
+    sample->counts[kind]++;
+    sample->unwritten += kind == PAGE_CACHE && is_unwritten;
+    sample->sampled++;
+}
+
 /* FALSE: nothing can be read there. */
 static gboolean read_chunk(const AttrIo *io, guint64 first_page, PageSample *sample)
 {
     guint64 flags[CHUNK_PAGES];
     gssize n = attr_read_at(io, KPAGEFLAGS_PATH, first_page * sizeof flags[0], flags, sizeof flags);
 
-    for (gssize i = 0; i < n / (gssize)sizeof flags[0]; i++) {
-        PageKind kind = page_kind(flags[i]);
-        /* tmpfs's are always dirty, and move all the same: they are swap-backed */
-        gboolean is_unwritten = (flags[i] & (FLAG(KPF_DIRTY) | FLAG(KPF_WRITEBACK))) != 0 &&
-                                (flags[i] & FLAG(KPF_SWAPBACKED)) == 0;
-
-        sample->counts[kind]++;
-        sample->unwritten += kind == PAGE_CACHE && is_unwritten;
-        sample->sampled++;
-    }
+    for (gssize i = 0; i < n / (gssize)sizeof flags[0]; i++)
+        see_page(sample, flags[i]);
     return n >= 0;
 }
 
@@ -197,6 +201,18 @@ gint64 page_count_offline(const AttrIo *io, guint64 first_page, guint64 n_pages,
             n_offline += (gint64)piece_pages;
     }
     return n_offline;
+}
+
+gboolean page_sample_each(const AttrIo *io, guint64 first_page, guint64 step_pages, gsize n,
+                          PageSample *sample)
+{
+    g_autofree guint64 *flags = g_new(guint64, n + 1);
+    gssize n_read = attr_read_each(io, KPAGEFLAGS_PATH, first_page * sizeof flags[0],
+                                   step_pages * sizeof flags[0], n, flags, sizeof flags[0]);
+
+    for (gssize i = 0; i < n_read; i++)
+        see_page(sample, flags[i]);
+    return n_read == (gssize)n;
 }
 
 void page_sample_add(PageSample *sum, const PageSample *sample)

@@ -70,6 +70,11 @@ gint64 page_count_idle_hugetlb(const AttrIo *io, guint64 first_page, guint64 n_p
 gint64 page_count_offline(const AttrIo *io, guint64 first_page, guint64 n_pages,
                           guint64 piece_pages);
 
+/* N pages, STEP_PAGES apart from FIRST_PAGE on, are looked at and added to SAMPLE. FALSE: they
+ * could not be read. */
+gboolean page_sample_each(const AttrIo *io, guint64 first_page, guint64 step_pages, gsize n,
+                          PageSample *sample);
+
 void page_sample_add(PageSample *sum, const PageSample *sample);
 /* COUNT of the kind KIND among TOTAL_PAGES pages of which SAMPLE is a part, by its share. */
 guint64 page_sample_estimate(const PageSample *sample, PageKind kind, guint64 total_pages);

@@ -159,6 +159,10 @@ static void test_every_huge_page(void)
         g_assert_cmpuint(sample.sampled, ==, 8 * 32);
         g_assert_cmpuint(page_sample_estimate(&sample, PAGE_HUGETLB_IN_USE, PAGES_PER_BLOCK), ==,
                          512);
+        memset(&sample, 0, sizeof sample);
+        g_assert_true(page_sample_each(fixture.io, 0, 512, 8, &sample)); /* one look at each */
+        g_assert_cmpuint(sample.sampled, ==, 8);
+        g_assert_cmpuint(sample.counts[PAGE_HUGETLB_IN_USE], ==, 1);
         tear_down(&fixture);
     }
 }

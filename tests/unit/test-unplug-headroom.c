@@ -270,6 +270,44 @@ static void test_last_of_node(void)
     tear_down(&fixture);
 }
 
+/* Node 1 has nothing but virtio-mem; what free huge pages it has must stay on it. */
+static void test_virtio_mem_of_a_node(void)
+{
+    Fixture fixture;
+    g_autoptr(GArray) nodes = g_array_new(FALSE, FALSE, sizeof(NodeMeminfo));
+    NodeMeminfo info[] = {{.node = 0, .total_bytes = 2 * GIB, .free_bytes = 2 * GIB},
+                          {.node = 1,
+                           .total_bytes = DIMM_BYTES,
+                           .hugetlb_free_bytes = 130 * MIB,
+                           .free_bytes = DIMM_BYTES - 130 * MIB}};
+
+    set_up(&fixture);
+    fake_kernel_add_virtio_mem(fixture.fake, 0, 64, 16, 8);
+    for (guint32 i = 64; i < 72; i++) {
+        fake_kernel_set_state(fixture.fake, i, "online", "Movable");
+        fake_kernel_set_node(fixture.fake, i, 1);
+    }
+    snapshot_unref(fixture.snapshot);
+    fixture.input.snapshot = fixture.snapshot = snapshot_scan(fixture.io, NULL);
+    g_array_append_vals(nodes, info, 2);
+    fixture.input.nodes = nodes;
+    fixture.input.allow_virtio_mem = TRUE;
+    fixture.selector = (DeviceSelector){.kind = SELECT_ID, .id = "virtio0"};
+    fixture.selector.bytes = DIMM_BYTES - 130 * MIB;
+    g_autoptr(UnplugVerdict) most = check(&fixture, REASON_COUNT, 0);
+    fixture.selector.bytes += MIB;
+    g_autoptr(UnplugVerdict) more = check(&fixture, REASON_HUGEPAGES, MIB);
+    g_array_index(nodes, NodeMeminfo, 1).hugetlb_free_bytes = 0;
+    g_autoptr(UnplugVerdict) part = check(&fixture, REASON_COUNT, 0);
+    fixture.selector.bytes = DIMM_BYTES;
+    g_autoptr(UnplugVerdict) all = check(&fixture, REASON_LAST_OF_NODE, DIMM_BYTES);
+    /* Of the last block a part is plugged. */
+    g_array_index(nodes, NodeMeminfo, 1).total_bytes -= 66 * MIB;
+    fixture.selector.bytes = DIMM_BYTES - 66 * MIB;
+    g_autoptr(UnplugVerdict) plugged = check(&fixture, REASON_LAST_OF_NODE, DIMM_BYTES - 66 * MIB);
+    tear_down(&fixture);
+}
+
 static void test_balloon_warns(void)
 {
     Fixture fixture;
@@ -321,6 +359,7 @@ int main(int argc, char **argv)
     g_test_add_func("/unplug-headroom/hugepages-free", test_hugepages_free);
     g_test_add_func("/unplug-headroom/hugepages-need-no-room", test_hugepages_need_no_room);
     g_test_add_func("/unplug-headroom/last-of-node", test_last_of_node);
+    g_test_add_func("/unplug-headroom/virtio-mem-of-a-node", test_virtio_mem_of_a_node);
     g_test_add_func("/unplug-headroom/balloon-warns", test_balloon_warns);
     g_test_add_func("/unplug-headroom/every-reason", test_every_reason);
     return g_test_run();

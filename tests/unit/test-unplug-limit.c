@@ -173,6 +173,11 @@ static void test_virtio_mem(void)
     g_assert_cmpuint(unplug_limit(&input, NULL).limit_bytes, ==, 100 * MIB);
     meminfo.available_bytes = 3 * GIB;
     g_assert_cmpuint(unplug_limit(&input, NULL).limit_bytes, ==, 12 * BLOCK_BYTES);
+    NodeMeminfo node = {.total_bytes = 3 * BLOCK_BYTES, .hugetlb_free_bytes = BLOCK_BYTES};
+    g_autoptr(GArray) nodes = g_array_new(FALSE, FALSE, sizeof(NodeMeminfo));
+    g_array_append_val(nodes, node);
+    input.nodes = nodes; /* whose free huge pages stay */
+    g_assert_cmpuint(unplug_limit(&input, NULL).limit_bytes, ==, 4 * BLOCK_BYTES + 2 * BLOCK_BYTES);
     attr_io_free(io);
 }
 

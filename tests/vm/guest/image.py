@@ -25,8 +25,8 @@ TOOLS = ROOT / "tests" / "tools"
 
 # What differs between architectures: the package that names the kernel.
 KERNEL_PACKAGES = {"x86_64": "linux-image-cloud-amd64", "aarch64": "linux-image-cloud-arm64"}
-MODULES = ("virtio_pci", "virtio_console", "virtio_blk", "virtio_mem", "virtio_balloon",
-           "memory-notifier-error-inject")
+MODULES = ("virtio_pci", "virtio_console", "virtio_blk", "virtio_mem", "virtio_balloon", "zram",
+           "lzo-rle", "memory-notifier-error-inject")
 PASSWD = "root:x:0:0:root:/root:/bin/sh\n"
 INITTAB = "".join("::respawn:/usr/bin/port-shell shell.%d\n" % n for n in range(3))
 
