@@ -100,18 +100,13 @@ const char *ctl_json_string_at(JsonArray *array, guint i)
 
 void ctl_json_print(JsonNode *node)
 {
-    QgaOutQueue *queue = qga_out_queue_new();
+    g_autoptr(QgaOutQueue) queue = qga_out_queue_new();
     QgaWriter writer;
-    const guint8 *bytes;
-    gsize n;
 
     qga_writer_init(&writer, queue);
     qga_writer_node(&writer, node);
-    while ((n = qga_out_queue_peek(queue, &bytes)) > 0) {
-        fwrite(bytes, 1, n, stdout);
-        qga_out_queue_consume(queue, n);
-    }
-    qga_out_queue_free(queue);
+    g_autofree char *text = qga_out_queue_take_text(queue);
+    fputs(text, stdout);
     putchar('\n');
     fflush(stdout);
 }

@@ -114,3 +114,19 @@ void qga_out_queue_clear(QgaOutQueue *queue)
     g_queue_clear_full(&queue->chunks, g_free);
     queue->size = 0;
 }
+
+char *qga_out_queue_take_text(QgaOutQueue *queue)
+{
+    char *text = g_malloc(queue->size + 1);
+    char *to = text;
+    const guint8 *bytes;
+    gsize n;
+
+    while ((n = qga_out_queue_peek(queue, &bytes)) > 0) {
+        memcpy(to, bytes, n);
+        to += n;
+        qga_out_queue_consume(queue, n);
+    }
+    *to = '\0';
+    return text;
+}

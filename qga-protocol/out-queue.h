@@ -15,6 +15,7 @@ typedef struct QgaOutQueue QgaOutQueue;
 
 QgaOutQueue *qga_out_queue_new(void);
 void qga_out_queue_free(QgaOutQueue *queue); /* NULL is fine */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(QgaOutQueue, qga_out_queue_free)
 
 /* Appends N bytes (copied). */
 void qga_out_queue_append(QgaOutQueue *queue, const void *bytes, gsize n_bytes);
@@ -35,3 +36,6 @@ void qga_out_queue_truncate(QgaOutQueue *queue, gsize n_bytes);
 
 /* Drops everything. */
 void qga_out_queue_clear(QgaOutQueue *queue);
+
+/* (transfer full): all of it as one text that ends with NUL; the queue is empty then. */
+char *qga_out_queue_take_text(QgaOutQueue *queue);

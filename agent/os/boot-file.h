@@ -15,3 +15,8 @@ gboolean boot_file_save(const char *dir, const char *name, const char *boot_id, 
  * another boot. */
 char *boot_file_load(const char *dir, const char *name, const char *boot_id, GError **error);
 void boot_file_remove(const char *dir, const char *name);
+
+/* (transfer full): the text of any file of statedir, of at most MAX_BYTES. NULL without ERROR where
+ * there is none; with ERROR (G_FILE_ERROR, without the path) where it cannot be read or is no file.
+ */
+char *state_file_read(const char *path, gsize max_bytes, gsize *out_length, GError **error);

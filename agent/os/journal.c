@@ -3,10 +3,9 @@
  */
 #include "os/journal.h"
 
-#include <errno.h>
 #include <gio/gio.h>
-#include <sys/stat.h>
 
+#include "os/boot-file.h"
 #include "os/json-read.h"
 #include "qga-protocol/json-reader.h"
 
@@ -49,44 +48,13 @@ static void write_state(QgaWriter *writer, const JournalState *state)
 gboolean journal_save(const char *dir, const JournalState *state, GError **error)
 {
     g_autofree char *path = g_build_filename(dir, JOURNAL_FILE, NULL);
-    QgaOutQueue *queue = qga_out_queue_new();
+    g_autoptr(QgaOutQueue) queue = qga_out_queue_new();
     QgaWriter writer;
-    const guint8 *bytes;
-    gsize n;
 
     qga_writer_init(&writer, queue);
     write_state(&writer, state);
-    g_autoptr(GString) text = g_string_sized_new(qga_out_queue_size(queue));
-    while ((n = qga_out_queue_peek(queue, &bytes)) > 0) {
-        g_string_append_len(text, (const char *)bytes, (gssize)n);
-        qga_out_queue_consume(queue, n);
-    }
-    qga_out_queue_free(queue);
-    return g_file_set_contents_full(path, text->str, (gssize)text->len,
-                                    G_FILE_SET_CONTENTS_CONSISTENT, 0600, error);
-}
-
-/* The file's text. NULL without ERROR if there is none. */
-static char *read_file(const char *path, gsize *length, GError **error)
-{
-    struct stat st;
-    g_autofree char *text = NULL;
-
-    if (lstat(path, &st) < 0) {
-        if (errno != ENOENT)
-            g_set_error(error, G_IO_ERROR, g_io_error_from_errno(errno), "%s", g_strerror(errno));
-        return NULL;
-    }
-    if (!S_ISREG(st.st_mode)) { /* reading a pipe would wait for a writer */
-        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "it is no file");
-        return NULL;
-    }
-    if (st.st_size > JOURNAL_MAX_BYTES) {
-        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "it has more than %d bytes",
-                    JOURNAL_MAX_BYTES);
-        return NULL;
-    }
-    return g_file_get_contents(path, &text, length, error) ? g_steal_pointer(&text) : NULL;
+    g_autofree char *text = qga_out_queue_take_text(queue);
+    return g_file_set_contents_full(path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0600, error);
 }
 
 static JournalState *state_from_json(JsonNode *root, const char *boot_id, GError **error)
@@ -127,7 +95,7 @@ JournalState *journal_load(const char *dir, const char *boot_id, GError **error)
     g_autoptr(GError) problem = NULL;
     gsize length = 0;
 
-    g_autofree char *text = read_file(path, &length, &problem);
+    g_autofree char *text = state_file_read(path, JOURNAL_MAX_BYTES, &length, &problem);
     g_autoptr(JsonNode) root = text ? qga_json_parse(text, length, &limits, NULL, &problem) : NULL;
     JournalState *state = root ? state_from_json(root, boot_id, &problem) : NULL;
     if (problem)

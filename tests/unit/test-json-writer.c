@@ -6,26 +6,9 @@
 
 #include "qga-protocol/json-writer.h"
 
-/* Everything in QUEUE, taken out; to free. */
-static char *drain(QgaOutQueue *queue)
-{
-    GString *text = g_string_new(NULL);
-    const guint8 *bytes;
-    gsize n;
-
-    while ((n = qga_out_queue_peek(queue, &bytes)) > 0) {
-        g_assert_cmpuint(n, <=, QGA_OUT_CHUNK_BYTES);
-        g_string_append_len(text, (const char *)bytes, (gssize)n);
-        qga_out_queue_consume(queue, n);
-    }
-    g_assert_null(bytes);
-    g_assert_cmpuint(qga_out_queue_size(queue), ==, 0);
-    return g_string_free(text, FALSE);
-}
-
 static void assert_written(QgaOutQueue *queue, const char *expected)
 {
-    char *text = drain(queue);
+    char *text = qga_out_queue_take_text(queue);
 
     g_assert_cmpstr(text, ==, expected);
     g_free(text);
@@ -226,7 +209,7 @@ static void test_queue(void)
         g_assert_cmpuint(n, <=, QGA_OUT_CHUNK_BYTES);
         g_assert_true(n == 0 || memcmp(bytes, model->str, n) == 0);
         if (model->len > 1024 * 1024) {
-            char *all = drain(queue);
+            char *all = qga_out_queue_take_text(queue);
 
             g_assert_true(memcmp(all, model->str, model->len) == 0);
             g_string_truncate(model, 0);
