@@ -4,6 +4,8 @@
  *   WAITING -> MOVING -> (gone, or where it is meant to be: forgotten)
  *      ^         |  \-> offline: RETURNING, until it is online somewhere
  *      +---------+----> GIVEN_UP, until it is no longer misplaced
+ *
+ * A block that is inherited from an earlier daemon begins as RETURNING.
  */
 #include "decide/rezone.h"
 
@@ -19,6 +21,7 @@ typedef struct {
     guint n_put_off; /* in a row */
     gint64 due_usec; /* WAITING, RETURNING: not before */
     gboolean is_wanted;
+    gboolean is_in_doubt; /* RETURNING, and perhaps it need not be */
 } Entry;
 
 struct RezoneMachine {
@@ -141,6 +144,29 @@ static void take_wanted(RezoneMachine *machine, const RezoneWorld *world, const 
     }
 }
 
+static void take_inherited(RezoneMachine *machine, const RezoneWorld *world,
+                           const RezoneEvent *event)
+{
+    for (guint i = 0; i < event->n_blocks; i++) {
+        const RezoneBlock *block = &event->blocks[i];
+        if (find(machine, block->index, block->inode))
+            continue;
+        Entry *entry = add(machine, block, world->now_usec);
+        entry->state = RETURNING;
+        entry->is_in_doubt = TRUE;
+    }
+}
+
+/* The write that brings ENTRY back was made, where it was online: nobody else is at it any more. */
+static void end_doubt(RezoneMachine *machine, const RezoneWorld *world, Entry *entry)
+{
+    entry->is_in_doubt = FALSE;
+    entry->state = WAITING;
+    entry->due_usec = world->now_usec;
+    if (!entry->is_wanted)
+        forget(machine, entry);
+}
+
 static void take_done(RezoneMachine *machine, const RezoneWorld *world, const RezoneEvent *event,
                       GArray *actions)
 {
@@ -154,7 +180,7 @@ static void take_done(RezoneMachine *machine, const RezoneWorld *world, const Re
     entry->n_put_off = is_put_off ? entry->n_put_off + 1 : 0;
     goal = entry->block.to_kernel ? TRUTH_ONLINE_KERNEL : TRUTH_ONLINE_MOVABLE;
     if (event->truth == TRUTH_GONE || event->truth == goal) {
-        if (event->truth == goal)
+        if (event->truth == goal && !entry->is_in_doubt)
             act(actions, REZONE_ACT_MOVED, entry, NULL);
         forget(machine, entry);
     } else if (event->truth == TRUTH_OFFLINE) {
@@ -164,9 +190,12 @@ static void take_done(RezoneMachine *machine, const RezoneWorld *world, const Re
         /* At once where only the second write was not come to. */
         entry->due_usec = world->now_usec + (is_first ? 0 : pause_usec(MAX(n_failed, 1)));
         entry->returns += !is_put_off || is_first || machine->is_stopping;
+        entry->is_in_doubt = FALSE;
     } else if (is_put_off) {
-        entry->state = WAITING;
+        entry->state = entry->is_in_doubt ? RETURNING : WAITING;
         entry->due_usec = world->now_usec + pause_usec(entry->n_put_off);
+    } else if (entry->is_in_doubt) {
+        end_doubt(machine, world, entry);
     } else {
         fail(entry, world->now_usec, event->error, &event->attempt, actions);
     }
@@ -256,6 +285,9 @@ void rezone_machine_step(RezoneMachine *machine, const RezoneWorld *world, const
     case REZONE_WANTED:
         if (!machine->is_stopping)
             take_wanted(machine, world, event);
+        break;
+    case REZONE_INHERITED:
+        take_inherited(machine, world, event);
         break;
     case REZONE_DONE:
         take_done(machine, world, event, actions);

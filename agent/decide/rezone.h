@@ -14,7 +14,8 @@
  *  - no move starts where the reserve would be crossed (the executor ends one that crosses it, or
  *    that stalls);
  *  - a block that it took offline is never given up: it is brought back, wherever the kernel lets
- * it.
+ *    it; one that an earlier daemon's worker may be at is in doubt until a write of ours has waited
+ *    for the kernel's lock, as that worker does.
  */
 #pragma once
 
@@ -36,10 +37,12 @@
 #define REZONE_RETURNS_MAX 3
 
 typedef enum {
-    REZONE_WANTED, /* blocks: all that are misplaced now */
-    REZONE_DONE,   /* truth, error, attempt: the worker action is over */
-    REZONE_TICK,   /* the timer has fired, and is gone */
-    REZONE_STOP,   /* bring back what is offline, begin nothing */
+    REZONE_WANTED,    /* blocks: all that are misplaced now */
+    REZONE_INHERITED, /* blocks: online, and an earlier daemon's worker may still take them offline
+                       */
+    REZONE_DONE,      /* truth, error, attempt: the worker action is over */
+    REZONE_TICK,      /* the timer has fired, and is gone */
+    REZONE_STOP,      /* bring back what is offline, begin nothing */
 } RezoneEventKind;
 
 typedef struct {

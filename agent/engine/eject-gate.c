@@ -1,6 +1,7 @@
 /*
- * One value that is wanted, one that the kernel has, and at most one write of ours under way. A
- * write that fails is not repeated by itself: the next change, or the next barrier, tries again.
+ * One value that is wanted, one that the kernel has, and beside those of the barriers at most one
+ * write of ours under way. No timer repeats a write that failed: the next change does, the next job
+ * that needs the gate open, the end of the next barrier, and the stop.
  */
 #include "engine/eject-gate.h"
 
@@ -81,7 +82,7 @@ static void on_written(const WorkResult *result, gpointer user_data)
     /* A barrier that waits behind this write has said already what it will leave. */
     if (gate->n_barriers == 0)
         gate->kernel = error == 0 ? value : UNKNOWN;
-    if (error != 0 && gate->error == 0) /* once: it is tried again and again */
+    if (error != 0 && gate->error == 0) /* once in a row: each job that waits tries again */
         g_warning("cannot write %s to /" EJECT_DIR "/" EJECT_NAME ": %s%s", verb_of(value),
                   work_result_prefix(result), g_strerror(error));
     gate->error = error;

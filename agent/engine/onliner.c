@@ -397,8 +397,12 @@ void onliner_start(Onliner *onliner, OnlinerStartedFunc func, gpointer user_data
 
     if (!onliner->config.is_live)
         return;
-    for (guint32 i = 0; i < snapshot->block_count; i++)
-        g_array_append_val(all, snapshot->blocks[i].index);
+    rezoner_inherit(onliner->rezoner, &onliner->online);
+    for (guint32 i = 0; i < snapshot->block_count; i++) {
+        const Block *block = &snapshot->blocks[i];
+        if (!rezoner_holds(onliner->rezoner, block->index, block->inode))
+            g_array_append_val(all, block->index);
+    }
     mark_keeper_prune(onliner->mark_keeper, snapshot);
     mark_keeper_learn(onliner->mark_keeper, snapshot, (const guint32 *)all->data, all->len);
     apply_to_kernel(onliner);

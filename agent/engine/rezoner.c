@@ -43,6 +43,9 @@ static void on_task_done(const WorkResult *result, gpointer user_data)
     for (guint i = 1; i < rezoner->n_block_steps && error == 0; i++)
         error = result->errors[i];
     model_keeper_reread(rezoner->keeper, &block.index, 1);
+    if (result->attempt.end != ATTEMPT_NO_WORKER) /* online, no worker will take it offline now */
+        mark_keeper_learn(rezoner->mark_keeper, model_keeper_snapshot(rezoner->keeper),
+                          &block.index, 1);
     BlockReport report =
         block_report_of(model_keeper_snapshot(rezoner->keeper), block.index, block.inode, error);
     RezoneEvent event = {
@@ -242,6 +245,33 @@ void rezoner_free(Rezoner *rezoner)
     g_array_unref(rezoner->actions);
     rezone_machine_free(rezoner->machine);
     g_free(rezoner);
+}
+
+void rezoner_inherit(Rezoner *rezoner, const OnlineConfig *config)
+{
+    const Snapshot *snapshot = model_keeper_snapshot(rezoner->keeper);
+    const BlockMarks *marks = mark_keeper_marks(rezoner->mark_keeper);
+    g_autoptr(GArray) found = g_array_new(FALSE, FALSE, sizeof(RezoneBlock));
+
+    for (guint32 i = 0; i < snapshot->block_count; i++) {
+        const Block *block = &snapshot->blocks[i];
+        const Device *device = snapshot_block_device(snapshot, block);
+        const BlockMark *mark = block_marks_find(marks, block->index, block->inode);
+        if (!mark || mark->is_seen || block->state == BLOCK_STATE_OFFLINE || !device ||
+            device->kind != DEVICE_DIMM ||
+            rezoner->is_owned(block->index, block->inode, rezoner->user_data))
+            continue;
+        RezoneBlock inherited = {.index = block->index,
+                                 .inode = block->inode,
+                                 .to_kernel = mark->want == MARK_WANT_KERNEL ||
+                                              config->policy == ONLINE_POLICY_KERNEL};
+        g_array_append_val(found, inherited);
+    }
+    RezoneEvent event = {.kind = REZONE_INHERITED,
+                         .blocks = (const RezoneBlock *)found->data,
+                         .n_blocks = found->len};
+    if (found->len > 0)
+        feed(rezoner, &event);
 }
 
 void rezoner_review(Rezoner *rezoner, const OnlineConfig *config)

@@ -17,6 +17,11 @@ Rezoner *rezoner_new(const AttrIo *io, ModelKeeper *keeper, Executor *executor,
 /* After the executor is gone. */
 void rezoner_free(Rezoner *rezoner); /* accepts NULL */
 
+/* Once, at the start: DIMMs' blocks that an earlier daemon's worker may have been at. It may sleep
+ * in the kernel still, and take its block offline when nobody looks. They are held until that is
+ * over. */
+void rezoner_inherit(Rezoner *rezoner, const OnlineConfig *config);
+
 /* Looks for misplaced blocks, as CONFIG says. After a change of the model, of CONFIG, or of what
  * jobs own. */
 void rezoner_review(Rezoner *rezoner, const OnlineConfig *config);

@@ -260,6 +260,95 @@ static void test_killed_while_moving(void)
     world_free(world);
 }
 
+/* The loop runs until the block is in ZONE, or for so long that it will not be any more. */
+static void expect_zone(World *world, guint32 index, const char *zone)
+{
+    gint64 end_usec = g_get_monotonic_time() + 20 * USEC_PER_SEC;
+
+    while (g_strcmp0(fake_kernel_zone(world->fake, index), zone) != 0 &&
+           g_get_monotonic_time() < end_usec)
+        if (!g_main_context_iteration(NULL, FALSE))
+            g_usleep(1000);
+    g_assert_cmpstr(fake_kernel_zone(world->fake, index), ==, zone);
+    wait_idle(world);
+}
+
+/* Killed while the block is going offline, by a worker that no signal reaches in the kernel: it
+ * ends when the next daemon runs, for which the block was online, and which moves no blocks by
+ * itself. */
+static void test_killed_while_a_move_hangs(void)
+{
+    World *world = world_new();
+
+    fake_kernel_add_dimm(world->fake, 0, 40, 2);
+    fake_kernel_set_state(world->fake, 40, "online", "Normal");
+    fake_kernel_set_state(world->fake, 41, "online", "Movable");
+    fake_kernel_set_offline_ms(world->fake, 40, FAKE_FOR_EVER);
+    start(world);
+    while (g_strcmp0(fake_kernel_state(world->fake, 40), "going-offline") != 0)
+        g_main_context_iteration(NULL, FALSE);
+    executor_free(world->executor);
+    onliner_free(world->onliner);
+    model_keeper_free(world->keeper);
+    while (g_strcmp0(fake_kernel_state(world->fake, 40), "online") != 0)
+        g_usleep(1000);
+
+    world->config.online.rezone = FALSE;
+    g_assert_true(fake_kernel_start_eject(world->fake, -1, 500)); /* nobody gets the lock */
+    start(world);
+    for (guint i = 0; i < 20; i++)
+        g_main_context_iteration(NULL, FALSE);
+    fake_kernel_set_state(world->fake, 40, "offline", NULL);
+    expect_zone(world, 40, "Movable");
+    /* The doubt is over: what is offline from here on is an administrator's choice. */
+    crash(world);
+    fake_kernel_clear_writes(world->fake);
+    fake_kernel_set_state(world->fake, 40, "offline", NULL);
+    start(world);
+    stop(world);
+    g_assert_cmpstr(fake_kernel_state(world->fake, 40), ==, "offline");
+    g_assert_cmpuint(fake_kernel_count_writes(world->fake, 41, NULL), ==, 0);
+    world_free(world);
+}
+
+static void note_done(const WorkResult *result, gpointer user_data)
+{
+    *(int *)user_data = result->errors[0];
+}
+
+/* A move has no end of time while its pages move, but it lets others go first after a while. */
+static void test_a_move_makes_room(void)
+{
+    World *world = world_new();
+    WorkStep other = {.kind = STEP_BLOCK, .index = 41, .verb = "online_movable"};
+    gint64 end_usec = g_get_monotonic_time() + 15 * USEC_PER_SEC;
+    guint n_pages = BLOCK_BYTES / (4 * KIB);
+    int error = -1;
+
+    fake_kernel_add_dimm(world->fake, 0, 40, 2);
+    fake_kernel_set_state(world->fake, 40, "online", "Normal");
+    fake_kernel_set_state(world->fake, 41, "online", "Movable");
+    fake_kernel_set_offline_ms(world->fake, 40, FAKE_FOR_EVER);
+    start(world);
+    while (g_strcmp0(fake_kernel_state(world->fake, 40), "going-offline") != 0)
+        g_main_context_iteration(NULL, FALSE);
+    fake_kernel_set_state(world->fake, 41, "offline", NULL);
+    other.inode = fake_kernel_inode(world->fake, 41);
+    executor_submit(world->executor, EXECUTOR_LATER, &other, 1, NULL, note_done, &error, NULL);
+    while (error < 0 && g_get_monotonic_time() < end_usec) {
+        fake_kernel_set_used_pages(world->fake, 40, n_pages -= n_pages > 20 ? 20 : 0);
+        for (guint i = 0; i < 10; i++)
+            g_main_context_iteration(NULL, FALSE);
+        g_usleep(10000);
+    }
+    g_assert_cmpint(error, ==, 0);
+    g_assert_cmpint(fake_kernel_count_writes(world->fake, 40, "offline"), ==, 1);
+    fake_kernel_set_offline_ms(world->fake, 40, 0);
+    wait_zone(world, 40, "Movable");
+    stop(world);
+    world_free(world);
+}
+
 /* The same where no daemon follows: what takes its things back does not stop before that. */
 static void test_killed_while_moving_and_removed(void)
 {
@@ -561,6 +650,8 @@ int main(int argc, char **argv)
     g_test_add_func("/onliner/leave", test_leave);
     g_test_add_func("/onliner/choice", test_choice);
     g_test_add_func("/onliner/rezone", test_rezone);
+    g_test_add_func("/onliner/killed-while-a-move-hangs", test_killed_while_a_move_hangs);
+    g_test_add_func("/onliner/a-move-makes-room", test_a_move_makes_room);
     g_test_add_func("/onliner/rezone-with-huge-pages", test_rezone_with_huge_pages);
     g_test_add_func("/onliner/killed-while-moving", test_killed_while_moving);
     g_test_add_func("/onliner/killed-while-moving-and-removed",

@@ -128,6 +128,9 @@ static void finish(World *world)
     } else if (world->is_move && world->available_bytes < RESERVE_BYTES) {
         event.error = EINTR;
         event.attempt.end = ATTEMPT_LOW_MEMORY;
+    } else if (!world->is_move && block->truth == TRUTH_ONLINE_KERNEL &&
+               g_rand_boolean(world->rand)) {
+        event.error = EINVAL; /* inherited, and nobody had taken it offline */
     } else if (block->mood == BUSY) {
         event.error = EBUSY;
     } else if (block->mood == VANISHING) {
@@ -186,12 +189,56 @@ static void world_clear(World *world)
     g_rand_free(world->rand);
 }
 
+/* Some of the blocks were in the hands of an earlier daemon. */
+static void inherit(World *world)
+{
+    RezoneBlock blocks[N_BLOCKS];
+    RezoneEvent event = {.kind = REZONE_INHERITED, .blocks = blocks};
+
+    for (guint i = 0; i < N_BLOCKS; i++) {
+        if (g_rand_int_range(world->rand, 0, 3) == 0)
+            blocks[event.n_blocks++] = (RezoneBlock){.index = i, .inode = 1};
+    }
+    step(world, &event);
+}
+
+/* A write of ours has waited for the kernel's lock, and the block is online: it is let go. */
+static void test_inherited(void)
+{
+    World world = world_new(1);
+    RezoneBlock block = {.index = 0, .inode = 1};
+    RezoneEvent inherited = {.kind = REZONE_INHERITED, .blocks = &block, .n_blocks = 1};
+    RezoneEvent no_process = {.kind = REZONE_DONE,
+                              .truth = TRUTH_ONLINE_KERNEL,
+                              .error = EAGAIN,
+                              .attempt = {.end = ATTEMPT_NO_WORKER}};
+    RezoneEvent done = {.kind = REZONE_DONE, .truth = TRUTH_ONLINE_KERNEL, .error = EINVAL};
+
+    world.available_bytes = 0; /* no move could begin */
+    step(&world, &inherited);
+    g_assert_cmpint(world.running, ==, 0);
+    g_assert_false(world.is_move);
+    world.running = -1;
+    step(&world, &no_process);
+    g_assert_true(rezone_machine_holds(world.machine, 0, 1));
+    g_assert_cmpint(world.timer_usec, >, 0);
+    world.now_usec = world.timer_usec;
+    step(&world, &(RezoneEvent){.kind = REZONE_TICK});
+    g_assert_cmpint(world.running, ==, 0);
+    world.running = -1;
+    step(&world, &done);
+    g_assert_true(rezone_machine_is_idle(world.machine));
+    world_clear(&world);
+}
+
 static void test_random(void)
 {
     for (guint32 seed = 1; seed <= N_SEEDS; seed++) {
         World world = world_new(seed);
         guint n_steps = 0;
 
+        if (seed % 2 == 0)
+            inherit(&world);
         review(&world);
         while (advance(&world)) {
             g_assert_cmpuint(++n_steps, <, 20000); /* it comes to an end */
@@ -359,6 +406,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/rezone/random", test_random);
+    g_test_add_func("/rezone/inherited", test_inherited);
     g_test_add_func("/rezone/few-tries", test_few_tries);
     g_test_add_func("/rezone/stop", test_stop);
     g_test_add_func("/rezone/at-once", test_at_once);
