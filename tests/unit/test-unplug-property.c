@@ -21,7 +21,6 @@
 
 static guint32 first_seed = 1;
 static guint32 n_seeds = N_SEEDS;
-static guint64 n_crashes;
 
 /* --- what clients, time and bad luck do --- */
 
@@ -46,7 +45,7 @@ static void submit(World *world)
         .key = keys[pick(world, G_N_ELEMENTS(keys))],
         .allow_partial = chance(world, 50),
     };
-    result = feed(world, &event, &id);
+    result = step_machine(world, &event, &id);
     if (world->is_stopping)
         CHECK(world, result == UNPLUG_STOPPING, "a job after stop");
     else if (result == UNPLUG_OK)
@@ -61,7 +60,7 @@ static void cancel(World *world)
     event.job = next_id - pick(world, MIN(next_id, 5));
     CHECK(world,
           (unplug_machine_find(world->machine, event.job) == NULL) ==
-              (feed(world, &event, NULL) == UNPLUG_NO_SUCH_JOB),
+              (step_machine(world, &event, NULL) == UNPLUG_NO_SUCH_JOB),
           "cancel of no job");
 }
 
@@ -79,7 +78,7 @@ static void end_work(World *world)
         end_pools(world);
     event.blocks.n_reports = end_worker(world, reports);
     event.blocks.reports = reports;
-    feed(world, &event, NULL);
+    step_machine(world, &event, NULL);
     const UnplugJob *job = unplug_machine_find(world->machine, event.job);
     CHECK(world,
           end != ATTEMPT_LOW_MEMORY || job->state == JOB_ROLLING_BACK || job->allow_partial ||
@@ -92,7 +91,7 @@ static void tick(World *world)
     UnplugEvent event = {.kind = UNPLUG_TICK};
 
     world->timer_usec = 0;
-    feed(world, &event, NULL);
+    step_machine(world, &event, NULL);
 }
 
 /* On to whatever comes next, or a little less. A tick may be late. */
@@ -172,7 +171,7 @@ static void change_locks(World *world)
     } else {
         *delay = *delay != 0 ? 0 : ++world->last_lock;
     }
-    feed(world, &event, NULL);
+    step_machine(world, &event, NULL);
 }
 
 static void crash(World *world)
@@ -181,8 +180,8 @@ static void crash(World *world)
     UnplugWorld seen;
     BlockReport reports[N_BLOCKS];
 
-    n_crashes++;
-    if (is_traced)
+    world->tally->n_crashes++;
+    if (world->tally->is_traced)
         trace(world, "crash", world->worker.job, world->worker.blocks, world->worker.n_blocks);
     if (is_offlining(world) && !has_ghost(world) && world->worker.end != ATTEMPT_NO_WORKER &&
         chance(world, 30))
@@ -230,7 +229,7 @@ static void stop(World *world)
     UnplugEvent event = {.kind = UNPLUG_STOP};
 
     world->is_stopping = TRUE;
-    feed(world, &event, NULL);
+    step_machine(world, &event, NULL);
 }
 
 static void disturb(World *world)
@@ -317,9 +316,9 @@ static void make_friendly(World *world)
     CHECK(world, FALSE, "jobs that never end");
 }
 
-static void play(guint32 seed)
+static void play(Tally *tally, guint32 seed)
 {
-    World world = {.seed = seed, .now_usec = 1 + seed % 1000, .next_inode = 100};
+    World world = {.tally = tally, .seed = seed, .now_usec = 1 + seed % 1000, .next_inode = 100};
 
     world.rand = g_rand_new_with_seed(seed);
     world.machine = unplug_machine_new(1);
@@ -357,18 +356,20 @@ static void play(guint32 seed)
 
 static void test_promises(void)
 {
+    Tally tally = {.is_traced = n_seeds == 1};
+
     for (guint32 i = 0; i < n_seeds; i++)
-        play(first_seed + i);
+        play(&tally, first_seed + i);
     g_test_message("%u seeds, %" G_GUINT64_FORMAT " steps, %" G_GUINT64_FORMAT " crashes", n_seeds,
-                   n_steps_all, n_crashes);
+                   tally.n_steps, tally.n_crashes);
     for (guint from = 0; from <= JOB_EXPIRED; from++) {
         for (guint to = 0; to <= JOB_EXPIRED; to++) {
-            if (!allowed[from][to])
+            if (!promise_allows(from, to))
                 continue;
             g_test_message("%s -> %s: %" G_GUINT64_FORMAT, job_state_name(from), job_state_name(to),
-                           transitions[from][to]);
+                           tally.transitions[from][to]);
             if (n_seeds == N_SEEDS)
-                g_assert_cmpuint(transitions[from][to], >, 0);
+                g_assert_cmpuint(tally.transitions[from][to], >, 0);
         }
     }
 }
@@ -383,7 +384,6 @@ int main(int argc, char **argv)
     if (seed != NULL) {
         first_seed = g_ascii_strtoull(seed, NULL, 10);
         n_seeds = argc > 2 ? g_ascii_strtoull(argv[2], NULL, 10) : 1;
-        is_traced = n_seeds == 1;
     }
     g_test_add_func("/unplug/promises", test_promises);
     return g_test_run();

@@ -1,9 +1,9 @@
 /*
  * A bench for the unplug state machine: one event a line, and what it did as a line of text.
  *
- * Included by test-unplug.c, -back.c, -jobs.c, -ask.c and -restore.c only. The clock stands still
- * unless a test moves it. The block N has the inode 1000 + N; letters stand for what sysfs says: o
- * offline, m online in Movable, k online in a kernel zone, g gone, c changing.
+ * The clock stands still unless a test moves it. The block N has the inode 1000 + N; letters stand
+ * for what sysfs says: o offline, m online in Movable, k online in a kernel zone, g gone, c
+ * changing.
  */
 #pragma once
 
@@ -30,71 +30,12 @@ typedef struct {
     guint n_tried;
 } Bench;
 
-G_GNUC_UNUSED static Bench *bench_new(void)
-{
-    Bench *bench = g_new0(Bench, 1);
-
-    bench->machine = unplug_machine_new(1);
-    bench->world = (UnplugWorld){.now_usec = START_USEC, .available_bytes = PLENTY_BYTES};
-    bench->done = g_string_new(NULL);
-    return bench;
-}
-
-G_GNUC_UNUSED static void bench_free(Bench *bench)
-{
-    unplug_machine_free(bench->machine);
-    g_string_free(bench->done, TRUE);
-    g_free(bench);
-}
+Bench *bench_new(void);
+void bench_free(Bench *bench);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Bench, bench_free)
 
-static void note_action(Bench *bench, const UnplugAction *action)
-{
-    static const char *const names[] = {"check", "journal",  "offline", "yield",
-                                        "kill",  "rollback", "pools",   "verify",
-                                        "timer", "",         "stopped"};
-    GString *done = bench->done;
-
-    bench->n_journals += action->kind == ACTION_JOURNAL;
-    if (done->len > 0)
-        g_string_append(done, "; ");
-    g_string_append(done, names[action->kind]);
-    if (action->kind == ACTION_CHANGED)
-        g_string_append_printf(done, "%" G_GUINT64_FORMAT " %s", action->job,
-                               job_state_name(action->state));
-    else if (action->kind == ACTION_TIMER && action->at_usec == 0)
-        g_string_append(done, " off");
-    else if (action->kind == ACTION_TIMER)
-        g_string_append_printf(done, " %" G_GINT64_FORMAT,
-                               (action->at_usec - bench->world.now_usec) / USEC_PER_MSEC);
-    else if (action->job != 0)
-        g_string_append_printf(done, " %" G_GUINT64_FORMAT, action->job);
-    for (guint i = 0; i < action->n_blocks; i++)
-        g_string_append_printf(done, "%s%u", i > 0 ? "," : ":", action->blocks[i].index);
-    for (guint i = 0; action->pools && i < action->pools->len; i++)
-        g_string_append_printf(done, "=%" G_GUINT64_FORMAT,
-                               g_array_index(action->pools, NodePool, i).count);
-    if (action->kind == ACTION_ROLLBACK)
-        g_assert_true(action->barrier);
-    for (guint i = 0; action->kind == ACTION_OFFLINE && i < action->n_blocks; i++)
-        bench->tried[i] = action->blocks[i];
-    if (action->kind == ACTION_OFFLINE)
-        bench->n_tried = action->n_blocks;
-}
-
-static void note_actions(Bench *bench, const GArray *actions)
-{
-    for (guint i = 0; i < actions->len; i++)
-        note_action(bench, &g_array_index(actions, UnplugAction, i));
-}
-
-static void feed(Bench *bench, const UnplugEvent *event)
-{
-    g_autoptr(GArray) actions = unplug_actions_new();
-
-    bench->result = unplug_machine_step(bench->machine, &bench->world, event, actions, &bench->id);
-    note_actions(bench, actions);
-}
+void note_actions(Bench *bench, const GArray *actions);
+void feed(Bench *bench, const UnplugEvent *event);
 
 /* The actions since the last call, "; " between them. Timers in ms from now. */
 #define expect(bench, text)                                                                        \
@@ -103,229 +44,48 @@ static void feed(Bench *bench, const UnplugEvent *event)
         g_string_truncate((bench)->done, 0);                                                       \
     } while (0)
 
-G_GNUC_UNUSED static void forget(Bench *bench)
-{
-    g_string_truncate(bench->done, 0);
-}
-
-G_GNUC_UNUSED static void wait_ms(Bench *bench, gint64 ms)
-{
-    bench->world.now_usec += ms * USEC_PER_MSEC;
-}
-
-G_GNUC_UNUSED static void submit_full(Bench *bench, guint slot, guint64 timeout_ms,
-                                      guint64 lease_ms, const char *key)
-{
-    DeviceSelector selector = {.kind = SELECT_SLOT, .slot = slot};
-    UnplugEvent event = {.kind = UNPLUG_SUBMIT};
-
-    event.submit =
-        (UnplugSubmit){&selector, 1, timeout_ms, lease_ms, key, bench->allow_partial, FALSE};
-    feed(bench, &event);
-}
+void forget(Bench *bench);
+void wait_ms(Bench *bench, gint64 ms);
+void submit_full(Bench *bench, guint slot, guint64 timeout_ms, guint64 lease_ms, const char *key);
 
 /* 30 s to get ready, and a lease of 60 s. */
-G_GNUC_UNUSED static void submit(Bench *bench, guint slot)
-{
-    submit_full(bench, slot, 30000, 60000, NULL);
-}
+void submit(Bench *bench, guint slot);
 
 /* The check found the blocks FIRST, FIRST + 1, … of slot7, one for each letter of TRUTHS ('o' or
  * 'm'). REASONS may be NULL. */
-G_GNUC_UNUSED static void checked(Bench *bench, guint64 job, guint first, const char *truths,
-                                  GPtrArray *reasons)
-{
-    static const char names[1][DEVICE_ID_MAX] = {"slot7"};
-    UnplugEvent event = {.kind = UNPLUG_CHECKED, .job = job};
-    JobBlock blocks[64];
-
-    event.checked = (UnplugChecked){reasons,     names,         1,     blocks, strlen(truths),
-                                    BLOCK_BYTES, RESERVE_BYTES, 20000, NULL,   5000};
-    for (guint i = 0; truths[i] != '\0'; i++)
-        blocks[i] = (JobBlock){first + i, 1000 + first + i, 0,
-                               truths[i] == 'o' ? JOB_BLOCK_WAS_OFFLINE : JOB_BLOCK_ONLINE};
-    feed(bench, &event);
-}
+void checked(Bench *bench, guint64 job, guint first, const char *truths, GPtrArray *reasons);
 
 /* The journal that was asked for first. */
-G_GNUC_UNUSED static void journaled(Bench *bench, int error)
-{
-    UnplugEvent event = {.kind = UNPLUG_JOURNALED, .journaled.error = error};
-
-    bench->n_journals -= bench->n_journals > 0;
-    feed(bench, &event);
-}
+void journaled(Bench *bench, int error);
 
 /* All journals that were asked for. */
-G_GNUC_UNUSED static void journal_all(Bench *bench)
-{
-    while (bench->n_journals > 0)
-        journaled(bench, 0);
-}
-
-static BlockTruth truth_of_letter(char letter)
-{
-    return strchr("gomkc", letter) - "gomkc";
-}
-
-/* The rest of the worker's list: not begun, and still online. */
-static guint add_not_begun(Bench *bench, BlockReport *reports, guint n_reports)
-{
-    for (guint i = 0; i < bench->n_tried; i++) {
-        guint j = 0;
-        while (j < n_reports && reports[j].index != bench->tried[i].index)
-            j++;
-        if (j == n_reports)
-            reports[n_reports++] = (BlockReport){bench->tried[i].index, bench->tried[i].inode,
-                                                 TRUTH_ONLINE_MOVABLE, ECANCELED};
-    }
-    bench->n_tried = 0;
-    return n_reports;
-}
-
-/* TRUTHS of the blocks FIRST, FIRST + 1, …; '-' leaves one out. */
-static void report(Bench *bench, UnplugEvent *event, guint first, const char *truths, int error)
-{
-    BlockReport reports[64];
-    guint n_reports = 0;
-
-    for (guint i = 0; truths[i] != '\0'; i++) {
-        if (truths[i] != '-')
-            reports[n_reports++] =
-                (BlockReport){first + i, 1000 + first + i, truth_of_letter(truths[i]), error};
-    }
-    if (event->kind == UNPLUG_WORKER_DONE)
-        n_reports = add_not_begun(bench, reports, n_reports);
-    event->blocks.reports = reports;
-    event->blocks.n_reports = n_reports;
-    feed(bench, event);
-}
-
-G_GNUC_UNUSED static void worker_done(Bench *bench, guint64 job, guint first, const char *truths,
-                                      int error)
-{
-    UnplugEvent event = {.kind = UNPLUG_WORKER_DONE, .job = job};
-
-    report(bench, &event, first, truths, error);
-}
+void journal_all(Bench *bench);
+void worker_done(Bench *bench, guint64 job, guint first, const char *truths, int error);
 
 /* The same for an attempt that the executor ended, or could not begin. */
-G_GNUC_UNUSED static void worker_ended(Bench *bench, guint64 job, guint first, const char *truths,
-                                       int error, AttemptEnd end)
-{
-    UnplugEvent event = {.kind = UNPLUG_WORKER_DONE, .job = job};
-
-    event.blocks.attempt = (AttemptOutcome){
-        .end = end, .error = end == ATTEMPT_NO_WORKER ? error : 0, .available_bytes = MIB};
-    report(bench, &event, first, truths, error);
-}
-
-G_GNUC_UNUSED static void verified(Bench *bench, guint64 job, guint first, const char *truths)
-{
-    UnplugEvent event = {.kind = UNPLUG_VERIFIED, .job = job};
-
-    report(bench, &event, first, truths, 0);
-}
-
-G_GNUC_UNUSED static void look(Bench *bench, guint first, const char *truths)
-{
-    UnplugEvent event = {.kind = UNPLUG_BLOCKS};
-
-    report(bench, &event, first, truths, 0);
-}
+void worker_ended(Bench *bench, guint64 job, guint first, const char *truths, int error,
+                  AttemptEnd end);
+void verified(Bench *bench, guint64 job, guint first, const char *truths);
+void look(Bench *bench, guint first, const char *truths);
 
 /* A look at one index, with the inode that is there now. */
-G_GNUC_UNUSED static void look_inode(Bench *bench, guint index, guint64 inode, char truth)
-{
-    BlockReport one = {index, inode, truth_of_letter(truth), 0};
-    UnplugEvent event = {.kind = UNPLUG_BLOCKS};
-
-    event.blocks.reports = &one;
-    event.blocks.n_reports = 1;
-    feed(bench, &event);
-}
-
-G_GNUC_UNUSED static void cancel(Bench *bench, guint64 job)
-{
-    UnplugEvent event = {.kind = UNPLUG_CANCEL, .job = job};
-
-    feed(bench, &event);
-}
+void look_inode(Bench *bench, guint index, guint64 inode, char truth);
+void cancel(Bench *bench, guint64 job);
 
 /* The oldest delay lock that stands (0: none), the last of any, and whether a block lock stands. */
-G_GNUC_UNUSED static void locks(Bench *bench, guint64 oldest_delay, guint64 last_lock,
-                                gboolean is_blocked)
-{
-    UnplugEvent event = {.kind = UNPLUG_LOCKS};
-
-    bench->world.oldest_delay = oldest_delay;
-    bench->world.last_lock = last_lock;
-    bench->world.is_blocked = is_blocked;
-    feed(bench, &event);
-}
-
-G_GNUC_UNUSED static void tick(Bench *bench)
-{
-    UnplugEvent event = {.kind = UNPLUG_TICK};
-
-    feed(bench, &event);
-}
-
-G_GNUC_UNUSED static void stop(Bench *bench)
-{
-    UnplugEvent event = {.kind = UNPLUG_STOP};
-
-    feed(bench, &event);
-}
+void locks(Bench *bench, guint64 oldest_delay, guint64 last_lock, gboolean is_blocked);
+void tick(Bench *bench);
+void stop(Bench *bench);
 
 /* A submitted job (the last) whose first attempt, on block FIRST, is under way. */
-G_GNUC_UNUSED static void bring_to_offlining(Bench *bench, guint slot, guint first,
-                                             const char *truths)
-{
-    submit(bench, slot);
-    checked(bench, bench->id, first, truths, NULL);
-    journal_all(bench);
-    forget(bench);
-}
+void bring_to_offlining(Bench *bench, guint slot, guint first, const char *truths);
 
 /* A job that is ready, all of whose N blocks, from FIRST on, it has offlined. */
-G_GNUC_UNUSED static void bring_to_ready(Bench *bench, guint slot, guint first, guint n)
-{
-    g_autofree char *online = g_strnfill(n, 'm');
-    g_autofree char *offline = g_strnfill(n, 'o');
-    guint64 job;
-
-    bring_to_offlining(bench, slot, first, online);
-    job = bench->id;
-    for (guint i = 0; i < n; i++)
-        worker_done(bench, job, first + i, "o", 0);
-    verified(bench, job, first, offline);
-    journal_all(bench);
-    forget(bench);
-}
-
-G_GNUC_UNUSED static const UnplugJob *job_of(const Bench *bench, guint64 job)
-{
-    return unplug_machine_find(bench->machine, job);
-}
+void bring_to_ready(Bench *bench, guint slot, guint first, guint n);
+const UnplugJob *job_of(const Bench *bench, guint64 job);
 
 /* The job's reasons as "code:block:errno", or "code" where it is about no block; spaces between. */
-G_GNUC_UNUSED static char *codes_of(const Bench *bench, guint64 id)
-{
-    const UnplugJob *job = job_of(bench, id);
-    GString *text = g_string_new(NULL);
-
-    for (guint i = 0; i < job->reasons->len; i++) {
-        const Reason *reason = g_ptr_array_index(job->reasons, i);
-
-        g_string_append_printf(text, "%s%s", i > 0 ? " " : "", reason_code_name(reason->code));
-        if (reason->block >= 0)
-            g_string_append_printf(text, ":%" G_GINT64_FORMAT ":%d", reason->block, reason->error);
-        g_assert_cmpuint(strlen(reason->desc), >, 0);
-        g_assert_false(g_str_has_suffix(reason->desc, "."));
-    }
-    return g_string_free(text, FALSE);
-}
+char *codes_of(const Bench *bench, guint64 id);
 
 #define expect_codes(bench, job, text)                                                             \
     do {                                                                                           \
