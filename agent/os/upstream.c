@@ -216,6 +216,8 @@ static void upstream_pump(Upstream *upstream, gboolean is_nested)
         pump_later(upstream); /* it has gone, and others still wait for it */
     if (wait_usec >= 0)
         wake_in(upstream, start_usec, wait_usec);
+    else
+        g_clear_handle_id(&upstream->timer, g_source_remove);
     qga_relay_wake_hosts(upstream->relay, !is_nested && !loop_turn_is_over(start_usec));
 }
 

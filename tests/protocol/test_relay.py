@@ -508,6 +508,35 @@ def test_the_same_bytes_as_from_qemu_ga_alone(which, tmp_path):
     assert [(want, got) for want, got in zip(theirs, ours) if want != got] == []
 
 
+def switches(daemon):
+    """How often it has been switched to, and who else it has started."""
+    folder = Path("/proc/%d/task" % daemon.process.pid)
+    return {task.name: re.findall(r"ctxt_switches:\s+(\d+)", (task / "status").read_text())
+            for task in folder.iterdir()}
+
+
+@pytest.mark.parametrize("state", ["answered", "qemu-ga is gone", "qemu-ga does not answer"])
+def test_silence_costs_nothing(world, state):
+    """Not one context switch, with a host and with qemu-ga connected, also where it has not answered."""
+    agent, daemon = world
+    host = Host(daemon)
+    assert "return" in host.ask(TIME)
+    if state == "qemu-ga is gone":
+        agent.kill()
+        host.ask(TIME)
+    elif state == "qemu-ga does not answer":
+        agent.signal(signal.SIGSTOP)
+        host.ask(TIME, PING)
+    time.sleep(1)
+    before = switches(daemon)
+    time.sleep(60 if SOAK else 2)
+    assert switches(daemon) == before
+    call = Path("/proc/%d/syscall" % daemon.process.pid).read_text().split()
+    if call[0] == "7":  # poll() of x86-64: it waits for ever
+        assert int(call[3], 16) & 0xffffffff == 0xffffffff, call
+    agent.signal(signal.SIGCONT)
+
+
 class Trouble(threading.Thread):
     """Kills, stops and restarts qemu-ga at random until told to end."""
 

@@ -53,8 +53,8 @@ def _guest_path(library, unpacked):
     return library.relative_to(unpacked) if library.is_relative_to(unpacked) else library
 
 
-def add_modules(archive, unpacked, names):
-    """Kernel modules, and /etc/modules.order with the order to load them in.
+def add_modules(archive, unpacked, names, order="etc/modules.order"):
+    """Kernel modules, and a file with the order to load them in.
 
     The order follows each module's own "depends", as no depmod has run.
     """
@@ -71,7 +71,7 @@ def add_modules(archive, unpacked, names):
 
     for name in names:
         visit(_module_name(name))
-    archive.file("etc/modules.order",
+    archive.file(order,
                  "".join("/usr/lib/modules/%s.ko\n" % name for name in ordered))
 
 
