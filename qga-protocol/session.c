@@ -59,6 +59,8 @@ struct QgaSession {
     gboolean mid_line; /* the last byte that was sent ended no line */
 
     gboolean events_enabled;
+    gpointer events_data; /* see qga_session_keep_for_events() */
+    GDestroyNotify events_destroy;
     gint64 event_usec;
     guint64 events_dropped;
 };
@@ -116,7 +118,7 @@ void qga_session_reset(QgaSession *session)
     session->in_burst = FALSE;
     session->n_stale = 0;
     session->mid_line = FALSE;
-    session->events_enabled = FALSE;
+    qga_session_set_events(session, FALSE);
 }
 
 gboolean qga_session_is_idle(const QgaSession *session)
@@ -299,7 +301,7 @@ void qga_session_delimit(QgaSession *session)
         qga_out_queue_consume(session->queue, session->mid_line ? n_stale - 1 : n_stale);
     session->n_stale = 0;
     session->delimited = TRUE;
-    session->events_enabled = FALSE;
+    qga_session_set_events(session, FALSE);
 }
 
 /* ---- input ---- */
@@ -610,7 +612,18 @@ gsize qga_session_feed(QgaSession *session, const guint8 *bytes, gsize n_bytes)
 
 void qga_session_set_events(QgaSession *session, gboolean enabled)
 {
+    GDestroyNotify destroy = g_steal_pointer(&session->events_destroy);
+
     session->events_enabled = enabled;
+    if (destroy != NULL)
+        destroy(g_steal_pointer(&session->events_data));
+}
+
+void qga_session_keep_for_events(QgaSession *session, gpointer data, GDestroyNotify destroy)
+{
+    g_assert(session->events_enabled && session->events_destroy == NULL);
+    session->events_data = data;
+    session->events_destroy = destroy;
 }
 
 gboolean qga_session_events_enabled(const QgaSession *session)

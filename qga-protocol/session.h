@@ -73,6 +73,9 @@ void qga_session_consume(QgaSession *session, gsize n_bytes);
 
 /* Off at first, after a reset, and after guest-sync-delimited. */
 void qga_session_set_events(QgaSession *session, gboolean enabled);
+/* Something of the caller's that lasts as long as this subscription: DESTROY is called with DATA
+ * when events are turned off or set anew, or the session ends. Events are on. */
+void qga_session_keep_for_events(QgaSession *session, gpointer data, GDestroyNotify destroy);
 gboolean qga_session_events_enabled(const QgaSession *session);
 /* Starts {"event": NAME, "data": …, "timestamp": {seconds, microseconds}}: write one value for
  * data, then end. TIMESTAMP_USEC is microseconds of wall-clock time since the epoch. NULL (nothing

@@ -105,3 +105,26 @@ void events_send_target(const EventListeners *listeners, const Target *target)
 {
     send_event(listeners, "MEMORY_TARGET_REACHED", write_target, &target->bytes);
 }
+
+static void write_pressure(QgaWriter *writer, gconstpointer data)
+{
+    const PressureNews *news = data;
+
+    qga_writer_member_uint(writer, "available", news->available_bytes);
+    qga_writer_member_uint(writer, "some-avg10", news->some_avg10);
+    qga_writer_member_uint(writer, "full-avg10", news->full_avg10);
+    if (news->has_target)
+        qga_writer_member_uint(writer, "below-target", news->below_target_bytes);
+}
+
+void events_send_pressure(const EventListeners *listeners, QgaSession *session,
+                          const PressureNews *news)
+{
+    Event event = {.name = "MEMORY_PRESSURE",
+                   .write_data = write_pressure,
+                   .data = news,
+                   .timestamp_usec = g_get_real_time()};
+
+    send_to(session, &event);
+    send_signal(listeners->bus, &event);
+}

@@ -23,5 +23,14 @@ typedef struct {
 void events_send_change(const EventListeners *listeners, const ModelChange *change);
 /* MEMORY_UNPLUG_CHANGED: JOB has entered STATE. */
 void events_send_job(const EventListeners *listeners, const UnplugJob *job, JobState state);
+/* MEMORY_PRESSURE: to SESSION, which has asked for it, and to D-Bus. */
+typedef struct {
+    guint64 available_bytes;
+    guint some_avg10, full_avg10; /* see Stall */
+    gboolean has_target;
+    guint64 below_target_bytes;
+} PressureNews;
+void events_send_pressure(const EventListeners *listeners, QgaSession *session,
+                          const PressureNews *news);
 /* MEMORY_TARGET_REACHED. */
 void events_send_target(const EventListeners *listeners, const Target *target);

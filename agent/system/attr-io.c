@@ -64,6 +64,11 @@ int attr_write(const AttrIo *io, const char *dir, guint64 expected_inode, const 
     return io->ops->write(io->self, dir, expected_inode, name, value);
 }
 
+int attr_watch(const AttrIo *io, const char *path, const char *value)
+{
+    return io->ops->watch ? io->ops->watch(io->self, path, value) : -ENOENT;
+}
+
 int attr_list(const AttrIo *io, const char *path, AttrNameFunc each, gpointer user_data)
 {
     return io->ops->list(io->self, path, each, user_data);

@@ -172,6 +172,23 @@ static int real_write(gpointer self, const char *dir, guint64 expected_inode, co
     return result;
 }
 
+static int real_watch(gpointer self, const char *path, const char *value)
+{
+    Real *real = self;
+    gsize length = strlen(value) + 1; /* with its end, as the kernel wants it (psi_write()) */
+
+    int fd =
+        real_open(real, path, O_NONBLOCK | (real->access == ATTR_READ_ONLY ? O_RDONLY : O_RDWR));
+    if (fd < 0)
+        return fd;
+    gssize n = real->access == ATTR_READ_ONLY ? -1 : write(fd, value, length);
+    if (n == (gssize)length)
+        return fd;
+    int result = real->access == ATTR_READ_ONLY ? -EROFS : n < 0 ? -errno : -EIO;
+    close(fd);
+    return result;
+}
+
 static int real_list(gpointer self, const char *path, AttrNameFunc each, gpointer user_data)
 {
     /* Not readdir(): its 32 KiB allocation for each of 32,768 directories is most of the time. */
@@ -276,6 +293,7 @@ static const AttrOps real_ops = {
     .read_at = real_read_at,
     .read_each = real_read_each,
     .write = real_write,
+    .watch = real_watch,
     .list = real_list,
     .identify = real_identify,
     .follow = real_follow,

@@ -43,6 +43,9 @@ typedef struct {
     int (*identify)(gpointer self, const char *path, guint64 *inode);
     /* The target of the symbolic link PATH, NUL-terminated. Returns its length. */
     gssize (*follow)(gpointer self, const char *path, char *target, gsize size);
+    /* Opens PATH to be polled, and writes VALUE to it: a trigger that ends with the descriptor.
+     * Returns the descriptor. NULL: there is no such file. */
+    int (*watch)(gpointer self, const char *path, const char *value);
     /* See attr_io_fd(). NULL: there is none. */
     int (*fd)(gpointer self);
     void (*free)(gpointer self);
@@ -78,6 +81,7 @@ gssize attr_read_each(const AttrIo *io, const char *path, guint64 offset, guint6
                       void *buf, gsize size);
 int attr_write(const AttrIo *io, const char *dir, guint64 expected_inode, const char *name,
                const char *value);
+int attr_watch(const AttrIo *io, const char *path, const char *value);
 int attr_list(const AttrIo *io, const char *path, AttrNameFunc each, gpointer user_data);
 int attr_identify(const AttrIo *io, const char *path, guint64 *inode);
 gssize attr_follow(const AttrIo *io, const char *path, char *target, gsize size);

@@ -41,6 +41,8 @@ LIMITS = [("qga-protocol/framer.h", "QGA_FRAMER_MAX_BYTES"),
           ("agent/decide/inhibitors.h", "INHIBITORS_USER_MAX"),
           ("agent/decide/inhibitors.h", "INHIBIT_WHO_MAX"),
           ("agent/decide/inhibitors.h", "INHIBIT_WHY_MAX"),
+          ("agent/os/stall-watch.h", "STALL_WINDOW_MIN_MS"),
+          ("agent/os/stall-watch.h", "STALL_WINDOW_MAX_MS"),
           ("agent/decide/unplug.h", "UNPLUG_TIMEOUT_MAX_MS"),
           ("agent/decide/unplug.h", "UNPLUG_LEASE_MAX_MS")]
 

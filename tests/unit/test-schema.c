@@ -39,7 +39,7 @@ static void test_real(void)
     }
     g_assert_null(command->name);
     g_assert_null(qga_schema_find(&memplug_schema, "guest-exec"));
-    g_assert_cmpuint(g_strv_length((char **)memplug_schema.events), ==, 6);
+    g_assert_cmpuint(g_strv_length((char **)memplug_schema.events), ==, 7);
 }
 
 static JsonNode *parse(const char *text)
