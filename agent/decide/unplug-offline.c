@@ -99,6 +99,25 @@ static void leave(Step *step, Job *job, gint64 position)
     rollback_enter(step, job, goes_on ? JOB_OFFLINING : JOB_FAILED);
 }
 
+/* The worker does not come back from its attempt, so that its end tells nothing in time. */
+static void note_stuck(Step *step, Job *job)
+{
+    const StuckAttempt *stuck = step->world.stuck;
+    UnplugMachine *machine = step->machine;
+
+    if (!stuck || !job->pub.attempt_running || machine->worker.at >= machine->list->len)
+        return;
+    guint position = g_array_index(machine->list, guint, machine->worker.at);
+    BlockTrack *track = job_track(job, position);
+    if (job_block(job, position)->index != stuck->index)
+        return;
+    track->last = stuck->attempt;
+    track->last_error = EINTR;
+    track->contents = stuck->contents;
+    track->n_failed++;
+    reasons_add_kept(job, position);
+}
+
 /* The deadline has passed. Where a ready job had five seconds to take a block back, what matters is
  * who brought it online; and if its lease ended meanwhile, it has expired. */
 static void give_up(Step *step, Job *job)
@@ -112,6 +131,8 @@ static void give_up(Step *step, Job *job)
         reasons_add_onlined(job);
     else
         reasons_add_timeout(job);
+    if (machine_worker_is(step->machine, WORKER_OFFLINE, job))
+        note_stuck(step, job);
     if (lease_end_usec == 0 && job->verify == VERIFY_NONE && job->gate_error == 0)
         leave(step, job, -1);
     else

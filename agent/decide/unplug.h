@@ -264,12 +264,21 @@ typedef struct {
     };
 } UnplugEvent;
 
+/* An attempt that was told to end because it stalled, and sleeps in the kernel where no signal
+ * ends it. */
+typedef struct {
+    guint32 index; /* of the block */
+    AttemptOutcome attempt;
+    BlockContents contents; /* as it was told to end */
+} StuckAttempt;
+
 /* What the machine knows of the world at a step. */
 typedef struct {
     gint64 now_usec;            /* never runs backwards */
     guint64 available_bytes;    /* MemAvailable, read for this step, and what counts beside it */
     Uncounted uncounted;        /* for sentences only */
     gboolean is_worker_away;    /* the worker is at a write that is no job's */
+    const StuckAttempt *stuck;  /* of the worker; NULL: none */
     const GArray *pools;        /* of NodePool, read for this step; NULL: not looked at */
     guint64 hugetlb_free_bytes; /* free huge pages in all of the guest */
     guint64 oldest_delay;       /* the least id of a delay lock that stands, 0: none does */

@@ -331,12 +331,25 @@ static void look_at_task(Unplugger *unplugger, const WorkResult *result, guint f
     model_keeper_reread(unplugger->config.keeper, indices, n);
 }
 
+static void read_contents(const Unplugger *unplugger, guint32 index, BlockContents *contents)
+{
+    const Snapshot *snapshot = model_keeper_snapshot(unplugger->config.keeper);
+    Meminfo meminfo = {.hugepages_free = 0};
+    g_autofree PageSample *sample =
+        contents_of_blocks(unplugger->config.io, snapshot, &index, 1, CONTENTS_BUDGET_USEC);
+
+    meminfo_read(unplugger->config.io, &meminfo);
+    *contents = (BlockContents){
+        .pages = page_sample_scale(sample, pages_in_bytes(snapshot->block_size_bytes)),
+        .hugepages_free = meminfo.hugepages_free,
+        .dirty_bytes = meminfo.dirty_bytes,
+        .writeback_bytes = meminfo.writeback_bytes};
+}
+
 /* What is in the block that offlining failed at and left online: TRUE, and CONTENTS. */
 static gboolean look_into(const Unplugger *unplugger, const BlockReport *reports, guint n,
                           BlockContents *contents)
 {
-    const Snapshot *snapshot = model_keeper_snapshot(unplugger->config.keeper);
-    Meminfo meminfo = {.hugepages_free = 0};
     guint at = 0;
 
     while (at < n && reports[at].truth == TRUTH_OFFLINE)
@@ -344,14 +357,7 @@ static gboolean look_into(const Unplugger *unplugger, const BlockReport *reports
     if (at == n || reports[at].error == STEP_NOT_DONE ||
         (reports[at].truth != TRUTH_ONLINE_MOVABLE && reports[at].truth != TRUTH_ONLINE_KERNEL))
         return FALSE;
-    g_autofree PageSample *sample = contents_of_blocks(unplugger->config.io, snapshot,
-                                                       &reports[at].index, 1, CONTENTS_BUDGET_USEC);
-    meminfo_read(unplugger->config.io, &meminfo);
-    *contents = (BlockContents){
-        .pages = page_sample_scale(sample, pages_in_bytes(snapshot->block_size_bytes)),
-        .hugepages_free = meminfo.hugepages_free,
-        .dirty_bytes = meminfo.dirty_bytes,
-        .writeback_bytes = meminfo.writeback_bytes};
+    read_contents(unplugger, reports[at].index, contents);
     return TRUE;
 }
 
@@ -537,6 +543,25 @@ static const GArray *look_at_pools(Unplugger *unplugger, const Meminfo *meminfo)
     return unplugger->pools;
 }
 
+/* Looked into once; what is in the block then is what it stalled at. */
+static const StuckAttempt *look_at_stuck(Unplugger *unplugger)
+{
+    AttemptOutcome outcome;
+    guint at;
+
+    if (unplugger->task == 0 || !unplugger->task_is_offline ||
+        !executor_is_stuck(unplugger->config.executor, unplugger->task, &at, &outcome) ||
+        at >= unplugger->task_blocks->len)
+        return NULL;
+    if (unplugger->stuck_task != unplugger->task) {
+        unplugger->stuck_task = unplugger->task;
+        unplugger->stuck.index = g_array_index(unplugger->task_blocks, JobBlock, at).index;
+        unplugger->stuck.attempt = outcome;
+        read_contents(unplugger, unplugger->stuck.index, &unplugger->stuck.contents);
+    }
+    return &unplugger->stuck;
+}
+
 UnplugWorld unplugger_world(Unplugger *unplugger)
 {
     Meminfo meminfo = {.available_bytes = 0};
@@ -550,6 +575,7 @@ UnplugWorld unplugger_world(Unplugger *unplugger)
         .available_bytes = meminfo.available_bytes,
         .uncounted = uncounted,
         .is_worker_away = is_worker_away(unplugger),
+        .stuck = look_at_stuck(unplugger),
         .pools = look_at_pools(unplugger, &meminfo),
         .hugetlb_free_bytes =
             meminfo.hugetlb_bytes > 0 ? hugepages_free_bytes(unplugger->config.io) : 0,

@@ -27,6 +27,8 @@ struct Unplugger {
     GArray *task_blocks; /* of JobBlock */
     gboolean task_has_barrier;
     gboolean task_is_offline;
+    guint stuck_task; /* the task that `stuck` is of */
+    StuckAttempt stuck;
     EjectGate *gate;
     GArray *waiting; /* of guint64: jobs whose verify waits for the gate to open */
     guint timer;

@@ -536,6 +536,19 @@ const char *work_result_prefix(const WorkResult *result)
     return result->attempt.end == ATTEMPT_NO_WORKER ? "no process can be started for it: " : "";
 }
 
+gboolean executor_is_stuck(const Executor *executor, guint task, guint *step,
+                           AttemptOutcome *outcome)
+{
+    const Task *running = executor->running;
+
+    if (!running || running->id != task || !running->is_ending ||
+        running->outcome.end != ATTEMPT_STALLED || running->step >= running->n_steps)
+        return FALSE;
+    *step = running->step;
+    *outcome = running->outcome;
+    return TRUE;
+}
+
 guint executor_running(const Executor *executor)
 {
     return executor->running ? executor->running->id : 0;

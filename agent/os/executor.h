@@ -96,6 +96,11 @@ void executor_yield(Executor *executor, guint task);
  * second later, SIGKILL. Its function is called in either case, when the worker is gone. */
 void executor_cancel(Executor *executor, guint task);
 
+/* Whether the worker is at TASK, was told to end because it stalled, and has not ended: then the
+ * number of the STEP that it is at, and what was seen. */
+gboolean executor_is_stuck(const Executor *executor, guint task, guint *step,
+                           AttemptOutcome *outcome);
+
 /* The id of the task that the worker is at, 0: no worker runs. */
 guint executor_running(const Executor *executor);
 

@@ -573,6 +573,24 @@ static void test_dirty_pages(void)
     }
 }
 
+/* The worker sleeps where no signal ends it: what it stalled at is told at the deadline. */
+static void test_stuck_attempt(void)
+{
+    g_autoptr(Bench) bench = bench_new();
+    StuckAttempt stuck = {.index = 8,
+                          .attempt = {.end = ATTEMPT_STALLED, .is_asleep = TRUE},
+                          .contents = {.pages = {.sampled = 32768, .unwritten = 300}}};
+
+    stuck.contents.pages.counts[PAGE_CACHE] = 300;
+    bring_to_offlining(bench, 7, 8, "m");
+    bench->world.stuck = &stuck;
+    wait_ms(bench, 30000);
+    tick(bench);
+    g_assert_cmpint(job_of(bench, 1)->state, ==, JOB_ROLLING_BACK);
+    g_autofree char *codes = codes_of(bench, 1);
+    g_assert_nonnull(strstr(codes, "dirty-pages:8"));
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -598,5 +616,6 @@ int main(int argc, char **argv)
     g_test_add_func("/unplug/verify", test_verify);
     g_test_add_func("/unplug/verify-until-deadline", test_verify_until_deadline);
     g_test_add_func("/unplug/dirty-pages", test_dirty_pages);
+    g_test_add_func("/unplug/stuck-attempt", test_stuck_attempt);
     return g_test_run();
 }

@@ -1,6 +1,7 @@
 """The one guard of every offlining: what ends an attempt, what does not, and what is said of it."""
 import errno
 import re
+import subprocess
 
 import pytest
 
@@ -137,16 +138,19 @@ def test_no_process_is_told_as_that(guest, agent, small, no_processes):
 def throttle(guest, bytes_per_s):
     # By HMP: the names of QMP's arguments have both kinds of dashes in them.
     guest.qmp.command("human-monitor-command", **{
-        "command-line": "block_set_io_throttle swapfile %d 0 0 0 0 0" % bytes_per_s})
+        "command-line": "block_set_io_throttle disk %d 0 0 0 0 0" % bytes_per_s})
+
+
+def disk_device(path):
+    with open(path, "wb") as file:
+        file.truncate(DISK_BYTES)
+    return ["-drive", "if=none,id=disk,format=raw,file=%s" % path,
+            "-device", "virtio-blk-pci,drive=disk"]
 
 
 def test_a_stalled_disk_is_told_as_that(boot, tmp_path):
     """Pages on their way to a swap disk that stands still: the kernel sleeps in their migration."""
-    disk = tmp_path / "swap"
-    with open(disk, "wb") as file:
-        file.truncate(DISK_BYTES)
-    guest = boot(devices=["-drive", "if=none,id=swapfile,format=raw,file=%s" % disk,
-                          "-device", "virtio-blk-pci,id=swap,drive=swapfile"])
+    guest = boot(devices=disk_device(tmp_path / "swap"))
     with guest.channel() as agent:
         guest.plug_dimm("small", 256 * MIB)
         guest.wait_states("small", "online", "Movable")
@@ -164,3 +168,33 @@ def test_a_stalled_disk_is_told_as_that(boot, tmp_path):
         assert "no page moved for 5 s" in told[0]["desc"]
         assert "disk" in told[0]["desc"]
         release(hog)
+
+
+def test_pages_that_a_disk_does_not_take(boot, tmp_path):
+    """Page cache on its way to a file on a disk that stands still. Dirty pages alone would move."""
+    devices = disk_device(tmp_path / "files")
+    subprocess.run(["mke2fs", "-q", "-F", "-t", "ext4", tmp_path / "files"], check=True)
+    guest = boot(devices=devices)
+    guest.plug_dimm("small", 256 * MIB)
+    guest.wait_states("small", "online", "Movable")
+    # Written a second time, so that the file system has nothing to look up on the disk.
+    guest.shells.output("mkdir /files && mount -t ext4 /dev/vda /files && cd /proc/sys/vm && "
+                        "echo 90 >dirty_ratio && echo 80 >dirty_background_ratio && "
+                        "echo 0 >dirty_writeback_centisecs && for round in 1 2; do "
+                        "dd if=/dev/zero of=/files/x bs=1M count=180 conv=notrunc 2>/dev/null; "
+                        "[ $round = 2 ] || sync; done")
+    throttle(guest, 1)
+    sync = guest.shell_start("sync")
+    wait_until(lambda: guest.meminfo()["Writeback"] > MIB, "pages to be written")
+    with guest.channel() as agent:
+        job = prepare(agent, {"slot": guest.dimm("small")["slot"]}, timeout_ms=20000)
+        wait_until(lambda: query(agent, job)["state"] == "rolling-back", "the deadline to pass")
+        told = wait_until(lambda: reasons(query(agent, job)), "a reason to stand")
+        reason, = [each for each in told if each["code"] == "dirty-pages"]
+        assert "not written yet" in reason["desc"] and "being written" in reason["desc"], reason
+        throttle(guest, 0)
+        sync.wait()
+        wait_job(agent, job, "failed", "ready")
+        if query(agent, job)["state"] == "ready":
+            agent.call("memory-cancel-unplug", job=job)
+        guest.wait_states("small", "online", "Movable")

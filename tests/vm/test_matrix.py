@@ -9,16 +9,19 @@ A guest boots once for each number of nodes and kind of device; in it the rest v
     huge    none; free; reserved: mapped and not touched
     swap    none; disk; zram
 
-SOAK=1 runs every cell of every guest; else a few cells of one guest run.
+Then come random rounds over the cells, with a process that rewrites its memory: after a check that
+says ready no process may be killed for want of memory. SOAK=1 runs every cell of every guest and a
+hundred rounds; else a few of one guest run.
 """
 import itertools
 import os
+import random
 import re
 
 import pytest
 
 import figures
-from guest import MIB, wait_until
+from guest import MIB, Guest, wait_until
 from guest.jobs import codes, prepare, wait_job
 
 SOAK = os.environ.get("SOAK") == "1"
@@ -30,6 +33,7 @@ REPORT_ONLY_WARNINGS = {"balloon-active", "hugepages-lost", "last-of-node"}
 GUESTS = list(itertools.product((1, 2), ("dimm", "virtio-mem")))
 CELLS = list(itertools.product(("none", "idle", "inflated"), ("none", "free", "reserved"),
                                ("none", "disk", "zram")))
+ROUNDS = 25 if SOAK else 2  # of a guest
 SPREAD = [("none", "none", "none"), ("idle", "free", "disk"), ("inflated", "reserved", "zram"),
           ("inflated", "free", "none"), ("idle", "reserved", "disk"), ("none", "free", "zram")]
 
@@ -135,10 +139,11 @@ class Cell:
                                      "swapon /dev/zram0")
 
 
-@pytest.fixture(params=GUESTS if SOAK else GUESTS[2:3], ids="{0[0]}-node-{0[1]}".format)
-def cell(request, boot, tmp_path):
+@pytest.fixture(scope="module", params=GUESTS if SOAK else GUESTS[2:3],
+                ids="{0[0]}-node-{0[1]}".format)
+def cell(request, memplugd_image, tmp_path_factory):
     nodes, kind = request.param
-    disk = tmp_path / "swap"
+    disk = tmp_path_factory.mktemp("disk") / "swap"
     with open(disk, "wb") as file:
         file.truncate(256 * MIB)
     devices = ["-object", "memory-backend-ram,id=m0,size=1G", "-numa", "node,nodeid=0,memdev=m0,cpus=0-1",
@@ -149,7 +154,8 @@ def cell(request, boot, tmp_path):
     if kind == "virtio-mem":
         devices += ["-object", "memory-backend-ram,id=vmem-ram,size=1G", "-device",
                     "virtio-mem-pci,id=vmem,memdev=vmem-ram,requested-size=0,node=%d" % (nodes - 1)]
-    return Cell(boot(devices=devices), nodes, kind)
+    with Guest(image=memplugd_image, devices=devices) as guest:
+        yield Cell(guest, nodes, kind)
 
 
 def zones(guest):
@@ -258,3 +264,42 @@ def test_each_cell(cell):
     figures.record("matrix, %d nodes, %s" % (cell.nodes, cell.kind), cells=len(table),
                    right=len(table) - len(wrong), oom_kills=cell.guest.oom_kills())
     assert not wrong and cell.guest.oom_kills() == 0
+    hog.kill()
+    hog.wait()
+
+
+def one_round(cell, dice, counts):
+    cell.enter(*dice.choice(CELLS))
+    most = (cell.guest.meminfo()["MemAvailable"] // MIB - 100) // dice.choice((1, 3))
+    hog = cell.guest.shell_start("hog -r %d" % dice.randint(16, max(17, most)))
+    hog.wait_output("ready")
+    with cell.guest.channel() as agent:
+        if not agent.call("memory-check-unplug", devices=[cell.selector()])["ready-to-prepare"]:
+            counts["refused"] += 1
+        elif cell.kind == "virtio-mem":
+            counts["ready"] += 1
+            cell.resize(0)
+            cell.resize(SIZE)
+        else:
+            record = wait_job(agent, prepare(agent, cell.selector()), "ready", "failed")
+            counts[record["state"]] += 1
+            if record["state"] == "ready":
+                cell.guest.wait_deleted("dimm", cell.guest.device_del("dimm"))
+                wait_job(agent, record["job"], "unplugged")
+                cell.plug()
+    if cell.kind == "dimm":
+        cell.guest.wait_states("dimm", "online", "Movable")
+    assert hog.status() is None, "the hog was killed"
+    hog.kill()
+    hog.wait()
+
+
+def test_rounds(cell):
+    seed = os.environ.get("SEED", str(random.randrange(1 << 32)))
+    dice, counts = random.Random(seed), {"ready": 0, "failed": 0, "refused": 0}
+    print("SEED=%s" % seed)
+    for _ in range(ROUNDS):
+        one_round(cell, dice, counts)
+        assert cell.guest.oom_kills() == 0
+    figures.record("matrix rounds, %d nodes, %s" % (cell.nodes, cell.kind), seed=seed, oom_kills=0,
+                   **counts)
