@@ -19,6 +19,11 @@ AGENT_PORT = "org.memplug.agent.0"
 N_SHELLS = 3
 BOOT_S = 300
 TAIL_LINES = 40
+# arm64 is given memory while it runs by ACPI, which takes firmware.
+MACHINES = {"x86_64": ("-machine", "q35"),
+            "aarch64": ("-machine", "virt", "-cpu", "neoverse-n1",
+                        "-bios", "/usr/share/qemu-efi-aarch64/QEMU_EFI.fd")}
+CONSOLES = {"x86_64": "ttyS0", "aarch64": "ttyAMA0"}
 
 
 class GuestDied(AssertionError):
@@ -113,8 +118,7 @@ class Guest(Memory):
 
     def close(self):
         """Lets go of the guest's sockets, so that somebody else may take them."""
-        if self._channel:
-            self._channel.close()
+        self.close_channel()
         if self.shells:
             self.shells.close()
         if self.qmp:
@@ -142,10 +146,13 @@ class Guest(Memory):
 
     def channel(self, timeout=PATIENCE_S):
         """A new connection to the agent's port, which takes one at a time: the last is closed."""
-        if self._channel:
-            self._channel.close()
+        self.close_channel()
         self._channel = Channel(self.path("agent"), timeout)
         return self._channel
+
+    def close_channel(self):
+        if self._channel:
+            self._channel.close()
 
     def shell(self, command, timeout=PATIENCE_S):
         """Runs a command as root; returns (exit status, output)."""
@@ -212,10 +219,10 @@ class Guest(Memory):
 
     def _qemu(self, memory, maxmem, slots, append, devices, cpus):
         kvm = os.environ.get("ACCEL") == "kvm"
-        words = "console=ttyS0 quiet panic=-1 oops=panic " + append
+        words = "console=%s quiet panic=-1 oops=panic %s" % (CONSOLES[self.image.arch], append)
         arguments = [
             "qemu-system-" + self.image.arch, "-nodefaults", "-no-user-config", "-no-reboot",
-            "-display", "none", "-machine", "q35",
+            "-display", "none", *MACHINES[self.image.arch],
             "-accel", "kvm" if kvm else "tcg,thread=multi", "-smp", str(cpus),
             "-m", "%s,slots=%d,maxmem=%s" % (memory, slots, maxmem),
             "-kernel", str(self._kernel()), "-initrd", str(self.folder / "initramfs"),

@@ -9,10 +9,12 @@ the shells, which come over a serial card that the kernel drives without a modul
 """
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
 import tarfile
 from pathlib import Path
+from typing import NamedTuple
 
 from .image import KERNEL_PACKAGES, ROOT, Image
 from .machine import BOOT_S, N_SHELLS, Guest
@@ -20,18 +22,37 @@ from .packages import ANY_AGE, PackageError
 
 HERE = Path(__file__).resolve().parent
 SUITE = "bookworm"  # which this tree is built on; for others there are roots to build in
-SUITES = {"bullseye": "Debian 11", "bookworm": "Debian 12", "trixie": "Debian 13", "sid": "Debian sid"}
+
+
+class System(NamedTuple):
+    """Which Debian; its kernel is the architecture's own where no other is named."""
+    suite: str
+    title: str
+    arch: str = "x86_64"
+    kernel: str = ""
+
+
+SYSTEMS = {
+    "bullseye": System("bullseye", "Debian 11"),
+    "bookworm": System("bookworm", "Debian 12"),
+    "trixie": System("trixie", "Debian 13"),
+    "sid": System("sid", "Debian sid"),
+    "bookworm-arm64": System("bookworm", "Debian 12, arm64", "aarch64"),
+    "trixie-arm64-16k": System("trixie", "Debian 13, arm64, pages of 16 KiB", "aarch64",
+                               "linux-image-arm64-16k"),
+}
+DEBIAN_ARCH = {"x86_64": "amd64", "aarch64": "arm64"}
 PACKAGES = ("systemd", "systemd-sysv", "udev", "kmod", "initramfs-tools", "dbus", "polkitd",
             "libjson-glib-1.0-0", "qemu-guest-agent", "bash-completion", "procps")
 OTHER_NAMES = {"bullseye": {"polkitd": "policykit-1", "systemd-dev": "libsystemd-dev"}}
-BUILD_PACKAGES = ("debhelper", "dpkg-dev", "libglib2.0-dev", "libjson-glib-dev", "libsystemd-dev", "libudev-dev",
-                  "libvirt-dev", "lintian", "pkg-config", "python3", "systemd-dev")
+BUILD_PACKAGES = ("debhelper", "dpkg-dev", "lintian", "pkg-config", "python3", "systemd-dev")
+BUILD_LIBRARIES = ("libglib2.0-dev", "libjson-glib-dev", "libsystemd-dev", "libudev-dev", "libvirt-dev")
 # Name spaces of its own: nothing that a build leaves behind outlives it.
 BUILD_IN_ROOT = """
 rm -rf '{root}/package'; mkdir '{root}/package'
 tar -C '{root}/package' --strip-components=1 -xf '{tarball}'
 unshare --mount --pid --fork --kill-child sh -euc \
-    'mount -t proc proc "{root}/proc"; exec chroot "{root}" make -s -C /package deb'
+    'mount -t proc proc "{root}/proc"; exec chroot "{root}" make -s -C /package deb DEB_ARCH={arch}'
 mkdir -p '{package}'; rm -rf '{package}'; cp -r '{root}/package/build/deb' '{package}'
 """
 TOOLS = ("pin",)
@@ -70,24 +91,25 @@ DEBIAN_FRONTEND=noninteractive chroot '{disk}.root' dpkg -i /root/memplug.deb
 class SystemdImage(Image):
     """The disks of such a guest, its kernel and its initrd."""
 
-    def __init__(self, build=None, suite=SUITE):
-        super().__init__(build)
-        self.suite = suite
-        self.folder = self.build / ("systemd" if suite == SUITE else "systemd-" + suite)
+    def __init__(self, build=None, name=SUITE):
+        self.system = SYSTEMS[name]
+        super().__init__(build, self.system.arch)
+        self.name = name
+        self.folder = self.build / ("systemd" if name == SUITE else "systemd-" + name)
         self.debian_kernel = self.folder / "vmlinuz"
         self.initrd = self.folder / "initrd"
         self.disk = self.folder / "systemd.ext4"
         self.installed_disk = self.folder / "package.ext4"
-        self.package = (ROOT / "build" if suite == SUITE else self.folder) / "deb"
+        self.package = (ROOT / "build" if name == SUITE else self.folder) / "deb"
         self._tar = self.folder / "systemd.tar"
 
     def make(self):
         """The bare Debian and the package, as far as they are not there."""
-        self.make_base()  # the tools
+        if self._is_native():
+            self.make_base()  # the tools
         with self._locked():
             self.folder.mkdir(exist_ok=True)
-            recipe = _digest([HERE / "systemd_guest.py", HERE / "serial-shell",
-                              *(self.build / "tools" / name for name in TOOLS)])
+            recipe = _digest(self._programs(), "".join((SHELL_UNIT, TO_DISK, str(DISK_MIB), *self._tar_command())))
             if _needs(self.disk, recipe):
                 self._make_tar()
                 self._to_disk(self.disk, "")
@@ -129,7 +151,7 @@ class SystemdImage(Image):
         found = list(self.package.glob("memplug_*.deb"))
         if len(found) == 1 and not _needs(found[0], key):
             return
-        if self.suite == SUITE:
+        if self.name == SUITE:
             subprocess.run(["make", "-s", "-C", str(ROOT), "deb"], check=True,
                            stdout=subprocess.DEVNULL, env=self.clean_environment())
         else:
@@ -137,20 +159,40 @@ class SystemdImage(Image):
         _made(self.deb(), key)
 
     def _make_package_in_root(self):
-        root = self.build / "roots" / self.suite
-        names = OTHER_NAMES.get(self.suite, {})
+        suite, arch = self.system.suite, DEBIAN_ARCH[self.arch]
+        root = self.build / "roots" / (suite if self._is_native() else "%s-%s" % (suite, arch))
         if not root.is_dir():
-            partial = root.with_name(self.suite + ".partial")
+            partial = root.with_name(root.name + ".partial")
             shutil.rmtree(partial, ignore_errors=True)
             _run_quietly("mmdebstrap", "--format=directory", "--variant=buildd", ANY_AGE,
-                         "--include=" + ",".join(names.get(name, name) for name in BUILD_PACKAGES),
-                         self.suite, str(partial))
+                         *self._build_packages(arch), suite, str(partial))
             partial.rename(root)
         self.folder.mkdir(exist_ok=True)
         tarball = subprocess.run([str(ROOT / "packaging/make-dist"), str(self.folder), "--uncommitted"],
                                  text=True, stdout=subprocess.PIPE, check=True).stdout.strip()
-        _run_quietly("sh", "-euc", BUILD_IN_ROOT.format(root=root, tarball=tarball,
+        _run_quietly("sh", "-euc", BUILD_IN_ROOT.format(root=root, tarball=tarball, arch=arch,
                                                        package=self.package))
+
+    def _build_packages(self, arch):
+        """mmdebstrap's options for what the package is built with: for another machine, on this one."""
+        if self._is_native():
+            return ["--include=" + self._names(BUILD_PACKAGES + BUILD_LIBRARIES)]
+        libraries = tuple("%s:%s" % (name, arch) for name in BUILD_LIBRARIES)
+        return ["--architectures=%s,%s" % (DEBIAN_ARCH[platform.machine()], arch), "--include="
+                + self._names(BUILD_PACKAGES + libraries + ("crossbuild-essential-" + arch,))]
+
+    def _is_native(self):
+        return self.arch == platform.machine()
+
+    def _names(self, packages):
+        """Of these packages in that suite, for an option."""
+        others = OTHER_NAMES.get(self.system.suite, {})
+        return ",".join(others.get(name, name) for name in packages)
+
+    def _programs(self):
+        """The harness's own in the guest."""
+        tools = TOOLS if self._is_native() else ()
+        return [HERE / "serial-shell", *(self.build / "tools" / name for name in tools)]
 
     @staticmethod
     def clean_environment():
@@ -166,28 +208,29 @@ class SystemdImage(Image):
         (extra / "etc/systemd/system/serial-shell@.service").write_text(SHELL_UNIT)
         (extra / "etc/fstab").write_text("/dev/vda / ext4 rw 0 0\n")
         (extra / "etc/hostname").write_text("guest\n")
-        programs = [HERE / "serial-shell", *(self.build / "tools" / name for name in TOOLS)]
-        for program in programs:
+        for program in self._programs():
             shutil.copyfile(program, extra / "usr/bin" / program.name)
             (extra / "usr/bin" / program.name).chmod(0o755)
-        names = OTHER_NAMES.get(self.suite, {})
-        enable = " ".join("serial-shell@%d.service" % n for n in range(1, N_SHELLS + 1))
-        _run_quietly(
-            "mmdebstrap", "--variant=minbase", ANY_AGE,
-            "--include=" + ",".join(names.get(name, name)
-                                    for name in PACKAGES + (KERNEL_PACKAGES[self.arch],)),
-            "--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*",
-            "--dpkgopt=path-exclude=/usr/share/locale/*",
-            "--customize-hook=cp -r %s/. \"$1\"/" % extra,
-            "--customize-hook=chroot \"$1\" systemctl enable " + enable,
-            "--customize-hook=chroot \"$1\" useradd -m " + USER,
-            "--customize-hook=rm -rf \"$1\"/var/cache/apt/*.bin \"$1\"/var/lib/apt/lists/*",
-            self.suite, str(self._tar))
+        _run_quietly(*self._tar_command())
         with tarfile.open(self._tar) as tar:
             for member in tar:
                 for name, target in (("boot/vmlinu", self.debian_kernel), ("boot/initrd", self.initrd)):
                     if member.isfile() and member.name.lstrip("./").startswith(name):
                         target.write_bytes(tar.extractfile(member).read())
+
+    def _tar_command(self):
+        enable = " ".join("serial-shell@%d.service" % n for n in range(1, N_SHELLS + 1))
+        kernel = self.system.kernel or KERNEL_PACKAGES[self.arch]
+        return [
+            "mmdebstrap", "--variant=minbase", ANY_AGE, "--architectures=" + DEBIAN_ARCH[self.arch],
+            "--include=" + self._names(PACKAGES + (kernel,)),
+            "--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*",
+            "--dpkgopt=path-exclude=/usr/share/locale/*",
+            "--customize-hook=cp -r %s/extra/. \"$1\"/" % self.folder,
+            "--customize-hook=chroot \"$1\" systemctl enable " + enable,
+            "--customize-hook=chroot \"$1\" useradd -m " + USER,
+            "--customize-hook=rm -rf \"$1\"/var/cache/apt/*.bin \"$1\"/var/lib/apt/lists/*",
+            self.system.suite, str(self._tar)]
 
     def _to_disk(self, disk, command):
         # Whoever is not root unpacks it in a user namespace, so that files belong to whom they should.
@@ -233,6 +276,12 @@ class SystemdGuest(Guest):
 
     def start_daemon(self):
         self.shells.output("systemctl start memplugd")
+
+    def reboot(self):
+        """As a person does it; QEMU has to have been told that it may."""
+        self.close_channel()
+        self.shells.run("systemctl --no-block reboot")
+        self.wait_booted()
 
     def power_off(self):
         """As a person does it, so that the disk is whole."""
