@@ -164,6 +164,7 @@ class SystemdImage(Image):
         if not root.is_dir():
             partial = root.with_name(root.name + ".partial")
             shutil.rmtree(partial, ignore_errors=True)
+            root.parent.mkdir(exist_ok=True)
             _run_quietly("mmdebstrap", "--format=directory", "--variant=buildd", ANY_AGE,
                          *self._build_packages(arch), suite, str(partial))
             partial.rename(root)
