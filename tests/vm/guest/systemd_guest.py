@@ -267,13 +267,13 @@ class SystemdGuest(Guest):
         # What is sent to a serial port that nobody has opened is lost.
         self.shells.wait_greeting(READY, BOOT_S)
         super().wait_booted()
-        self.shells.output("mkdir -p /run/jobs; systemctl is-system-running --wait || true")
+        self.shells.output("mkdir -p /run/jobs; systemctl is-system-running --wait || true", BOOT_S)
 
     def install(self):
         """dpkg -i, as an administrator would."""
         return self.shells.output("head -c %d /dev/vdb >/root/memplug.deb && "
                                   "DEBIAN_FRONTEND=noninteractive dpkg -i /root/memplug.deb"
-                                  % self.deb_bytes)
+                                  % self.deb_bytes, BOOT_S)
 
     def start_daemon(self):
         self.shells.output("systemctl start memplugd")
