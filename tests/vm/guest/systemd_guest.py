@@ -42,6 +42,8 @@ SYSTEMS = {
                                "linux-image-arm64-16k"),
 }
 DEBIAN_ARCH = {"x86_64": "amd64", "aarch64": "arm64"}
+# Of a suite's security updates an archive may have the list alone.
+OPTIONS = {"bullseye": (ANY_AGE, "--setup-hook=sed -i '/security/d' \"$1\"/etc/apt/sources.list")}
 PACKAGES = ("systemd", "systemd-sysv", "udev", "kmod", "initramfs-tools", "dbus", "polkitd",
             "libjson-glib-1.0-0", "qemu-guest-agent", "bash-completion", "procps")
 OTHER_NAMES = {"bullseye": {"polkitd": "policykit-1", "systemd-dev": "libsystemd-dev"}}
@@ -165,7 +167,7 @@ class SystemdImage(Image):
             partial = root.with_name(root.name + ".partial")
             shutil.rmtree(partial, ignore_errors=True)
             root.parent.mkdir(exist_ok=True)
-            _run_quietly("mmdebstrap", "--format=directory", "--variant=buildd", ANY_AGE,
+            _run_quietly("mmdebstrap", "--format=directory", "--variant=buildd", *OPTIONS.get(suite, (ANY_AGE,)),
                          *self._build_packages(arch), suite, str(partial))
             partial.rename(root)
         self.folder.mkdir(exist_ok=True)
@@ -223,7 +225,8 @@ class SystemdImage(Image):
         enable = " ".join("serial-shell@%d.service" % n for n in range(1, N_SHELLS + 1))
         kernel = self.system.kernel or KERNEL_PACKAGES[self.arch]
         return [
-            "mmdebstrap", "--variant=minbase", ANY_AGE, "--architectures=" + DEBIAN_ARCH[self.arch],
+            "mmdebstrap", "--variant=minbase", *OPTIONS.get(self.system.suite, (ANY_AGE,)),
+            "--architectures=" + DEBIAN_ARCH[self.arch],
             "--include=" + self._names(PACKAGES + (kernel,)),
             "--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*",
             "--dpkgopt=path-exclude=/usr/share/locale/*",
