@@ -20,6 +20,7 @@ BOOT_DIMM = ["-object", "memory-backend-ram,id=cold-ram,size=1G",
 # A line each, of a page that the kernel could not move.
 DUMPS = "journalctl -k -b --no-pager | grep -c 'page dumped because' || true"
 DUMPS_MAX = 20
+DPKG_S = 600
 FOUND = ("journalctl -b --no-pager -o cat -p warning -u memplugd; "
          "journalctl -b --no-pager -o cat | grep -i memplug | grep -i 'unknown\\|ignoring\\|fail' || true")
 
@@ -65,12 +66,16 @@ def third(image, disk):
         yield guest
 
 
+def dpkg(guest, words):
+    """What dpkg says; a busy machine may take minutes for it."""
+    return guest.shells.output("DEBIAN_FRONTEND=noninteractive dpkg %s 2>&1" % words, DPKG_S)
+
+
 def keep(guest, what):
     """What a person would read there, for another to judge: doctor's lines are to be true."""
-    status, said = guest.shell("memplugctl status; echo; memplugctl doctor")
-    image = guest.image
-    (image.build / ("matrix-%s-%s.txt" % (NAME, what))).write_text(said)
-    return status, said
+    said = guest.shells.output("memplugctl status | cat; echo; memplugctl doctor | cat")
+    (guest.image.build / ("matrix-%s-%s.txt" % (NAME, what))).write_text(said)
+    return guest.shell("memplugctl doctor")
 
 
 def settle(guest):
@@ -127,8 +132,8 @@ def test_upgrade(first):
         job = prepare(channel, {"slot": first.dimm("other")["slot"]}, lease_ms=3600000)
         wait_job(channel, job, "ready")
     first.shells.output("cd /root; dpkg-deb -R memplug.deb new; sed -i 's/^Version: .*/&.1/' "
-                        "new/DEBIAN/control; dpkg-deb -b new new.deb; "
-                        "DEBIAN_FRONTEND=noninteractive dpkg -i new.deb")
+                        "new/DEBIAN/control; dpkg-deb -b new new.deb", DPKG_S)
+    dpkg(first, "-i /root/new.deb")
     with first.channel() as channel:
         assert "agent-stopped" in codes(query(channel, job))
     first.wait_states("other", "online", "Movable")
@@ -186,10 +191,9 @@ def test_boot_policy(third):
 
 
 def test_purge(third):
-    third.shells.output("DEBIAN_FRONTEND=noninteractive dpkg -r memplug 2>&1")
+    dpkg(third, "-r memplug")
     assert third.shell("pgrep -x memplugd")[0] != 0
-    said = third.shells.output("DEBIAN_FRONTEND=noninteractive dpkg -P memplug 2>&1")
-    assert "not empty" not in said
+    assert "not empty" not in dpkg(third, "-P memplug")
     left = third.shells.output("find /etc /usr /lib /run /var/lib/systemd -xdev -iname '*memplug*' "
                                 "-not -path '/run/systemd/*' -not -path '/run/jobs/*' "
                                 "-not -path '/run/udev/*'")
