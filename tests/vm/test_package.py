@@ -8,7 +8,7 @@ import figures
 from guest.image import ROOT
 from guest.systemd_guest import SystemdImage
 
-BUDGET_KIB = 404  # the aim is 400
+BUDGET_KIB = 412  # the aim is 400
 LIBRARIES = {"libc6", "libglib2.0-0", "libjson-glib-1.0-0", "libsystemd0", "libudev1"}
 DOCUMENTATION = ("./usr/share/doc/", "./usr/share/man/")
 
