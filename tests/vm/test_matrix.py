@@ -44,6 +44,7 @@ class Cell:
 
     def __init__(self, guest, nodes, kind):
         self.guest, self.nodes, self.kind = guest, nodes, kind
+        self.guests = [guest]  # a failure is told with their last words
         self.bare_total = self.total()
         self.balloon, self.huge, self.swap, self.reserver = "idle", "none", "none", None
         self.plug()
@@ -270,7 +271,8 @@ def test_each_cell(cell):
 
 def one_round(cell, dice, counts):
     cell.enter(*dice.choice(CELLS))
-    most = (cell.guest.meminfo()["MemAvailable"] // MIB - 100) // dice.choice((1, 3))
+    # With less to spare the hog itself may be killed while it fills its memory.
+    most = (cell.guest.meminfo()["MemAvailable"] // MIB - 300) // dice.choice((1, 3))
     hog = cell.guest.shell_start("hog -r %d" % dice.randint(16, max(17, most)))
     hog.wait_output("ready")
     with cell.guest.channel() as agent:
