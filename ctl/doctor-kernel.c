@@ -123,10 +123,11 @@ static void check_options(Doctor *doctor, const char *config, const char *path)
     guint missing = 0;
 
     if (!config) {
-        finding_add(doctor->findings, doctor->snapshot ? FINDING_GOOD : FINDING_BAD,
-                    "kernel options", NULL,
-                    doctor->snapshot ? "memory blocks are there (no /%s to look closer)"
-                                     : "there are no memory blocks, and no /%s to say why",
+        gboolean has_blocks = !g_error_matches(doctor->fault, G_FILE_ERROR, G_FILE_ERROR_NOENT);
+        finding_add(doctor->findings, has_blocks ? FINDING_GOOD : FINDING_BAD, "kernel options",
+                    NULL,
+                    has_blocks ? "memory blocks are there (no /%s to look closer)"
+                               : "there are no memory blocks, and no /%s to say why",
                     path);
         return;
     }

@@ -19,6 +19,10 @@ static void check_blocks(Doctor *doctor)
     if (doctor->snapshot)
         finding_add(doctor->findings, FINDING_GOOD, "block size", NULL,
                     "%s: a DIMM is taken back in whole blocks of that", size);
+    else if (!g_error_matches(doctor->fault, G_FILE_ERROR, G_FILE_ERROR_NOENT))
+        finding_add(doctor->findings, FINDING_NOTE, "memory blocks",
+                    g_strdup("memplugctl doctor, as root"), "what they are is not known: %s",
+                    doctor->fault->message);
     else
         finding_add(doctor->findings, FINDING_BAD, "block size",
                     g_strdup("boot a kernel with CONFIG_MEMORY_HOTPLUG"),

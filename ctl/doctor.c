@@ -12,11 +12,13 @@ CtlStatus verb_doctor(Ctl *ctl, GError **error)
         g_prefix_error(error, "doctor: ");
         return CTL_USAGE;
     }
-    g_autoptr(Snapshot) snapshot = snapshot_scan(io, NULL);
+    g_autoptr(GError) fault = NULL;
+    g_autoptr(Snapshot) snapshot = snapshot_scan(io, &fault);
     g_autoptr(Setup) setup = setup_read(io);
     Doctor doctor = {.io = io,
                      .is_elsewhere = root != NULL,
                      .snapshot = snapshot,
+                     .fault = fault,
                      .setup = setup,
                      .findings = findings_new()};
 

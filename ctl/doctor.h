@@ -18,7 +18,8 @@
 typedef struct {
     const AttrIo *io;
     gboolean is_elsewhere; /* another tree than the machine's own: nothing that runs may be asked */
-    Snapshot *snapshot;    /* NULL: this kernel has no memory blocks */
+    Snapshot *snapshot;    /* NULL: there are no memory blocks, or none can be told */
+    const GError *fault;   /* why there is no snapshot */
     Setup *setup;
     JsonNode *status; /* memory-get-status of the daemon; NULL: none runs, or it does not say */
     gboolean is_daemon_up;

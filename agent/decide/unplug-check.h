@@ -43,6 +43,8 @@ typedef struct {
     gboolean is_brief; /* the oldest block lock stands for all of them */
     Overcommit overcommit;
     guint64 balloon_bytes; /* what a balloon holds now */
+    /* errno for which it could not be read; 0: it was */
+    int balloon_error, hugepages_error, cpusets_error;
     HugepageShare hugetlb; /* in the devices */
 } UnplugCheckInput;
 

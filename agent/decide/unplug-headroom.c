@@ -6,6 +6,7 @@
 
 #include "decide/attempt.h"
 #include "decide/reason.h"
+#include "system/balloon.h"
 #include "system/units.h"
 
 static void add(UnplugVerdict *verdict, Reason *reason, guint64 bytes)
@@ -172,6 +173,15 @@ static void check_last_of_node(UnplugVerdict *verdict, const UnplugCheckInput *i
     for (guint node = 0; node < NODES_MAX; node++) {
         if (!node_set_has(&emptied, node))
             continue;
+        if (!is_confined && input->cpusets_error != 0) {
+            add(verdict,
+                reason_new(REASON_ERROR, NULL, -1, input->cpusets_error,
+                           "node %u would have no memory left, and whether a cpuset allows no "
+                           "other is not known: /" CPUSETS_DIR ": %s",
+                           node, g_strerror(input->cpusets_error)),
+                shares[node].leaving_bytes);
+            continue;
+        }
         Reason *reason = reason_new(
             REASON_LAST_OF_NODE, NULL, -1, 0,
             is_confined ? "node %u would have no memory left, and a cpuset allows no other "
@@ -330,6 +340,13 @@ static void check_hugepages(UnplugVerdict *verdict, const UnplugCheckInput *inpu
     guint64 targets;
     char in_use_text[UNITS_BYTES_MAX], target_text[UNITS_BYTES_MAX];
 
+    if (input->hugepages_error != 0)
+        add(verdict,
+            reason_new(REASON_ERROR, NULL, -1, input->hugepages_error,
+                       "what huge pages there are, which would have to move, is not known: "
+                       "/" HUGEPAGES_DIR ": %s",
+                       g_strerror(input->hugepages_error)),
+            0);
     if (pools.page_bytes_max == 0)
         return;
     check_free_hugepages(verdict, &pools, lost);
@@ -353,6 +370,12 @@ static void check_balloon(UnplugVerdict *verdict, const UnplugCheckInput *input)
 {
     char held[UNITS_BYTES_MAX];
 
+    if (input->balloon_error != 0)
+        add(verdict,
+            reason_new(REASON_BALLOON_ACTIVE, NULL, -1, input->balloon_error,
+                       "whether a balloon holds memory is not known: /" VMSTAT_PATH ": %s",
+                       g_strerror(input->balloon_error)),
+            0);
     if (input->balloon_bytes == 0)
         return;
     add(verdict,

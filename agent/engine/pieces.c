@@ -118,14 +118,14 @@ static void correct(Pieces *pieces)
     const Snapshot *snapshot = pieces->snapshot;
     const Anchor *anchor = &pieces->anchor;
     guint64 found_bytes = sum_found(pieces, snapshot, NULL);
-    guint64 held_bytes = balloon_held_bytes(pieces->io, (guint64)sysconf(_SC_PAGESIZE));
-    guint64 online_bytes = 0;
+    guint64 held_bytes, online_bytes = 0;
+    int error = balloon_held_bytes(pieces->io, (guint64)sysconf(_SC_PAGESIZE), &held_bytes);
 
     for (guint32 i = 0; i < snapshot->block_count; i++)
         online_bytes +=
             snapshot->blocks[i].state == BLOCK_STATE_ONLINE ? snapshot->block_size_bytes : 0;
     pieces->surplus_bytes = 0;
-    if (held_bytes == 0)
+    if (held_bytes == 0 && error == 0)
         pieces->anchor = (Anchor){.is_set = TRUE,
                                   .missing_bytes = found_bytes,
                                   .total_bytes = pieces->total_bytes,

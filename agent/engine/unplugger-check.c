@@ -88,9 +88,9 @@ static UnplugVerdict *check(Unplugger *unplugger, const DeviceSelector *selector
     input.allow_virtio_mem = allow_virtio_mem;
     input.is_brief = !is_thorough;
     if (is_thorough) {
-        input.hugepages = hugepages = hugepages_read(io);
-        input.cpusets = cpusets = nodes->len > 1 ? cpusets_read(io) : NULL;
-        input.balloon_bytes = balloon_held_bytes(io, bytes_of_pages(1));
+        input.hugepages = hugepages = hugepages_read(io, &input.hugepages_error);
+        input.cpusets = cpusets = nodes->len > 1 ? cpusets_read(io, &input.cpusets_error) : NULL;
+        input.balloon_error = -balloon_held_bytes(io, bytes_of_pages(1), &input.balloon_bytes);
         count_hugepages(unplugger, &input);
     }
     return unplug_check(&input);
@@ -203,7 +203,8 @@ UnplugLimit unplugger_limit(Unplugger *unplugger)
 {
     Meminfo meminfo;
     g_autoptr(GArray) nodes = NULL;
-    g_autoptr(GArray) hugepages = hugepages_read(unplugger->config.io);
+    int error;
+    g_autoptr(GArray) hugepages = hugepages_read(unplugger->config.io, &error);
     UnplugCheckInput input = gather(unplugger, &meminfo, &nodes);
     g_autofree HugepageShare *shares = NULL;
 
@@ -211,7 +212,10 @@ UnplugLimit unplugger_limit(Unplugger *unplugger)
         input.hugepages = hugepages;
         shares = find_hugepages(unplugger, &input);
     }
-    return unplug_limit(&input, shares);
+    UnplugLimit limit = unplug_limit(&input, shares);
+    if (error != 0) /* no check would pass */
+        limit.limit_bytes = 0;
+    return limit;
 }
 
 /* --- which devices a job that waits means --- */

@@ -48,7 +48,8 @@ static void reply_figures(QgaWriter *writer, const Agent *agent, Snapshot *snaps
     qga_writer_member_uint(writer, "online-kernel", figures.online_kernel_bytes);
     qga_writer_member_uint(writer, "offline", figures.offline_bytes);
     qga_writer_member_uint(writer, "present", figures.present_bytes);
-    qga_writer_member_uint(writer, "balloon", figures.balloon_bytes);
+    if (figures.balloon_error == 0)
+        qga_writer_member_uint(writer, "balloon", figures.balloon_bytes);
 }
 
 /* What there is room for: in the guest as it is, for more memory, for less. */

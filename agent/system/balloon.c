@@ -4,6 +4,7 @@
  */
 #include "system/balloon.h"
 
+#include <errno.h>
 #include <string.h>
 
 #define VMSTAT_MAX_BYTES (64 * 1024)
@@ -49,26 +50,28 @@ static gboolean counter(const char *text, const char *key, guint64 *value)
     return FALSE;
 }
 
-static gboolean read_held(const AttrIo *io, guint64 page_size_bytes, guint64 *held_bytes)
+/* -ENOENT: the kernel counts none. */
+static int read_held(const AttrIo *io, guint64 page_size_bytes, guint64 *held_bytes)
 {
     g_autofree char *text = NULL;
     guint64 in, out;
 
     *held_bytes = 0;
-    if (attr_read_all(io, "proc/vmstat", VMSTAT_MAX_BYTES, &text) < 0 ||
-        !counter(text, "balloon_inflate", &in) || !counter(text, "balloon_deflate", &out))
-        return FALSE;
+    gssize n = attr_read_all(io, VMSTAT_PATH, VMSTAT_MAX_BYTES, &text);
+    if (n < 0)
+        return (int)n;
+    if (!counter(text, "balloon_inflate", &in) || !counter(text, "balloon_deflate", &out))
+        return -ENOENT;
     if (in > out && in - out <= G_MAXUINT64 / page_size_bytes)
         *held_bytes = (in - out) * page_size_bytes;
-    return TRUE;
+    return 0;
 }
 
-guint64 balloon_held_bytes(const AttrIo *io, guint64 page_size_bytes)
+int balloon_held_bytes(const AttrIo *io, guint64 page_size_bytes, guint64 *held_bytes)
 {
-    guint64 held_bytes;
+    int result = read_held(io, page_size_bytes, held_bytes);
 
-    read_held(io, page_size_bytes, &held_bytes);
-    return held_bytes;
+    return result == -ENOENT ? 0 : result;
 }
 
 Balloon balloon_read(const AttrIo *io, guint64 page_size_bytes)
@@ -80,7 +83,7 @@ Balloon balloon_read(const AttrIo *io, guint64 page_size_bytes)
             continue;
         Balloon balloon = {.driver = drivers[i].driver};
         balloon.is_counted =
-            read_held(io, page_size_bytes, &balloon.held_bytes) && drivers[i].is_counted;
+            read_held(io, page_size_bytes, &balloon.held_bytes) == 0 && drivers[i].is_counted;
         return balloon;
     }
     return (Balloon){0};

@@ -16,5 +16,7 @@ typedef struct {
 } Balloon;
 
 Balloon balloon_read(const AttrIo *io, guint64 page_size_bytes);
-/* Only what balloons hold: pages inflated less those deflated since boot. */
-guint64 balloon_held_bytes(const AttrIo *io, guint64 page_size_bytes);
+/* Only what balloons hold: pages inflated less those deflated since boot. 0 where the kernel does
+ * not count them; a negative errno, and *HELD_BYTES 0, where /proc/vmstat cannot be read. */
+#define VMSTAT_PATH "proc/vmstat"
+int balloon_held_bytes(const AttrIo *io, guint64 page_size_bytes, guint64 *held_bytes);

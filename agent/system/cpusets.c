@@ -3,9 +3,9 @@
  */
 #include "system/cpusets.h"
 
+#include <errno.h>
 #include <string.h>
 
-#define ROOT "sys/fs/cgroup"
 #define MEMS "cpuset.mems"
 
 gboolean node_set_parse(const char *text, NodeSet *set)
@@ -100,12 +100,19 @@ static void add_once(GArray *sets, const NodeSet *set)
     g_array_append_val(sets, *set);
 }
 
-GArray *cpusets_read(const AttrIo *io)
+/* Not there, or no longer: then it confines nobody. */
+static gboolean is_gone(gssize result)
+{
+    return result == -ENOENT || result == -ENODEV || result == -ENOTDIR;
+}
+
+GArray *cpusets_read(const AttrIo *io, int *error)
 {
     GArray *sets = g_array_new(FALSE, FALSE, sizeof(NodeSet));
     g_autoptr(GPtrArray) paths = g_ptr_array_new_with_free_func(g_free);
 
-    g_ptr_array_add(paths, g_strdup(ROOT));
+    *error = 0;
+    g_ptr_array_add(paths, g_strdup(CPUSETS_DIR));
     for (guint i = 0; i < paths->len; i++) {
         const char *path = paths->pdata[i];
         Walk walk = {.parent = path, .paths = paths};
@@ -113,10 +120,15 @@ GArray *cpusets_read(const AttrIo *io)
         char line[ATTR_VALUE_MAX];
         NodeSet set;
 
-        if (attr_read_line(io, file, line, sizeof line) > 0 && node_set_parse(line, &set))
+        gssize n = attr_read_line(io, file, line, sizeof line);
+        if (n > 0 && node_set_parse(line, &set))
             add_once(sets, &set);
-        if (paths->len < CPUSETS_LOOKED_AT_MAX)
-            attr_list(io, path, collect_child, &walk);
+        int listed =
+            paths->len < CPUSETS_LOOKED_AT_MAX ? attr_list(io, path, collect_child, &walk) : 0;
+        if (n < 0 && !is_gone(n))
+            *error = (int)-n;
+        else if (listed < 0 && !is_gone(listed))
+            *error = -listed;
     }
     return sets;
 }

@@ -35,7 +35,9 @@ gboolean node_has_cpus(const AttrIo *io, gint node);
 
 /* What the cpusets below /sys/fs/cgroup say in cpuset.mems, each set once; cgroup v1 and v2. Those
  * that inherit from above say nothing. It looks at CPUSETS_LOOKED_AT_MAX cgroups at most. Memory
- * policies of processes (mbind(2), numactl) are in no cgroup and stay unknown. Return (transfer
- * full): a GArray of NodeSet. */
+ * policies of processes (mbind(2), numactl) are in no cgroup and stay unknown. *ERROR: errno for
+ * which a cgroup that is there could not be looked at, else 0. Return (transfer full): a GArray of
+ * NodeSet. */
 #define CPUSETS_LOOKED_AT_MAX 1024
-GArray *cpusets_read(const AttrIo *io);
+#define CPUSETS_DIR "sys/fs/cgroup"
+GArray *cpusets_read(const AttrIo *io, int *error);

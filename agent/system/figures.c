@@ -58,7 +58,8 @@ Figures figures_read(const AttrIo *io, const Snapshot *snapshot)
     Figures figures = figures_of(snapshot);
     Meminfo meminfo;
 
-    figures.balloon_bytes = balloon_held_bytes(io, (guint64)sysconf(_SC_PAGESIZE));
+    figures.balloon_error =
+        -balloon_held_bytes(io, (guint64)sysconf(_SC_PAGESIZE), &figures.balloon_bytes);
     /* A balloon takes its pages off MemTotal (adjust_managed_page_count(),
      * drivers/virtio/virtio_balloon.c; not with VIRTIO_BALLOON_F_DEFLATE_ON_OOM). */
     if (snapshot->fault && meminfo_read(io, &meminfo) == 0)

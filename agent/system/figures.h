@@ -20,6 +20,7 @@ typedef struct {
     guint64 offline_bytes;        /* everything that is not online */
     guint64 present_bytes;        /* all blocks */
     guint64 balloon_bytes;        /* what balloons hold */
+    int balloon_error;            /* errno for which that is not known; 0: it is */
 } Figures;
 
 /* Of SNAPSHOT alone: no balloon. */

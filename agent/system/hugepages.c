@@ -3,12 +3,12 @@
  */
 #include "system/hugepages.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "system/cpusets.h"
 #include "system/units.h"
 
-#define DIR "sys/kernel/mm/hugepages"
 #define PREFIX "hugepages-"
 #define SUFFIX "kB"
 #define SIZES_MAX 16 /* HUGE_MAX_HSTATE is at most 4 */
@@ -44,36 +44,42 @@ static gint compare_sizes(gconstpointer a, gconstpointer b)
     return left < right ? -1 : left > right;
 }
 
-static void read_figure(const AttrIo *io, const HugepagePool *pool, const char *name, guint64 *out)
+static void read_figure(const AttrIo *io, const HugepagePool *pool, const char *name, guint64 *out,
+                        int *error)
 {
     char path[ATTR_PATH_MAX];
 
-    g_snprintf(path, sizeof path, DIR "/" PREFIX "%" G_GUINT64_FORMAT SUFFIX "/%s",
+    g_snprintf(path, sizeof path, HUGEPAGES_DIR "/" PREFIX "%" G_GUINT64_FORMAT SUFFIX "/%s",
                pool->page_bytes / KIB, name);
-    attr_read_uint64(io, path, 10, out);
+    int result = attr_read_uint64(io, path, 10, out);
+    if (result < 0 && result != -ENOENT && *error == 0)
+        *error = -result;
 }
 
-GArray *hugepages_read(const AttrIo *io)
+GArray *hugepages_read(const AttrIo *io, int *error)
 {
     GArray *pools = g_array_new(FALSE, FALSE, sizeof(HugepagePool));
     guint64 gigantic = 0;
+    int result = attr_list(io, HUGEPAGES_DIR, collect_size, pools);
+    int problem = result < 0 && result != -ENOENT ? -result : 0;
 
-    attr_list(io, DIR, collect_size, pools);
     g_array_sort(pools, compare_sizes);
     attr_read_uint64(io, "proc/sys/vm/movable_gigantic_pages", 10, &gigantic);
     for (guint i = 0; i < pools->len; i++) {
         HugepagePool *pool = &g_array_index(pools, HugepagePool, i);
-        read_figure(io, pool, "nr_hugepages", &pool->total);
-        read_figure(io, pool, "free_hugepages", &pool->free);
-        read_figure(io, pool, "resv_hugepages", &pool->reserved);
+        read_figure(io, pool, "nr_hugepages", &pool->total, &problem);
+        read_figure(io, pool, "free_hugepages", &pool->free, &problem);
+        read_figure(io, pool, "resv_hugepages", &pool->reserved, &problem);
         pool->can_be_movable = pool->page_bytes < GIGANTIC_BYTES || gigantic == 1;
     }
+    if (error)
+        *error = problem;
     return pools;
 }
 
 guint64 hugepages_free_bytes(const AttrIo *io)
 {
-    g_autoptr(GArray) pools = hugepages_read(io);
+    g_autoptr(GArray) pools = hugepages_read(io, NULL);
     guint64 bytes = 0;
 
     for (guint i = 0; i < pools->len; i++) {
@@ -91,8 +97,9 @@ guint64 hugepages_free_bytes(const AttrIo *io)
 /* The directory of POOL, into PATH. */
 static const char *node_pool_dir(const NodePool *pool, char path[ATTR_PATH_MAX])
 {
-    g_autofree char *parent =
-        pool->node < 0 ? g_strdup(DIR) : g_strdup_printf(NODE_DIR "/node%d/hugepages", pool->node);
+    g_autofree char *parent = pool->node < 0
+                                  ? g_strdup(HUGEPAGES_DIR)
+                                  : g_strdup_printf(NODE_DIR "/node%d/hugepages", pool->node);
 
     g_snprintf(path, ATTR_PATH_MAX, "%s/" PREFIX "%" G_GUINT64_FORMAT SUFFIX, parent,
                pool->page_bytes / KIB);
@@ -157,7 +164,7 @@ GArray *node_pools_read(const AttrIo *io)
     guint64 sum = 0;
 
     if (attr_list(io, NODE_DIR, collect_node, &walk) < 0)
-        attr_list(io, DIR, collect_node_size, &walk);
+        attr_list(io, HUGEPAGES_DIR, collect_node_size, &walk);
     for (guint i = 0; i < walk.pools->len; i++)
         sum += g_array_index(walk.pools, NodePool, i).count;
     if (sum == 0)

@@ -19,8 +19,10 @@ typedef struct {
 } HugepagePool;
 
 /* From /sys/kernel/mm/hugepages; empty where the kernel has none, ascending by size. A figure that
- * cannot be read is 0. Return (transfer full): a GArray of HugepagePool. */
-GArray *hugepages_read(const AttrIo *io);
+ * cannot be read is 0, and *ERROR (may be NULL) the errno for it, else 0. Return (transfer full): a
+ * GArray of HugepagePool. */
+#define HUGEPAGES_DIR "sys/kernel/mm/hugepages"
+GArray *hugepages_read(const AttrIo *io, int *error);
 /* What is free of those pools whose pages can be movable, reserved pages included. */
 guint64 hugepages_free_bytes(const AttrIo *io);
 

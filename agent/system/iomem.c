@@ -125,6 +125,25 @@ GArray *iomem_parse(const char *text)
     return ranges;
 }
 
+/* Whether TEXT has lines, and not one address in them. */
+static gboolean is_veiled(const char *text)
+{
+    guint n = 0;
+
+    for (const char *at = text; *at != '\0'; at += *at == '\n') {
+        gsize length = strcspn(at, "\n");
+        Line line;
+
+        if (parse_line(at, length, &line)) {
+            if (line.last != 0)
+                return FALSE;
+            n++;
+        }
+        at += length;
+    }
+    return n > 0;
+}
+
 int iomem_read(const AttrIo *io, GArray **ranges)
 {
     g_autofree char *text = NULL;
@@ -132,6 +151,8 @@ int iomem_read(const AttrIo *io, GArray **ranges)
 
     if (n < 0 && n != -ENOENT)
         return (int)n;
+    if (n > 0 && is_veiled(text))
+        return -EPERM;
     *ranges = iomem_parse(n < 0 ? "" : text);
     return 0;
 }

@@ -2,7 +2,7 @@
  * What /proc/iomem tells of memory that drivers added: virtio-mem and other tagged System RAM.
  *
  * For the snapshot alone. Without CAP_SYS_ADMIN the kernel shows every address as zero
- * (kernel/resource.c); then nothing is told, which is no error.
+ * (kernel/resource.c): that is EPERM.
  */
 #pragma once
 

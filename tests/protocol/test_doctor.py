@@ -393,3 +393,12 @@ def test_the_ratio_counts_all_kernel_memory(tree):
     assert "of the 383 MiB that the kernel" in only_bad(tree, "zones")["desc"]
     tree.write("proc/zoneinfo", zones(Normal=(50000, 0, 2310144), **movable))
     assert bad(tree) == []
+
+
+def test_addresses_that_are_hidden(tree):
+    """From an ordinary user: that is no kernel without memory blocks."""
+    tree.write("proc/iomem", "00000000-00000000 : System RAM\n")
+    findings = doctor(tree)[1]
+    note, = [finding for finding in findings if finding["subject"] == "memory blocks"]
+    assert "/proc/iomem: Operation not permitted" in note["desc"]
+    assert "CONFIG_MEMORY_HOTPLUG" not in json.dumps(findings)

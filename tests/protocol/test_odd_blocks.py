@@ -1,4 +1,5 @@
 """Trees that no healthy kernel shows: what is odd is told as it is, and hides nothing else."""
+import errno
 import json
 import shutil
 import sys
@@ -165,6 +166,12 @@ def unreadable_iomem(root):
     (root / "proc/iomem").mkdir()
 
 
+def veiled_iomem(root):
+    """As the kernel shows it to those who may not know."""
+    (root / "proc/iomem").write_text("00000000-00000000 : virtio0\n"
+                                     "  00000000-00000000 : System RAM (virtio_mem)\n")
+
+
 def size_of_0(root):
     (root / "sys/devices/system/memory/block_size_bytes").write_text("0\n")
 
@@ -174,6 +181,7 @@ def size_of_0(root):
     (no_size, "/sys/devices/system/memory/block_size_bytes", "No such file or directory"),
     (size_of_0, "/sys/devices/system/memory/block_size_bytes", "Invalid argument"),
     (unreadable_iomem, "/proc/iomem", "Is a directory"),
+    (veiled_iomem, "/proc/iomem", "Operation not permitted"),
 ])
 def test_a_kernel_without_blocks(tmp_path, spoil, path, cause):
     """The daemon stays, answers, and says what is the matter; and sees it when it is mended."""
@@ -205,6 +213,23 @@ def test_a_kernel_without_blocks(tmp_path, spoil, path, cause):
             assert len(channel.call("memory-get-map")) > 0
             assert "no-memory-hotplug" not in json.dumps(channel.call("memory-get-status"))
         assert process.poll() is None
+
+
+def test_figures_that_cannot_be_read(tmp_path):
+    """They are not told as 0, and a check says no where it cannot tell."""
+    tree = tmp_path / "tree"
+    make_tree(tree, 4)
+    for path in ("proc/vmstat", "sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"):
+        (tree / path).mkdir(parents=True)
+    (tree / "sys/bus/virtio/drivers/virtio_balloon/virtio3").mkdir(parents=True)
+    with memplugd(tmp_path / "run", "--sysroot=%s" % tree) as (sock, _), Channel(sock) as channel:
+        status = channel.call("memory-get-status")
+        assert "balloon" not in status and status["unplug-limit"] == 0
+        assert "balloon-driver" in [warning["code"] for warning in status["warnings"]]
+        reasons = channel.call("memory-check-unplug", devices=[{"slot": 0}])["reasons"]
+        told = {reason["code"]: reason for reason in reasons}
+        for code, path in (("balloon-active", "/proc/vmstat"), ("error", "/sys/kernel/mm/huge")):
+            assert told[code]["errno"] == errno.EISDIR and path in told[code]["desc"]
 
 
 def test_qemu_gas_answers_without_blocks(tmp_path):

@@ -1,6 +1,8 @@
 /*
  * Readers of what the check asks beside memory: pools of huge pages, nodes that cpusets allow.
  */
+#include <errno.h>
+
 #include "fake-kernel.h"
 #include "system/cpusets.h"
 #include "system/hugepages.h"
@@ -28,7 +30,7 @@ static void test_pools(void)
     temp_tree_write(tree, DIR "hugepages-/nr_hugepages", "1\n");
     temp_tree_write(tree, DIR "hugepages-4096KB/nr_hugepages", "1\n");
     g_autoptr(AttrIo) io = attr_io_open(tree->root, ATTR_READ_ONLY, NULL);
-    g_autoptr(GArray) pools = hugepages_read(io);
+    g_autoptr(GArray) pools = hugepages_read(io, NULL);
     g_assert_cmpuint(pools->len, ==, 2);
     g_assert_cmpuint(pool_at(pools, 0)->page_bytes, ==, 2 * MIB);
     g_assert_cmpuint(pool_at(pools, 0)->total, ==, 400);
@@ -39,7 +41,7 @@ static void test_pools(void)
     g_assert_false(pool_at(pools, 1)->can_be_movable);
 
     temp_tree_write(tree, "proc/sys/vm/movable_gigantic_pages", "1\n");
-    g_autoptr(GArray) movable = hugepages_read(io);
+    g_autoptr(GArray) movable = hugepages_read(io, NULL);
     g_assert_true(pool_at(movable, 1)->can_be_movable);
 }
 
@@ -116,7 +118,7 @@ static void test_no_pools(void)
 {
     g_autoptr(TempTree) tree = temp_tree_new();
     g_autoptr(AttrIo) io = attr_io_open(tree->root, ATTR_READ_ONLY, NULL);
-    g_autoptr(GArray) pools = hugepages_read(io);
+    g_autoptr(GArray) pools = hugepages_read(io, NULL);
 
     g_assert_cmpuint(pools->len, ==, 0);
 }
@@ -163,13 +165,41 @@ static void test_cpusets(void)
     temp_tree_write(tree, "sys/fs/cgroup/db.slice/sql.service/cpuset.mems", "1\n");
     temp_tree_write(tree, "sys/fs/cgroup/cpuset/old/cpuset.mems", "0,2\n"); /* v1 */
     g_autoptr(AttrIo) io = attr_io_open(tree->root, ATTR_READ_ONLY, NULL);
-    g_autoptr(GArray) sets = cpusets_read(io);
+    int error;
+    g_autoptr(GArray) sets = cpusets_read(io, &error);
     guint64 seen = 0;
 
+    g_assert_cmpint(error, ==, 0);
     g_assert_cmpuint(sets->len, ==, 2);
     for (guint i = 0; i < sets->len; i++)
         seen |= G_GUINT64_CONSTANT(1) << g_array_index(sets, NodeSet, i).bits[0];
     g_assert_cmphex(seen, ==, 1 << 2 | 1 << 5);
+}
+
+/* What cannot be read is not what is not there. */
+static void test_unreadable(void)
+{
+    static const char *const figures[] = {"nr_hugepages", "free_hugepages", "resv_hugepages"};
+    g_autoptr(TempTree) tree = temp_tree_new();
+    g_autoptr(AttrIo) io = attr_io_open(tree->root, ATTR_READ_ONLY, NULL);
+    int error = -1;
+
+    g_autoptr(GArray) none = hugepages_read(io, &error);
+    g_assert_cmpint(error, ==, 0);
+    for (guint i = 0; i < G_N_ELEMENTS(figures); i++) {
+        g_autofree char *path = g_strconcat(DIR "hugepages-2048kB/", figures[i], NULL);
+        temp_tree_mkdir(tree, path);
+        g_autoptr(GArray) pools = hugepages_read(io, &error);
+        g_assert_cmpint(error, !=, 0);
+        temp_tree_remove(tree, path);
+        temp_tree_write(tree, path, "1\n");
+    }
+    g_autoptr(GArray) pools = hugepages_read(io, &error);
+    g_assert_cmpint(error, ==, 0);
+
+    temp_tree_mkdir(tree, "sys/fs/cgroup/db.slice/cpuset.mems");
+    g_autoptr(GArray) sets = cpusets_read(io, &error);
+    g_assert_cmpint(error, ==, EISDIR);
 }
 
 int main(int argc, char **argv)
@@ -179,6 +209,7 @@ int main(int argc, char **argv)
     g_test_add_func("/hugepages/nodes", test_node_pools);
     g_test_add_func("/hugepages/without-nodes", test_pools_without_nodes);
     g_test_add_func("/hugepages/none", test_no_pools);
+    g_test_add_func("/hugepages/unreadable", test_unreadable);
     g_test_add_func("/cpusets/node-lists", test_node_lists);
     g_test_add_func("/cpusets/nodes-with-cpus", test_nodes_with_cpus);
     g_test_add_func("/cpusets/tree", test_cpusets);

@@ -1,6 +1,8 @@
 /*
  * Nodes, overcommit and balloon, from files of a temporary root.
  */
+#include <errno.h>
+
 #include "system/balloon.h"
 #include "system/pressure.h"
 #include "system/units.h"
@@ -56,18 +58,30 @@ static void test_overcommit(void)
     g_assert_cmpuint(overcommit_read(io).ratio_percent, ==, 0);
 }
 
+static guint64 held_bytes(const AttrIo *io)
+{
+    guint64 bytes = 1;
+
+    g_assert_cmpint(balloon_held_bytes(io, 4 * KIB, &bytes), ==, 0);
+    return bytes;
+}
+
 static void test_balloon(void)
 {
     g_autoptr(TempTree) tree = temp_tree_new();
     g_autoptr(AttrIo) io = attr_io_open(tree->root, ATTR_READ_ONLY, NULL);
 
-    g_assert_cmpuint(balloon_held_bytes(io, 4 * KIB), ==, 0);
+    g_assert_cmpuint(held_bytes(io), ==, 0);
     temp_tree_write(
         tree, "proc/vmstat",
         "nr_free_pages 5\nballoon_inflate 300\nballoon_deflate 44\nballoon_migrate 9\n");
-    g_assert_cmpuint(balloon_held_bytes(io, 4 * KIB), ==, 256 * 4 * KIB);
+    g_assert_cmpuint(held_bytes(io), ==, 256 * 4 * KIB);
     temp_tree_write(tree, "proc/vmstat", "balloon_inflate 300\nballoon_deflate 300\n");
-    g_assert_cmpuint(balloon_held_bytes(io, 4 * KIB), ==, 0);
+    g_assert_cmpuint(held_bytes(io), ==, 0);
+    temp_tree_remove(tree, "proc/vmstat");
+    temp_tree_mkdir(tree, "proc/vmstat");
+    guint64 bytes = 1;
+    g_assert_cmpint(balloon_held_bytes(io, 4 * KIB, &bytes), ==, -EISDIR);
 }
 
 static void test_stall(void)

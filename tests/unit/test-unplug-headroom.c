@@ -3,6 +3,8 @@
  */
 #include <string.h>
 
+#include <errno.h>
+
 #include "decide/reason.h"
 #include "decide/unplug-check.h"
 #include "fake-kernel.h"
@@ -262,6 +264,9 @@ static void test_last_of_node(void)
     fixture.input.snapshot = fixture.snapshot;
     g_autoptr(UnplugVerdict) warned = check(&fixture, REASON_LAST_OF_NODE, DIMM_BYTES);
     g_assert_true(warned->can_prepare);
+    fixture.input.cpusets_error = EACCES;
+    g_autoptr(UnplugVerdict) unknown = check(&fixture, REASON_ERROR, DIMM_BYTES);
+    fixture.input.cpusets_error = 0;
     g_array_append_val(cpusets, second);
     g_autoptr(UnplugVerdict) refused = unplug_check(&fixture.input);
     g_assert_cmpuint(refused->reasons->len, ==, 1);
@@ -318,6 +323,22 @@ static void test_balloon_warns(void)
     tear_down(&fixture);
 }
 
+/* No where it cannot tell; of a balloon it only warns. */
+static void test_unreadable(void)
+{
+    Fixture fixture;
+
+    set_up(&fixture);
+    fixture.input.balloon_error = EACCES;
+    g_autoptr(UnplugVerdict) balloon = check(&fixture, REASON_BALLOON_ACTIVE, 0);
+    g_assert_true(balloon->can_prepare);
+    fixture.input.balloon_error = 0;
+    fixture.input.hugepages_error = EACCES;
+    g_autoptr(UnplugVerdict) pools = check(&fixture, REASON_ERROR, 0);
+    g_assert_false(pools->can_prepare);
+    tear_down(&fixture);
+}
+
 /* All of them at once, not the first. */
 static void test_every_reason(void)
 {
@@ -361,6 +382,7 @@ int main(int argc, char **argv)
     g_test_add_func("/unplug-headroom/last-of-node", test_last_of_node);
     g_test_add_func("/unplug-headroom/virtio-mem-of-a-node", test_virtio_mem_of_a_node);
     g_test_add_func("/unplug-headroom/balloon-warns", test_balloon_warns);
+    g_test_add_func("/unplug-headroom/unreadable", test_unreadable);
     g_test_add_func("/unplug-headroom/every-reason", test_every_reason);
     return g_test_run();
 }
