@@ -11,7 +11,7 @@ from guest import MIB
 from guest.jobs import ENDED, prepare, query, wait_job
 from guest.waiting import wait_until
 
-ROUNDS = 200 if os.environ.get("SOAK") == "1" else 12
+ROUNDS = 200 if os.environ.get("SOAK") == "1" else 8  # each moment with and without an eject
 SIZE = 512 * MIB
 MOMENTS = ("prepare", "prepare", "ready", "rollback")
 VICTIMS = ("daemon", "worker", "both")
