@@ -216,7 +216,7 @@ run-check: lint $(UNIT_BINARIES) $(FUZZ_BINARIES) $(BUILD)/memplugd guest
 	$(Q)$(PROVE) $(UNIT_BINARIES) tests/fuzz/run $(PROTOCOL_TESTS) $(VM_TESTS)
 
 run-soak: $(UNIT_BINARIES) guest
-	$(Q)SOAK=1 $(PROVE) $(UNIT_BINARIES) $(PROTOCOL_TESTS) $(VM_TESTS)
+	$(Q)SOAK=1 $(PROVE) $(UNIT_BINARIES) $(PROTOCOL_TESTS) $(VM_TESTS) $(wildcard tests/vm/soak_*.py)
 
 run-bench-online: guest
 	$(Q)tests/vm/bench-online
