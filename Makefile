@@ -296,6 +296,7 @@ install-host: $(BUILD)/$(CTL)
 	$(call install-pages,docs/man/memplugctl.1,$(HOST_PAGES))
 	$(INSTALL) -D -m 0644 qga-protocol/memplug-schema.json $(DESTDIR)$(docdir)/memplug-schema.json
 	$(INSTALL) -D -m 0644 docs/examples/unplug.py $(DESTDIR)$(docdir)/examples/unplug.py
+	$(INSTALL) -D -m 0644 docs/examples/autoscale.py $(DESTDIR)$(docdir)/examples/autoscale.py
 
 # $(call fill,SOURCE,TARGET): a file that names where others are.
 fill = $(INSTALL) -d -m 0755 $(DESTDIR)$(dir $2) && \
@@ -324,7 +325,7 @@ uninstall:
 		$(foreach page,$(MAN_PAGES),$(DESTDIR)$(mandir)/man$(subst .,,$(suffix $(page)))/$(notdir $(page))) \
 		$(addprefix $(DESTDIR)$(docdir)/,$(notdir $(DOC_PAGES))) \
 		$(DESTDIR)$(docdir)/memplug-schema.json \
-		$(DESTDIR)$(docdir)/memhp-movable.cfg $(DESTDIR)$(docdir)/examples/unplug.py \
+		$(DESTDIR)$(docdir)/memhp-movable.cfg $(DESTDIR)$(docdir)/examples/unplug.py $(DESTDIR)$(docdir)/examples/autoscale.py \
 		$(addprefix $(DESTDIR)$(docdir)/examples/unplug.d/,$(notdir $(wildcard docs/examples/unplug.d/*)))
 	@echo "left in place: $(DESTDIR)$(sysconfdir)/memplug"
 

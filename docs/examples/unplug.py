@@ -14,7 +14,7 @@ REPLY_S, JOB_S, DELETED_S, LINE_MAX = 15, 90, 30, 16 << 20
 
 
 class Peer:
-    """One connection that speaks JSON lines. Events are passed over."""
+    """One connection that speaks JSON lines."""
 
     def __init__(self, path):
         self.socket, self.buffer, self.count = socket.socket(socket.AF_UNIX), b"", 0
@@ -46,14 +46,20 @@ class Peer:
         raise TimeoutError("no answer in time")
 
 
-def main(agent_path, qmp_path, dimm):
-    qmp, agent = Peer(qmp_path), Peer(agent_path)
+def connect(agent_path, qmp_path, kind=Peer):
+    """Both sides, in step: what earlier clients left unread is skipped."""
+    qmp, agent = Peer(qmp_path), kind(agent_path)
     qmp.line(time.monotonic() + REPLY_S)  # the greeting
     qmp.call("qmp_capabilities")
-    number = random.getrandbits(31)  # what earlier clients left unread is skipped up to here
+    number = random.getrandbits(31)
     agent.socket.sendall(b'\xff{"execute":"guest-sync-delimited","arguments":{"id":%d}}\n' % number)
     while agent.line(time.monotonic() + REPLY_S).get("return") != number:
         pass
+    return agent, qmp
+
+
+def unplug(agent, qmp, dimm):
+    """Exit status: 0 where it is gone."""
     data, = [each["data"] for each in qmp.call("query-memory-devices") if each["data"]["id"] == dimm]
     job = agent.call("memory-prepare-unplug", key="unplug.py " + dimm,
                      devices=[{"address": data["addr"], "size": data["size"]}])["job"]
@@ -77,4 +83,4 @@ def main(agent_path, qmp_path, dimm):
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:4]) if len(sys.argv) == 4 else __doc__)
+    sys.exit(unplug(*connect(*sys.argv[1:3]), sys.argv[3]) if len(sys.argv) == 4 else __doc__)

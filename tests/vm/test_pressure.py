@@ -1,11 +1,16 @@
-"""Memory that a guest lacks: caches reclaimed before a prepare, and MEMORY_PRESSURE."""
+"""Memory that a guest lacks: caches reclaimed before a prepare, MEMORY_PRESSURE, and the example that
+follows it."""
 import os
+import subprocess
 import tempfile
+import threading
 
 import pytest
 
 import figures
 from conftest import take_away
+from guest import Archive
+from guest.image import ROOT
 from guest.jobs import codes, prepare, wait_job
 from guest.memory import MIB
 from guest.waiting import wait_until
@@ -14,9 +19,15 @@ SOAK = os.environ.get("SOAK") == "1"
 DISK_MIB = 1024
 DISK = tempfile.NamedTemporaryFile(prefix="memplug-swap.")
 DISK.truncate(DISK_MIB * MIB)
-GUEST = {"memory": "512M", "append": "psi=1",
+FOLDER = tempfile.mkdtemp(prefix="memplug-autoscale.")
+# A guest under pressure has nothing free in its kernel zones: by default the DIMM would go there.
+CONFIG = Archive()
+CONFIG.file("etc/memplug/memplugd.conf.d/50-test.conf", "[online]\nkernel-floor-bytes=1048576\n")
+GUEST = {"overlays": [CONFIG], "memory": "512M", "append": "psi=1",
          "devices": ["-drive", "if=none,id=swap,format=raw,file=" + DISK.name,
-                     "-device", "virtio-blk-pci,drive=swap"]}
+                     "-device", "virtio-blk-pci,drive=swap",
+                     "-chardev", "socket,id=qmp2,path=%s/qmp.sock,server=on,wait=off" % FOLDER,
+                     "-mon", "chardev=qmp2,mode=control"]}
 TRIGGER = {"stall-ms": 100, "window-ms": 1000}
 QUIET_S = 60 if SOAK else 15
 
@@ -100,3 +111,51 @@ def test_the_guest_asks_for_memory(guest, agent, swap):
     for arguments in ({"enabled": True}, {"enabled": False}):
         agent.call("memory-set-events", **arguments)
         assert guest.shells.output("ls -l /proc/$(pidof memplugd)/fd").count("pressure") == 0
+
+
+class Lines:
+    """What a program has printed so far."""
+
+    def __init__(self, command):
+        self.process = subprocess.Popen(command, text=True, stdout=subprocess.PIPE)
+        self.seen = []
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self):
+        for line in self.process.stdout:
+            self.seen.append(line.split()[0].strip())
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+        self._thread.join()
+
+
+def test_the_example_keeps_a_guest_under_a_load_that_comes_and_goes(guest, swap):
+    example = ROOT / "docs" / "examples" / "autoscale.py"
+    assert len(example.read_text(encoding="utf-8").splitlines()) <= 100
+    if guest._channel:
+        guest._channel.close()
+    cycles = 10 if SOAK else 2
+    kills, load_mib = guest.oom_kills(), available(guest) // MIB + 60
+    scaler = Lines(["/usr/bin/python3", str(example), str(guest.path("agent")), FOLDER + "/qmp.sock",
+                    "1024", "256"])
+    wait_until(lambda: scaler.seen == ["watching"], "it to begin")
+    for _ in range(cycles):
+        plugged = scaler.seen.count("plugged")
+        hog = guest.shell_start("hog -r %d" % load_mib)
+        wait_until(lambda: scaler.seen.count("plugged") > plugged, "a DIMM")
+        hog.wait_output("ready")
+        assert hog.status() is None
+        hog.kill()
+        hog.wait()
+        wait_until(lambda: not guest.dimm("auto0") and scaler.process.poll() is None, "less again",
+                   timeout=600)
+    scaler.stop()
+    figures.record("autoscale", cycles=cycles, load_mib=load_mib,
+                   **{word: scaler.seen.count(word) for word in ("plugged", "unplugged", "refused")},
+                   oom_kills=guest.oom_kills() - kills)
+    asked = [word for word in scaler.seen if word in ("unplugged", "refused")]
+    assert ("refused", "refused") not in list(zip(asked, asked[1:])), asked
+    assert guest.oom_kills() == kills
