@@ -215,9 +215,20 @@ static void check_given(UnplugVerdict *verdict, const NodeMeminfo *node, const N
         node->hugetlb_free_bytes - left);
 }
 
+static gboolean has_virtio_mem(const UnplugVerdict *verdict)
+{
+    for (guint i = 0; i < verdict->devices->len; i++) {
+        if (((const Device *)verdict->devices->pdata[i])->kind == DEVICE_VIRTIO_MEM)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+/* Of a single node only virtio-mem wants to know: the shares are a walk over all blocks, and a
+ * report checks each device. */
 static void check_nodes(UnplugVerdict *verdict, const UnplugCheckInput *input)
 {
-    if (input->nodes == NULL)
+    if (input->nodes == NULL || (input->nodes->len < 2 && !has_virtio_mem(verdict)))
         return;
     g_autofree NodeShare *shares = share_nodes(verdict, input);
     for (guint i = 0; i < input->nodes->len; i++) {
