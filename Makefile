@@ -55,6 +55,7 @@ UNIT_TESTS := $(sort $(wildcard tests/unit/test-*.c))
 UNIT_SUPPORT := $(filter-out $(UNIT_TESTS),$(sort $(wildcard tests/unit/*.c)))
 PROTOCOL_TESTS := $(sort $(wildcard tests/protocol/test_*.py))
 VM_TESTS := $(sort $(wildcard tests/vm/test_*.py))
+SOAK_TESTS := $(sort $(wildcard tests/vm/soak_*.py)) # too long for check in any form
 
 # memplugctl takes out of the library what tests/lint lets it include: the wire layer, agent/system
 # and the daemon's judgement of what is wrong.
