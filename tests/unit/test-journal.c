@@ -324,7 +324,7 @@ static void test_too_much(void)
     g_assert_cmpint(truncate(path, (off_t)JOURNAL_MAX_BYTES * 1024), ==, 0); /* sparse */
     g_autoptr(GError) error = NULL;
     g_assert_null(journal_load(tree->root, "boot", &error));
-    g_assert_nonnull(error);
+    g_assert_nonnull(strstr(error->message, "more than"));
 }
 
 /* A link, a directory or a pipe in its place is no journal, and is not waited for. */

@@ -313,6 +313,33 @@ static void test_virtio_mem_of_a_node(void)
     tear_down(&fixture);
 }
 
+/* Huge pages are in virtio-mem's way on a machine of one node too. */
+static void test_virtio_mem_of_the_only_node(void)
+{
+    Fixture fixture;
+    g_autoptr(GArray) nodes = g_array_new(FALSE, FALSE, sizeof(NodeMeminfo));
+    NodeMeminfo only = {.node = 0,
+                        .total_bytes = 2 * DIMM_BYTES,
+                        .hugetlb_free_bytes = DIMM_BYTES + MIB,
+                        .free_bytes = DIMM_BYTES - MIB};
+
+    set_up(&fixture);
+    fake_kernel_add_virtio_mem(fixture.fake, 0, 64, 16, 8);
+    for (guint32 i = 64; i < 72; i++)
+        fake_kernel_set_state(fixture.fake, i, "online", "Movable");
+    snapshot_unref(fixture.snapshot);
+    fixture.input.snapshot = fixture.snapshot = snapshot_scan(fixture.io, NULL);
+    g_array_append_val(nodes, only);
+    fixture.input.nodes = nodes;
+    fixture.input.allow_virtio_mem = TRUE;
+    fixture.selector = (DeviceSelector){.kind = SELECT_ID, .id = "virtio0"};
+    fixture.selector.bytes = DIMM_BYTES;
+    g_autoptr(UnplugVerdict) all = check(&fixture, REASON_HUGEPAGES, MIB);
+    fixture.selector.bytes = DIMM_BYTES - MIB;
+    g_autoptr(UnplugVerdict) most = check(&fixture, REASON_COUNT, 0);
+    tear_down(&fixture);
+}
+
 static void test_balloon_warns(void)
 {
     Fixture fixture;
@@ -381,6 +408,8 @@ int main(int argc, char **argv)
     g_test_add_func("/unplug-headroom/hugepages-need-no-room", test_hugepages_need_no_room);
     g_test_add_func("/unplug-headroom/last-of-node", test_last_of_node);
     g_test_add_func("/unplug-headroom/virtio-mem-of-a-node", test_virtio_mem_of_a_node);
+    g_test_add_func("/unplug-headroom/virtio-mem-of-the-only-node",
+                    test_virtio_mem_of_the_only_node);
     g_test_add_func("/unplug-headroom/balloon-warns", test_balloon_warns);
     g_test_add_func("/unplug-headroom/unreadable", test_unreadable);
     g_test_add_func("/unplug-headroom/every-reason", test_every_reason);
