@@ -354,7 +354,7 @@ static void check_hugepages(UnplugVerdict *verdict, const UnplugCheckInput *inpu
     if (input->hugepages_error != 0)
         add(verdict,
             reason_new(REASON_ERROR, NULL, -1, input->hugepages_error,
-                       "what huge pages there are, which would have to move, is not known: "
+                       "how many huge pages would have to move is not known: "
                        "/" HUGEPAGES_DIR ": %s",
                        g_strerror(input->hugepages_error)),
             0);

@@ -20,7 +20,7 @@ static gboolean on_stall(G_GNUC_UNUSED gint fd, GIOCondition condition, gpointer
     StallWatch *watch = user_data;
 
     if (condition & (G_IO_ERR | G_IO_HUP | G_IO_NVAL)) {
-        g_warning("the kernel tells of memory pressure no more");
+        g_warning("the kernel no longer reports memory pressure");
         watch->source = 0;
         return G_SOURCE_REMOVE;
     }
