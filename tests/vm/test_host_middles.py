@@ -107,7 +107,8 @@ def restore(guest):
 
 
 def whole(guest):
-    """Every block is online, or some job that has not ended owns it; no backend lies idle."""
+    """Every block is online, or some job that has not ended owns it: at once, but for a DIMM that has
+    just come and is being onlined. No backend lies idle."""
     def owned():
         with guest.channel() as channel:
             alive = [job for job in channel.call("memory-query-unplug")
@@ -115,7 +116,7 @@ def whole(guest):
         offline = [block for block in guest.blocks().values() if block.state != "online"]
         return not offline or alive
 
-    assert owned()
+    wait_until(owned, "no block offline without an owner", timeout=60)
     wait_until(lambda: all(block.state == "online" for block in guest.blocks().values()),
                "every block to come back", timeout=300)
     behind = {device["data"]["memdev"].rpartition("/")[2]
