@@ -46,7 +46,11 @@ gboolean host_fits(Host *host, const HvMemory *memory, guint64 *bytes, GError **
                         maxmem);
         return room > 0;
     }
-    if (slots == 0)
+    if (memory->slots == 0)
+        g_set_error(error, CTL_ERROR, CTL_REFUSED,
+                    "no DIMM of %s can be added: the guest was started without slots for DIMMs",
+                    asked);
+    else if (slots == 0)
         g_set_error(error, CTL_ERROR, CTL_REFUSED,
                     "no DIMM of %s can be added: all %" G_GINT64_FORMAT
                     " slots are taken; the guest has as much as it can have without another slot",

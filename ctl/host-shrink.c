@@ -114,8 +114,9 @@ static gboolean check_virtio_mem(Host *host, const HvDevice *device, guint64 byt
     if (ctl_json_bool(verdict, "ready-to-prepare"))
         return TRUE;
     host_guest_reasons(host, NULL, ctl_json_array(verdict, "reasons"), NULL);
-    if (wrong)
-        host_reason(host, NULL, "guest-refuses", "%s", wrong->message);
+    if (wrong || ctl_json_length(ctl_json_array(verdict, "reasons")) == 0)
+        host_reason(host, NULL, "guest-refuses", "%s",
+                    wrong ? wrong->message : "the guest says that it cannot, and not why");
     return FALSE;
 }
 

@@ -80,8 +80,10 @@ static gboolean wait_gone(Host *host, JsonObject *step, const char *id, GError *
             continue;
         if (!is_there(host, id, &there, error))
             return FALSE;
-        if (!there)
+        if (!there) {
+            hypervisor_forget(host->hv, id);
             return TRUE;
+        }
     }
     tell_why(host, step, id, last);
     return FALSE;

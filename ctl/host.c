@@ -20,9 +20,15 @@ static guint64 sound_block(JsonObject *status)
 
 Host *host_open(Ctl *ctl, GError **error)
 {
-    g_autoptr(JsonNode) status = ask(ctl, "memory-get-status", error);
+    g_autoptr(GError) wrong = NULL;
+    g_autoptr(JsonNode) status = ask(ctl, "memory-get-status", &wrong);
     g_autoptr(HvMemory) memory = status ? hypervisor_memory(ctl->hv, error) : NULL;
 
+    if (wrong && wrong->code == CTL_REFUSED)
+        g_prefix_error(&wrong,
+                       "the agent on the guest's port is not memplugd, or may not be asked: ");
+    if (wrong)
+        g_propagate_error(error, g_steal_pointer(&wrong));
     if (!memory)
         return NULL;
     Host *host = g_new0(Host, 1);
@@ -30,11 +36,13 @@ Host *host_open(Ctl *ctl, GError **error)
     host->hv = ctl->hv;
     host->boot_id = g_strdup(ctl_json_string(ctl_json_as_object(status), "boot-id"));
     host->block_bytes = sound_block(ctl_json_as_object(status));
+    host->base_bytes = memory->base_bytes;
     host->began_bytes = hv_memory_bytes(memory);
     host->steps = json_array_new();
     host->reasons = json_array_new();
     host->interrupt = interrupt_open();
-    hypervisor_tidy(host->hv);
+    if (!ctl->line->dry_run)
+        hypervisor_tidy(host->hv);
     return host;
 }
 
@@ -110,7 +118,8 @@ void host_step_end(Host *host, JsonObject *step, const char *result, const char 
         return;
     g_autofree char *device = text_safe(ctl_json_string(step, "device"));
     g_autofree char *safe = text_safe(text);
-    terminal_print(&host->ctl->terminal, good ? COLOUR_GOOD : COLOUR_BAD, "%s: %s", device, safe);
+    terminal_print(&host->ctl->terminal, good ? COLOUR_GOOD : COLOUR_BAD, "%s: %s",
+                   *device ? device : "new DIMM", safe);
     view_reasons(&host->ctl->terminal, ctl_json_array(step, "reasons"),
                  good ? COLOUR_WARN : COLOUR_BAD);
 }
@@ -199,15 +208,26 @@ static void print_text(Host *host, const HvMemory *memory, gint64 guest_bytes)
                    wanted, current, hypervisor_name(host->hv), guest_bytes < 0 ? "?" : guest);
 }
 
+CtlStatus host_refuse(Host *host, GError **error)
+{
+    host->wanted_bytes = host->wanted_bytes ? host->wanted_bytes : host->began_bytes;
+    if (host->ctl->line->json && g_error_matches(*error, CTL_ERROR, CTL_REFUSED))
+        host_finish(host, host->wanted_bytes, error);
+    return CTL_REFUSED; /* main prints it, and its code counts */
+}
+
 CtlStatus host_finish(Host *host, guint64 promised_bytes, GError **error)
 {
     g_autoptr(GError) gone = NULL;
+    gint64 guest_bytes =
+        error && *error && (*error)->code == CTL_NO_CONNECTION ? -1 : by_guest(host);
+    /* Last of all: a guest that is reset while it is asked loses what virtio-mem gave it. */
     g_autoptr(HvMemory) memory = hypervisor_memory(host->hv, &gone);
     guint64 now = memory ? hv_memory_bytes(memory) : 0;
     guint64 shortfall = now > promised_bytes ? now - promised_bytes : promised_bytes - now;
-    gint64 guest_bytes =
-        error && *error && (*error)->code == CTL_NO_CONNECTION ? -1 : by_guest(host);
 
+    if (gone && error && !*error)
+        g_propagate_error(error, g_steal_pointer(&gone));
     if (error && *error)
         host_reason(host, NULL, "error", "%s", (*error)->message);
     if (host->ctl->line->json)

@@ -17,6 +17,7 @@ typedef struct {
     int interrupt;           /* of interrupt_open(): Ctrl-C never just ends these verbs */
     char *boot_id;           /* the guest's, "" where it says none */
     guint64 block_bytes;     /* the guest's; 0: what it says can be none */
+    guint64 base_bytes;      /* by the hypervisor: what the guest was started with, in no device */
     guint64 began_bytes;     /* by the hypervisor, as the verb began */
     guint64 wanted_bytes;    /* what was asked for, in all */
     guint64 planned_bytes;   /* --dry-run: what it would come to */
@@ -60,6 +61,8 @@ gboolean host_lost(Host *host, GError **error);
 /* Ends the verb: what was asked, what is there by the hypervisor and by the guest, all reasons.
  * PROMISED_BYTES: the size by the hypervisor that counts as success. */
 CtlStatus host_finish(Host *host, guint64 promised_bytes, GError **error);
+/* Ends the verb where nothing was begun, for ERROR: with --json a refusal is a report too. */
+CtlStatus host_refuse(Host *host, GError **error);
 
 /* ---- what is done (host-unplug.c, host-plug.c) ---- */
 

@@ -207,11 +207,6 @@ static char *by_libvirt_plug(Hypervisor *hv, const HvPlug *plug, GError **error)
 
     if (!memory)
         return NULL;
-    if (plug->backend) {
-        g_set_error(error, CTL_ERROR, CTL_USAGE,
-                    "libvirt chooses the backend by the guest's memoryBacking: no --backend");
-        return NULL;
-    }
     if (plug->id)
         alias = g_str_has_prefix(plug->id, ALIAS_PREFIX)
                     ? g_strdup(plug->id)
@@ -295,9 +290,15 @@ static Wake by_libvirt_wait(Hypervisor *hv, int interrupt_fd, guint timeout_ms, 
                : WAKE_TIMEOUT;
 }
 
-static void by_libvirt_tidy(Hypervisor *hv)
+static void by_libvirt_forget(Hypervisor *hv, const char *id)
 {
     (void)hv; /* libvirt keeps backend and device together */
+    (void)id;
+}
+
+static void by_libvirt_tidy(Hypervisor *hv)
+{
+    (void)hv;
 }
 
 static char *by_libvirt_stopped_by(Hypervisor *hv)
@@ -324,6 +325,7 @@ static const HypervisorOps ops = {
     .unplug = by_libvirt_unplug,
     .request = by_libvirt_request,
     .wait = by_libvirt_wait,
+    .forget = by_libvirt_forget,
     .tidy = by_libvirt_tidy,
     .stopped_by = by_libvirt_stopped_by,
     .free = by_libvirt_free,

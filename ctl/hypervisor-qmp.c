@@ -13,6 +13,8 @@
 #define BACKEND_PREFIX "memplug-mem-"
 #define IDS_MAX 1024
 #define OBJECTS "/objects/"
+#define REMOVALS_MAX 10
+#define REMOVAL_PAUSE_USEC 50000
 /* ACPI_DEVICE_OST of an ejection request (ACPI 6.5, 6.3.5), and what is no refusal. */
 #define OST_SOURCE_EJECT 3
 #define OST_SUCCESS 0
@@ -317,6 +319,21 @@ static void read_event(JsonObject *object, HvEvent *event)
         event->kind = HV_EVENT_NONE;
 }
 
+/* Removes what was behind device ID, which has gone. One that something else uses stays. */
+static void qmp_forget(Hypervisor *hv, const char *id)
+{
+    Qmp *qmp = (Qmp *)hv;
+    const char *backend = g_hash_table_lookup(qmp->backends, id);
+
+    /* QEMU may say that a device is gone a moment before it lets go of its memory. */
+    for (guint i = 0; backend && i < REMOVALS_MAX; i++) {
+        if (run(qmp, "object-del", with_id(backend), NULL))
+            break;
+        g_usleep(REMOVAL_PAUSE_USEC);
+    }
+    g_hash_table_remove(qmp->backends, id);
+}
+
 static Wake qmp_wait(Hypervisor *hv, int interrupt_fd, guint timeout_ms, HvEvent *event)
 {
     Qmp *qmp = (Qmp *)hv;
@@ -327,13 +344,8 @@ static Wake qmp_wait(Hypervisor *hv, int interrupt_fd, guint timeout_ms, HvEvent
     if (wake != WAKE_NEWS || !owned)
         return wake;
     read_event(ctl_json_as_object(owned), event);
-    const char *backend =
-        event->kind == HV_EVENT_DELETED ? g_hash_table_lookup(qmp->backends, event->device) : NULL;
-    if (backend) {
-        /* One that something else uses stays: the device is gone in any case. */
-        run(qmp, "object-del", with_id(backend), NULL);
-        g_hash_table_remove(qmp->backends, event->device);
-    }
+    if (event->kind == HV_EVENT_DELETED)
+        qmp_forget(hv, event->device);
     return wake;
 }
 
@@ -364,6 +376,7 @@ static const HypervisorOps ops = {
     .unplug = qmp_unplug,
     .request = qmp_request,
     .wait = qmp_wait,
+    .forget = qmp_forget,
     .tidy = qmp_tidy,
     .stopped_by = qmp_stopped_by,
     .free = qmp_free,
@@ -374,6 +387,8 @@ Hypervisor *hypervisor_new_qmp(const char *path, GError **error)
     g_autoptr(Peer) peer = peer_new(path, "QEMU", event_names, error);
     g_autoptr(JsonNode) greeting = peer ? peer_receive(peer, error) : NULL;
 
+    if (peer && !greeting) /* the usual cause is told with it */
+        g_prefix_error(error, "%s is no QMP socket, or another client has it: ", path);
     if (!greeting)
         return NULL;
     if (!ctl_json_object(ctl_json_as_object(greeting), "QMP")) {

@@ -159,6 +159,11 @@ Wake hypervisor_wait(Hypervisor *hv, int interrupt_fd, guint timeout_ms, HvEvent
     return wake == WAKE_NEWS && event->kind == HV_EVENT_NONE ? WAKE_TIMEOUT : wake;
 }
 
+void hypervisor_forget(Hypervisor *hv, const char *id)
+{
+    hv->ops->forget(hv, id);
+}
+
 void hypervisor_tidy(Hypervisor *hv)
 {
     hv->ops->tidy(hv);

@@ -65,7 +65,8 @@ const HvDevice *hv_memory_by_address(const HvMemory *memory, guint64 address);
 typedef struct {
     guint64 size_bytes;
     const char *id;      /* NULL: a free one is chosen */
-    const char *backend; /* "ram", "memfd" or "file" and ",name=value…"; NULL: as the guest's RAM */
+    const char *backend; /* QEMU's alone: "ram", "memfd" or "file" and ",name=value…"; NULL: as the
+                            guest's RAM */
     guint64 address;     /* 0: the hypervisor chooses */
     gint64 node;         /* -1: the hypervisor's default, node 0 */
 } HvPlug;
@@ -112,6 +113,9 @@ gboolean hypervisor_request(Hypervisor *hv, const char *id, guint64 bytes, GErro
  * What the device of an HV_EVENT_DELETED leaves in the hypervisor is removed first. */
 Wake hypervisor_wait(Hypervisor *hv, int interrupt_fd, guint timeout_ms, HvEvent *event);
 
+/* Device ID has gone without an event that was seen: removes what it leaves in the hypervisor. */
+void hypervisor_forget(Hypervisor *hv, const char *id);
+
 /* Removes what earlier commands of ours that were killed left in the hypervisor without a device.
  */
 void hypervisor_tidy(Hypervisor *hv);
@@ -129,6 +133,7 @@ typedef struct {
     gboolean (*unplug)(Hypervisor *hv, const char *id, GError **error);
     gboolean (*request)(Hypervisor *hv, const char *id, guint64 bytes, GError **error);
     Wake (*wait)(Hypervisor *hv, int interrupt_fd, guint timeout_ms, HvEvent *event);
+    void (*forget)(Hypervisor *hv, const char *id);
     void (*tidy)(Hypervisor *hv);
     char *(*stopped_by)(Hypervisor *hv);
     void (*free)(Hypervisor *hv);

@@ -81,7 +81,8 @@ gboolean line_socket_send(LineSocket *socket, const char *text, gsize n_bytes, g
             if (wait_ms == 0 || poll(&fd, 1, wait_ms) == 0)
                 return fail(socket, error, "it does not read what it is sent");
         } else if (errno != EINTR) {
-            return fail(socket, error, g_strerror(errno));
+            return fail(socket, error,
+                        errno == EPIPE || errno == ECONNRESET ? "it hung up" : g_strerror(errno));
         }
     }
     return TRUE;

@@ -152,7 +152,8 @@ gboolean peer_synchronise(Peer *peer, GError **error)
         }
     }
     g_set_error(error, CTL_ERROR, CTL_NO_CONNECTION,
-                "the guest's memplugd does not answer; is it running, and is this its socket?");
+                "the guest's memplugd does not answer: is it running, is this its socket, and is "
+                "nobody else connected to it?");
     return FALSE;
 }
 

@@ -8,22 +8,42 @@
 
 #define TYPE_PREFIX "memory-backend-"
 #define CHILD_PREFIX "child<"
+#define NODES_MAX 128 /* QEMU's MAX_NODES */
 
 /* ---- as the command line says ---- */
 
-/* A value of object-add: on and off, sizes, lists of nodes ("host-nodes=0:1"), text. */
+/* Nodes of the host ("0:1", "0-3:8") into NODES. FALSE: TEXT is no such list. */
+static gboolean add_nodes(JsonArray *nodes, const char *text)
+{
+    g_auto(GStrv) parts = g_strsplit(text, ":", 0);
+
+    for (char **part = parts; *part; part++) {
+        g_auto(GStrv) ends = g_strsplit(*part, "-", 2);
+        guint64 first, last;
+        if (!ends[0] || !g_ascii_string_to_unsigned(ends[0], 10, 0, NODES_MAX - 1, &first, NULL))
+            return FALSE;
+        last = first;
+        if (ends[1] && !g_ascii_string_to_unsigned(ends[1], 10, first, NODES_MAX - 1, &last, NULL))
+            return FALSE;
+        for (guint64 node = first; node <= last; node++)
+            json_array_add_int_element(nodes, (gint64)node);
+    }
+    return parts[0] != NULL;
+}
+
+/* A value of object-add: on and off, sizes, lists of nodes, text. NULL: it is none. */
 static JsonNode *value_of(const char *name, const char *text)
 {
     JsonNode *node = json_node_alloc();
     guint64 bytes;
 
     if (strcmp(name, "host-nodes") == 0) {
-        g_auto(GStrv) parts = g_strsplit(text, ":", 0);
-        JsonArray *nodes = json_array_new();
-        for (char **part = parts; *part; part++)
-            json_array_add_int_element(nodes, (gint64)g_ascii_strtoull(*part, NULL, 10));
+        g_autoptr(JsonArray) nodes = json_array_new();
+        if (!add_nodes(nodes, text)) {
+            json_node_free(node);
+            return NULL;
+        }
         json_node_init_array(node, nodes);
-        json_array_unref(nodes);
     } else if (strcmp(text, "on") == 0 || strcmp(text, "off") == 0) {
         json_node_init_boolean(node, strcmp(text, "on") == 0);
     } else if (text_parse_size(text, &bytes, NULL)) {
@@ -48,8 +68,10 @@ static JsonObject *parse_text(const char *text, GError **error)
         g_auto(GStrv) pair = g_strsplit(word[1], "=", 2);
         is_good = pair[0] && *pair[0] && pair[1] && strcmp(pair[0], "id") != 0 &&
                   strcmp(pair[0], "size") != 0 && strcmp(pair[0], "qom-type") != 0;
-        if (is_good)
-            json_object_set_member(properties, pair[0], value_of(pair[0], pair[1]));
+        JsonNode *value = is_good ? value_of(pair[0], pair[1]) : NULL;
+        is_good = value != NULL;
+        if (value)
+            json_object_set_member(properties, pair[0], value);
     }
     if (!is_good) {
         g_set_error(
@@ -60,6 +82,13 @@ static JsonObject *parse_text(const char *text, GError **error)
     g_autofree char *type = g_strconcat(TYPE_PREFIX, kind, NULL);
     json_object_set_string_member(properties, "qom-type", type);
     return g_steal_pointer(&properties);
+}
+
+gboolean qemu_backend_check(const char *text, GError **error)
+{
+    g_autoptr(JsonObject) properties = parse_text(text, error);
+
+    return properties != NULL;
 }
 
 /* ---- like the guest's RAM ---- */

@@ -12,3 +12,5 @@
  * NULL and CTL_USAGE where TEXT makes no sense, CTL_REFUSED where the RAM cannot be imitated. */
 JsonObject *qemu_backend_properties(Peer *qmp, const char *text, GHashTable *in_use,
                                     GError **error);
+/* Whether TEXT makes sense. FALSE and CTL_USAGE. */
+gboolean qemu_backend_check(const char *text, GError **error);

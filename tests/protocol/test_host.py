@@ -161,12 +161,20 @@ SPOKEN = ["memory-get-status", "memory-get-devices", "memory-plan-unplug", "memo
 
 
 def lie_at_random(rng, command_lied_about):
-    """A function that changes one value of each answer to that command."""
+    """A function that changes a value or more of each answer to that command, and now and then
+    forgets devices too."""
+    lies, forgets = rng.choice([1, 1, 3]), rng.random() < 0.25
+
     def lie(command, returned):
-        if command != command_lied_about or (isinstance(returned, dict) and "error" in returned):
+        if isinstance(returned, dict) and "error" in returned:
             return returned
-        path = rng.choice(list(places(returned)))
-        return change(returned, path, lambda value: rng.choice(mutations(value)))
+        if command == command_lied_about:
+            for _ in range(lies):
+                path = rng.choice(list(places(returned)))
+                returned = change(returned, path, lambda value: rng.choice(mutations(value)))
+        elif forgets and command == "memory-get-devices":
+            returned = rng.sample(returned, len(returned) // 2)
+        return returned
     return lie
 
 
@@ -226,6 +234,26 @@ def test_a_block_size_that_cannot_be(vm, block):
     assert host(vm, "plug", "256G")[0] == NO_CONNECTION and not vm.added
 
 
+def test_two_lies_that_agree(vm):
+    """Blocks that no DIMM fits, and no DIMM: nothing goes that was not to go."""
+    dimms(vm, 256, 256)
+    vm.lie = lambda command, returned: (
+        {**returned, "block-size": 2 * GIB} if command == "memory-get-status"
+        else [] if command == "memory-get-devices" else returned)
+    status, report, _ = host(vm, "resize", str(vm.total()))
+    assert status == REFUSED and not vm.deleted
+    assert [reason["code"] for reason in report["reasons"]] == ["not-in-guest"] * 2
+
+
+def test_a_refusal_without_a_reason(vm):
+    """Something is said, also where the guest says nothing."""
+    vm.virtio_mem("vm0", 2 * GIB, size=GIB)
+    vm.lie = lambda command, returned: (
+        {"ready-to-prepare": False} if command == "memory-check-unplug" else returned)
+    status, report, _ = host(vm, "resize", "1G")
+    assert status == REFUSED and not vm.requests and "not why" in report["reasons"][0]["desc"]
+
+
 def test_growth_is_a_block_above_at_most(vm):
     vm.block = 2 * GIB
     status, report, _ = host(vm, "resize", "1100M")
@@ -279,7 +307,21 @@ def test_a_flood_of_events(vm):
     vm.event = lambda name, **data: [real("ACPI_DEVICE_OST", info={
         "device": "d0", "source": 1, "status": 0, "slot": "0", "slot-type": "DIMM"})
         for _ in range(3000)] if name == "DEVICE_DELETED" else real(name, **data)
-    assert host(vm, "unplug", "d0")[0] == DONE
+    assert host(vm, "unplug", "d0")[0] == DONE and not vm.backends
+
+
+def test_memory_that_qemu_does_not_let_go_of_at_once(vm):
+    """DEVICE_DELETED comes a moment before the backend is free."""
+    dimms(vm, 256)
+    real, tries = vm._qmp_object_del, []
+
+    def in_use(arguments):
+        tries.append(arguments)
+        if len(tries) < 3:
+            raise ValueError("object is in use, can not be deleted")
+        return real(arguments)
+    vm._qmp_object_del = in_use
+    assert host(vm, "unplug", "d0")[0] == DONE and not vm.backends
 
 
 def test_a_dimm_that_the_guest_never_took(vm):

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -46,15 +47,25 @@ def start(guest, *words):
     """memplugctl, running."""
     if guest._channel:
         guest._channel.close()  # the port takes one client at a time
-    return subprocess.Popen([str(ROOT / "build" / "memplugctl"), "--host",
-                             "unix:%s" % guest.path("agent"), "--qmp",
-                             "unix:%s/qmp.sock" % FOLDER, "--json", *words],
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    running = subprocess.Popen([str(ROOT / "build" / "memplugctl"), "--host",
+                                "unix:%s" % guest.path("agent"), "--qmp",
+                                "unix:%s/qmp.sock" % FOLDER, "--json", *words],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    running.noting = threading.Thread(target=note_end, args=(running,), daemon=True)
+    running.noting.start()
+    return running
+
+
+def note_end(running):
+    """When it ended, by the clock that QEMU's events tell."""
+    running.wait()
+    running.ended_s = time.time()
 
 
 def finish(running):
     """(exit status, report or None, what it said on standard error)"""
     said, error = running.communicate(timeout=400)
+    running.noting.join()
     print(running.args[-2:], running.returncode, said, error)
     return running.returncode, json.loads(said) if said.startswith("{") else None, error
 
@@ -106,17 +117,38 @@ def restore(guest):
     whole(guest)
 
 
+def describe_unowned(guest, looks, seconds):
+    """For a person who reads a failure: what was offline and nobody's, and for how long."""
+    devices = [(device["data"]["id"], device["data"].get("addr", device["data"].get("memaddr")),
+                device["data"]["size"]) for device in guest.qmp.command("query-memory-devices")]
+    for jobs, offline in looks[:1] + looks[-1:]:
+        print("without an owner:", [tuple(block) for block in offline], "devices", devices,
+              "jobs", json.dumps(jobs))
+    print("%d looks in %.1f s;" % (len(looks), seconds),
+          "guest up", guest.shells.output("cat /proc/uptime").split()[0], "s\n",
+          guest.shells.output("tail -n 25 /run/memplugd.log"))
+
+
 def whole(guest):
     """Every block is online, or some job that has not ended owns it: at once, but for a DIMM that has
     just come and is being onlined. No backend lies idle."""
+    looks = []
+
     def owned():
         with guest.channel() as channel:
-            alive = [job for job in channel.call("memory-query-unplug")
-                     if job["state"] not in ENDED]
+            jobs = channel.call("memory-query-unplug")
+        alive = [job for job in jobs if job["state"] not in ENDED]
         offline = [block for block in guest.blocks().values() if block.state != "online"]
+        if offline and not alive:
+            looks.append((jobs, offline))
         return not offline or alive
 
-    wait_until(owned, "no block offline without an owner", timeout=60)
+    begin = time.monotonic()
+    try:
+        wait_until(owned, "no block offline without an owner", timeout=60)
+    finally:
+        if looks:
+            describe_unowned(guest, looks, time.monotonic() - begin)
     wait_until(lambda: all(block.state == "online" for block in guest.blocks().values()),
                "every block to come back", timeout=300)
     behind = {device["data"]["memdev"].rpartition("/")[2]
@@ -126,11 +158,20 @@ def whole(guest):
     return not idle
 
 
-def told_true(guest, verb, status, report):
-    """What memplugctl said at its end is what QEMU says."""
-    if status == DONE:
+def reset_since(guest, seconds):
+    """Whether the guest was reset after that time. A reset takes what virtio-mem gave, until the
+    driver is there again."""
+    return any(event["event"] == "RESET" and event["timestamp"]["seconds"] >= seconds - 1
+               for event in guest.qmp.events)
+
+
+def told_true(guest, verb, running, report):
+    """What memplugctl said at its end is what QEMU says, but where a reset came behind its end."""
+    if running.returncode == DONE:
         wanted = {"plug": 1536, "unplug": 1024, "grow": 3072, "shrink": 1024}[verb] * MIB
-        assert report["wanted"] == wanted == report["by-hypervisor"] == total(guest)
+        now = total(guest)  # takes in the events until now
+        assert report["wanted"] == wanted == report["by-hypervisor"]
+        assert now == wanted or reset_since(guest, running.ended_s)
     for step in report["steps"] if report else ():
         if step["result"] == "done" and step["action"] == "unplug":
             assert guest.dimm(step["device"]) is None
@@ -160,7 +201,7 @@ def one(guest, verb, middle, moment):
     assert status in (DONE, REFUSED, NO_CONNECTION) or status in is_ended
     assert status == DONE or status in is_ended or report or error
     if middle != "loadvm":
-        told_true(guest, verb, status, report)
+        told_true(guest, verb, running, report)
     if moment == "after" and middle not in ("interrupt", "kill"):
         disturb(guest, middle, running)
     if guest.qmp.find_event("RESET", since=since):
@@ -177,9 +218,10 @@ def test_each_verb_with_each_middle(guest):
     guest.qmp.command("set-action", reboot="reset")  # the harness has it end QEMU
     seen = {}
     restore(guest)
-    runs = (ALL * (RUNS // len(ALL) + 1))[:RUNS] if RUNS >= len(ALL) else random.sample(ALL, RUNS)
-    for verb, middle, moment in runs:
-        print("---", verb, middle, moment)
+    passes = [random.sample(ALL, len(ALL)) for _ in range(RUNS // len(ALL) + 1)]
+    runs = sum(passes, [])[:RUNS]
+    for number, (verb, middle, moment) in enumerate(runs):
+        print("---", number, verb, middle, moment, time.strftime("%T"), flush=True)
         status = one(guest, verb, middle, moment)
         seen[status] = seen.get(status, 0) + 1
     figures.record("interrupted runs", runs=len(runs),
