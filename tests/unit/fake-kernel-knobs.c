@@ -142,6 +142,15 @@ const FakeWrite *fake_kernel_writes(FakeKernel *fake, guint *n_writes)
     return fake->writes;
 }
 
+gboolean fake_kernel_will_fail(FakeKernel *fake, guint32 index)
+{
+    fake_lock(fake);
+    const FakeBlock *block = fake_find(fake, index);
+    gboolean will_fail = block != NULL && block->fail_times != 0;
+    fake_unlock(fake);
+    return will_fail;
+}
+
 guint fake_kernel_count_writes(FakeKernel *fake, gint64 index, const char *verb)
 {
     char wanted[96];

@@ -115,6 +115,9 @@ int fake_kernel_hotplug_flag(FakeKernel *fake);
 
 /* The log, oldest first, until the next call that changes it. */
 const FakeWrite *fake_kernel_writes(FakeKernel *fake, guint *n_writes);
+/* Whether a failure that fake_kernel_fail() ordered for block INDEX is yet to come: a write is
+ * counted before it is acted upon. */
+gboolean fake_kernel_will_fail(FakeKernel *fake, guint32 index);
 /* Writes of VERB (NULL: any) to the state of block INDEX (-1: any). */
 guint fake_kernel_count_writes(FakeKernel *fake, gint64 index, const char *verb);
 void fake_kernel_clear_writes(FakeKernel *fake);

@@ -232,7 +232,8 @@ static void test_rezone_with_huge_pages(void)
 /* Until the worker has written, of which the daemon does not hear yet. */
 static void wait_written(World *world, guint32 index, const char *verb)
 {
-    while (fake_kernel_count_writes(world->fake, index, verb) == 0) {
+    while (fake_kernel_count_writes(world->fake, index, verb) == 0 ||
+           fake_kernel_will_fail(world->fake, index)) {
         if (executor_running(world->executor) == 0)
             g_main_context_iteration(NULL, TRUE);
         else
@@ -358,8 +359,7 @@ static void test_killed_while_moving_and_removed(void)
     fake_kernel_set_state(world->fake, 40, "online", "Normal");
     fake_kernel_fail(world->fake, 40, "online_movable", EPERM, 1);
     start(world);
-    while (fake_kernel_count_writes(world->fake, 40, "online_movable") == 0)
-        g_main_context_iteration(NULL, TRUE);
+    wait_written(world, 40, "online_movable");
     executor_free(world->executor);
     onliner_free(world->onliner);
     model_keeper_free(world->keeper);

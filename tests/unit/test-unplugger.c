@@ -228,7 +228,7 @@ static void test_huge_pages_come_back(World *world, G_GNUC_UNUSED gconstpointer 
 {
     for (guint round = 0; round < 3; round++) {
         fake_kernel_set_pool(world->fake, 40, 3, 100);
-        guint64 id = world_prepare(world, 0, round == 1 ? 50 : 60000);
+        guint64 id = world_prepare(world, 0, round == 1 ? 1000 : 60000);
         world_wait_for(world, id, JOB_READY);
         g_assert_cmpuint(fake_kernel_pool(world->fake), ==, 40 - 3 * WORLD_COUNT);
         if (round == 2) { /* somebody else has made it larger meanwhile */
