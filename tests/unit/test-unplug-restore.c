@@ -177,6 +177,68 @@ static void test_ready_expired(void)
     expect(bench, "rollback 5:8,9");
 }
 
+/* The look at the blocks of job 5, which was ready, with an eject gate that did not open. */
+static void verified_and_shut(Bench *bench, BlockTruth truth)
+{
+    BlockReport reports[] = {{8, 1008, truth, 0}, {9, 1009, truth, 0}, {10, 1010, truth, 0}};
+    UnplugEvent event = {
+        .kind = UNPLUG_VERIFIED,
+        .job = 5,
+        .blocks = {.reports = reports, .n_reports = G_N_ELEMENTS(reports), .gate_error = EIO}};
+
+    forget(bench);
+    feed(bench, &event);
+}
+
+/* A job that was ready is not while the gate is shut; it has its timeout of 30 s to open it. */
+static void test_ready_and_shut(void)
+{
+    g_autoptr(Bench) bench = bench_restored(JOB_READY);
+
+    verified_and_shut(bench, TRUTH_OFFLINE);
+    expect(bench, "journal; 5 offlining; timer 30000");
+    wait_ms(bench, 30000);
+    tick(bench);
+    expect_state(bench, 5, "rolling-back");
+    g_assert_cmpint(job_of(bench, 5)->outcome, ==, JOB_FAILED);
+    expect_codes(bench, 5, "kernel-busy");
+    g_assert_cmpint(((const Reason *)job_of(bench, 5)->reasons->pdata[0])->error, ==, EIO);
+}
+
+/* Nor longer than its lease, which goes on. */
+static void test_ready_and_shut_until_the_lease(void)
+{
+    g_autoptr(Bench) bench = bench_new();
+
+    bench->world.now_usec += 20 * USEC_PER_SEC;
+    restore(bench, journaled_job(JOB_READY));
+    resume(bench);
+    verified_and_shut(bench, TRUTH_OFFLINE);
+    expect(bench, "journal; 5 offlining"); /* the timer that runs is that of the lease */
+    wait_ms(bench, 20000);
+    tick(bench);
+    expect_state(bench, 5, "rolling-back");
+    g_assert_cmpint(job_of(bench, 5)->outcome, ==, JOB_EXPIRED);
+}
+
+static void test_ready_and_shut_too_late(void)
+{
+    g_autoptr(Bench) bench = bench_restored(JOB_READY);
+
+    wait_ms(bench, 40000);
+    verified_and_shut(bench, TRUTH_OFFLINE);
+    expect(bench, "journal; 5 rolling-back; rollback 5:8,9; timer 2000");
+    expect_codes(bench, 5, "");
+}
+
+static void test_ready_and_shut_but_gone(void)
+{
+    g_autoptr(Bench) bench = bench_restored(JOB_READY);
+
+    verified_and_shut(bench, TRUTH_GONE);
+    expect(bench, "journal; 5 unplugged; timer off");
+}
+
 static void test_rolling_back(void)
 {
     g_autoptr(Bench) bench = bench_restored(JOB_ROLLING_BACK);
@@ -403,6 +465,11 @@ int main(int argc, char **argv)
     g_test_add_func("/unplug-restore/ready-onlined", test_ready_onlined);
     g_test_add_func("/unplug-restore/ready-gone", test_ready_gone);
     g_test_add_func("/unplug-restore/ready-expired", test_ready_expired);
+    g_test_add_func("/unplug-restore/ready-and-shut", test_ready_and_shut);
+    g_test_add_func("/unplug-restore/ready-and-shut-until-the-lease",
+                    test_ready_and_shut_until_the_lease);
+    g_test_add_func("/unplug-restore/ready-and-shut-too-late", test_ready_and_shut_too_late);
+    g_test_add_func("/unplug-restore/ready-and-shut-but-gone", test_ready_and_shut_but_gone);
     g_test_add_func("/unplug-restore/rolling-back", test_rolling_back);
     g_test_add_func("/unplug-restore/rolling-back-is-done", test_rolling_back_is_done);
     g_test_add_func("/unplug-restore/ended", test_ended);
