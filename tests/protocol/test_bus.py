@@ -43,6 +43,14 @@ def test_a_large_request_does_not_wait_for_polkit(daemon):
                 "org.freedesktop.DBus.Error.InvalidArgs")
 
 
+def test_a_request_of_too_many_values(daemon):
+    """Small ones, below what the bytes would refuse."""
+    with Peer(daemon, other=True) as peer:
+        for n, error in ((16000, "AccessDenied"), (17000, "InvalidArgs")):
+            many = {"k%d" % i: "" for i in range(n)}
+            assert peer.call("GetPolicy", **many) == "org.freedesktop.DBus.Error." + error
+
+
 def check(daemon):
     return daemon.ask("memory-check-unplug", devices=[{"slot": 0}])["return"]
 
