@@ -44,7 +44,7 @@ typedef struct {
     Overcommit overcommit;
     guint64 balloon_bytes; /* what a balloon holds now */
     /* errno for which it could not be read; 0: it was */
-    int balloon_error, hugepages_error, cpusets_error;
+    int balloon_error, hugepages_error, node_pools_error, cpusets_error;
     HugepageShare hugetlb; /* in the devices */
 } UnplugCheckInput;
 

@@ -358,6 +358,13 @@ static void check_hugepages(UnplugVerdict *verdict, const UnplugCheckInput *inpu
                        "/" HUGEPAGES_DIR ": %s",
                        g_strerror(input->hugepages_error)),
             0);
+    if (input->node_pools_error != 0)
+        add(verdict,
+            reason_new(REASON_ERROR, NULL, -1, input->node_pools_error,
+                       "how many huge pages each node has is not known, so that they could not be "
+                       "put back: /sys/devices/system/node: %s",
+                       g_strerror(input->node_pools_error)),
+            0);
     if (pools.page_bytes_max == 0)
         return;
     check_free_hugepages(verdict, &pools, lost);

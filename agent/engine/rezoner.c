@@ -53,6 +53,14 @@ static void on_task_done(const WorkResult *result, gpointer user_data)
     feed(rezoner, &event);
 }
 
+static gboolean has_readable_pools(const Rezoner *rezoner)
+{
+    int error;
+    g_autoptr(GArray) pools = node_pools_read(rezoner->io, &error);
+
+    return error == 0;
+}
+
 static RezoneWorld look(const Rezoner *rezoner)
 {
     Meminfo meminfo = {.available_bytes = 0};
@@ -60,6 +68,8 @@ static RezoneWorld look(const Rezoner *rezoner)
 
     /* unreadable: nothing to spare, so no offline */
     meminfo_read_spare(rezoner->io, rezoner->swap_percent, &meminfo, NULL);
+    if (meminfo.hugetlb_bytes > 0 && !has_readable_pools(rezoner)) /* they could not come back */
+        meminfo.available_bytes = 0;
     return (RezoneWorld){.now_usec = g_get_monotonic_time(),
                          .available_bytes = meminfo.available_bytes,
                          .reserve_bytes = attempt_reserve_after(
@@ -80,7 +90,8 @@ static void add_step(GArray *steps, const RezoneBlock *block, const char *verb)
 static void add_pools(const Rezoner *rezoner, GArray *steps, guint32 index)
 {
     const Block *block = snapshot_find_block(model_keeper_snapshot(rezoner->keeper), index);
-    g_autoptr(GArray) pools = node_pools_read(rezoner->io);
+    int error; /* look() has seen to it */
+    g_autoptr(GArray) pools = node_pools_read(rezoner->io, &error);
 
     for (guint i = 0; i < pools->len; i++) {
         WorkStep step = {.kind = STEP_POOL, .pool = g_array_index(pools, NodePool, i)};

@@ -534,12 +534,17 @@ static gboolean has_pools(const Unplugger *unplugger)
     return FALSE;
 }
 
-/* Hardly any guest has huge pages, and their files are many. */
+/* Hardly any guest has huge pages, and their files are many. What cannot be read is not looked at:
+ * a job knows what was there before. */
 static const GArray *look_at_pools(Unplugger *unplugger, const Meminfo *meminfo)
 {
+    int error = 0;
+
     g_clear_pointer(&unplugger->pools, g_array_unref);
     if (meminfo->hugetlb_bytes > 0 || has_pools(unplugger))
-        unplugger->pools = node_pools_read(unplugger->config.io);
+        unplugger->pools = node_pools_read(unplugger->config.io, &error);
+    if (error != 0)
+        g_clear_pointer(&unplugger->pools, g_array_unref);
     return unplugger->pools;
 }
 

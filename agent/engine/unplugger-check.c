@@ -50,6 +50,17 @@ static void count_hugepages(const Unplugger *unplugger, UnplugCheckInput *input)
     }
 }
 
+/* errno for which a job would not know what to put back into the pools; 0: none. */
+static int node_pools_error(const AttrIo *io, const Meminfo *meminfo)
+{
+    int error = 0;
+
+    if (meminfo->hugetlb_bytes == 0)
+        return 0;
+    g_autoptr(GArray) pools = node_pools_read(io, &error);
+    return error;
+}
+
 /* What every check looks at; MEMINFO and NODES, which it fills in, are the caller's. */
 static UnplugCheckInput gather(Unplugger *unplugger, Meminfo *meminfo, GArray **nodes)
 {
@@ -89,6 +100,7 @@ static UnplugVerdict *check(Unplugger *unplugger, const DeviceSelector *selector
     input.is_brief = !is_thorough;
     if (is_thorough) {
         input.hugepages = hugepages = hugepages_read(io, &input.hugepages_error);
+        input.node_pools_error = node_pools_error(io, &meminfo);
         input.cpusets = cpusets = nodes->len > 1 ? cpusets_read(io, &input.cpusets_error) : NULL;
         input.balloon_error = -balloon_held_bytes(io, bytes_of_pages(1), &input.balloon_bytes);
         count_hugepages(unplugger, &input);
@@ -213,7 +225,8 @@ UnplugLimit unplugger_limit(Unplugger *unplugger)
         shares = find_hugepages(unplugger, &input);
     }
     UnplugLimit limit = unplug_limit(&input, shares);
-    if (error != 0) /* no check would pass */
+    if (error != 0 || node_pools_error(unplugger->config.io, &meminfo) != 0)
+        /* no check would pass */
         limit.limit_bytes = 0;
     return limit;
 }

@@ -106,30 +106,40 @@ static const char *node_pool_dir(const NodePool *pool, char path[ATTR_PATH_MAX])
     return path;
 }
 
-static guint64 read_node_figure(const AttrIo *io, const char *dir, const char *name)
+/* 0, or a negative errno; what is not there is 0 pages. */
+static int read_node_figure(const AttrIo *io, const char *dir, const char *name, guint64 *figure)
 {
     g_autofree char *path = g_strdup_printf("%s/%s", dir, name);
-    guint64 figure = 0;
+    int result = attr_read_uint64(io, path, 10, figure);
 
-    attr_read_uint64(io, path, 10, &figure);
-    return figure;
+    return result == -ENOENT ? 0 : MIN(result, 0);
 }
 
 typedef struct {
     const AttrIo *io;
     gint32 node;
     GArray *pools; /* of NodePool */
+    int error;     /* the first; negative errno */
 } NodeWalk;
 
-/* Reads POOL's count. */
-static void read_count(const AttrIo *io, NodePool *pool)
+/* Reads POOL's count. 0, or a negative errno. */
+static int read_count(const AttrIo *io, NodePool *pool)
 {
     char dir[ATTR_PATH_MAX];
+    guint64 total = 0, surplus = 0;
 
     node_pool_dir(pool, dir);
-    guint64 total = read_node_figure(io, dir, "nr_hugepages");
-    guint64 surplus = read_node_figure(io, dir, "surplus_hugepages");
+    int result = read_node_figure(io, dir, "nr_hugepages", &total);
+    if (result == 0)
+        result = read_node_figure(io, dir, "surplus_hugepages", &surplus);
     pool->count = total - MIN(surplus, total);
+    return result;
+}
+
+static void note_error(NodeWalk *walk, int result)
+{
+    if (result < 0 && result != -ENOENT && walk->error == 0)
+        walk->error = result;
 }
 
 static gboolean collect_node_size(const char *name, gpointer user_data)
@@ -139,7 +149,7 @@ static gboolean collect_node_size(const char *name, gpointer user_data)
 
     if (pool.page_bytes == 0)
         return TRUE;
-    read_count(walk->io, &pool);
+    note_error(walk, read_count(walk->io, &pool));
     g_array_append_val(walk->pools, pool);
     return TRUE;
 }
@@ -154,17 +164,20 @@ static gboolean collect_node(const char *name, gpointer user_data)
         return TRUE;
     g_autofree char *path = g_strdup_printf(NODE_DIR "/%s/hugepages", name);
     walk->node = (gint32)node;
-    attr_list(walk->io, path, collect_node_size, walk);
+    note_error(walk, attr_list(walk->io, path, collect_node_size, walk));
     return TRUE;
 }
 
-GArray *node_pools_read(const AttrIo *io)
+GArray *node_pools_read(const AttrIo *io, int *error)
 {
     NodeWalk walk = {.io = io, .node = -1, .pools = g_array_new(FALSE, FALSE, sizeof(NodePool))};
     guint64 sum = 0;
 
-    if (attr_list(io, NODE_DIR, collect_node, &walk) < 0)
-        attr_list(io, HUGEPAGES_DIR, collect_node_size, &walk);
+    int result = attr_list(io, NODE_DIR, collect_node, &walk);
+    note_error(&walk, result);
+    if (result == -ENOENT)
+        note_error(&walk, attr_list(io, HUGEPAGES_DIR, collect_node_size, &walk));
+    *error = -walk.error;
     for (guint i = 0; i < walk.pools->len; i++)
         sum += g_array_index(walk.pools, NodePool, i).count;
     if (sum == 0)
@@ -178,8 +191,8 @@ int node_pool_fill(const AttrIo *io, const NodePool *pool)
     NodePool now = *pool;
     char dir[ATTR_PATH_MAX];
 
-    read_count(io, &now);
-    if (now.count >= pool->count)
-        return 0;
+    int result = read_count(io, &now);
+    if (result < 0 || now.count >= pool->count)
+        return result;
     return attr_write(io, node_pool_dir(pool, dir), 0, "nr_hugepages", value);
 }

@@ -33,10 +33,10 @@ typedef struct {
     guint64 count; /* pages that stay: without surplus ones, which go with their last user */
 } NodePool;
 
-/* All sizes on all nodes; empty where no size has a page. Return (transfer full): a GArray of
- * NodePool. */
-GArray *node_pools_read(const AttrIo *io);
-/* Asks for as many pages as POOL says, where there are fewer. It may take as long as the kernel
- * needs to find them, and ends early at a signal; the kernel gives what it finds, so 0 does not say
- * that all are there. Return 0 or a negative errno. */
+/* All sizes on all nodes; empty where no size has a page. A count that cannot be read is 0, and
+ * *ERROR the errno for it, else 0. Return (transfer full): a GArray of NodePool. */
+GArray *node_pools_read(const AttrIo *io, int *error);
+/* Asks for as many pages as POOL says, where there are fewer; where it cannot tell, for none. It
+ * may take as long as the kernel needs to find them, and ends early at a signal; the kernel gives
+ * what it finds, so 0 does not say that all are there. Return 0 or a negative errno. */
 int node_pool_fill(const AttrIo *io, const NodePool *pool);

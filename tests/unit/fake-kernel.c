@@ -313,6 +313,9 @@ void fake_kernel_fail_read(FakeKernel *fake, const char *path, int error)
 {
     fake_kernel_set_file(fake, path, NULL);
     fake_lock(fake);
-    fake_find_file(fake, path)->read_error = error;
+    FakeFile *file = fake_find_file(fake, path);
+    file->read_error = error;
+    if (error == 0)
+        file->path[0] = '\0'; /* free again */
     fake_unlock(fake);
 }

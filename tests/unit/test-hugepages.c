@@ -78,7 +78,9 @@ static void test_node_pools(void)
     write_node(tree, 11, "2048", "surplus_hugepages", "5\n");
     write_node(tree, 11, "1048576", "nr_hugepages", "1\n");
     g_autoptr(AttrIo) io = attr_io_open(tree->root, ATTR_READ_WRITE, NULL);
-    g_autoptr(GArray) pools = node_pools_read(io);
+    int error = -1;
+    g_autoptr(GArray) pools = node_pools_read(io, &error);
+    g_assert_cmpint(error, ==, 0);
     g_assert_cmpuint(pools->len, ==, 3);
     g_assert_cmpuint(count_on(pools, 0, 2 * MIB), ==, 70);
     g_assert_cmpuint(count_on(pools, 11, 2 * MIB), ==, 2);
@@ -88,7 +90,7 @@ static void test_node_pools(void)
     const NodePool fewer = {.node = 0, .page_bytes = 2 * MIB, .count = 69};
     g_assert_cmpint(node_pool_fill(io, &fewer), ==, 0);
     g_assert_cmpint(node_pool_fill(io, &wanted), ==, 0);
-    g_autoptr(GArray) now = node_pools_read(io);
+    g_autoptr(GArray) now = node_pools_read(io, &error);
     g_assert_cmpuint(count_on(now, 0, 2 * MIB), ==, 70);
     g_autofree char *path = g_strdup_printf(NODE, 11, "2048", "nr_hugepages");
     g_autofree char *text = temp_tree_read(tree, path);
@@ -102,15 +104,17 @@ static void test_pools_without_nodes(void)
 
     temp_tree_write(tree, DIR "hugepages-2048kB/nr_hugepages", "77\n");
     g_autoptr(AttrIo) io = attr_io_open(tree->root, ATTR_READ_WRITE, NULL);
-    g_autoptr(GArray) pools = node_pools_read(io);
+    int error = -1;
+    g_autoptr(GArray) pools = node_pools_read(io, &error);
+    g_assert_cmpint(error, ==, 0);
     g_assert_cmpuint(pools->len, ==, 1);
     g_assert_cmpuint(count_on(pools, -1, 2 * MIB), ==, 77);
     const NodePool wanted = {.node = -1, .page_bytes = 2 * MIB, .count = 80};
     g_assert_cmpint(node_pool_fill(io, &wanted), ==, 0);
-    g_autoptr(GArray) again = node_pools_read(io);
+    g_autoptr(GArray) again = node_pools_read(io, &error);
     g_assert_cmpuint(count_on(again, -1, 2 * MIB), ==, 80);
     temp_tree_write(tree, DIR "hugepages-2048kB/nr_hugepages", "0\n");
-    g_autoptr(GArray) none = node_pools_read(io);
+    g_autoptr(GArray) none = node_pools_read(io, &error);
     g_assert_cmpuint(none->len, ==, 0);
 }
 
@@ -186,6 +190,13 @@ static void test_unreadable(void)
 
     g_autoptr(GArray) none = hugepages_read(io, &error);
     g_assert_cmpint(error, ==, 0);
+    temp_tree_write(tree, "sys/kernel/mm/hugepages", "no directory\n");
+    g_autoptr(GArray) unlisted = hugepages_read(io, &error);
+    g_assert_cmpint(error, ==, ENOTDIR);
+    temp_tree_remove(tree, "sys/kernel/mm/hugepages");
+    temp_tree_mkdir(tree, DIR "hugepages-2048kB");
+    g_autoptr(GArray) bare = hugepages_read(io, &error);
+    g_assert_cmpint(error, ==, 0);
     for (guint i = 0; i < G_N_ELEMENTS(figures); i++) {
         g_autofree char *path = g_strconcat(DIR "hugepages-2048kB/", figures[i], NULL);
         temp_tree_mkdir(tree, path);
@@ -202,6 +213,41 @@ static void test_unreadable(void)
     g_assert_cmpint(error, ==, EISDIR);
 }
 
+/* A pool that cannot be read is not empty, and nothing is asked of it. */
+static void unreadable_pool(gint32 node, const char *dir)
+{
+    static const char *const figures[] = {"nr_hugepages", "surplus_hugepages"};
+    const NodePool wanted = {.node = node, .page_bytes = 2 * MIB, .count = 9};
+    g_autoptr(TempTree) tree = temp_tree_new();
+    g_autoptr(AttrIo) io = attr_io_open(tree->root, ATTR_READ_WRITE, NULL);
+    int error = -1;
+
+    for (guint i = 0; i < G_N_ELEMENTS(figures); i++) {
+        g_autofree char *path = g_strdup_printf("%s/hugepages-2048kB/%s", dir, figures[i]);
+        g_autofree char *first = g_strdup_printf("%s/hugepages-2048kB/%s", dir, figures[0]);
+        temp_tree_mkdir(tree, path);
+        g_autoptr(GArray) pools = node_pools_read(io, &error);
+        g_assert_cmpint(error, ==, EISDIR);
+        g_assert_cmpint(node_pool_fill(io, &wanted), ==, -EISDIR);
+        temp_tree_remove(tree, path);
+        temp_tree_write(tree, path, "1\n");
+        g_autofree char *text = temp_tree_read(tree, first);
+        g_assert_cmpstr(text, ==, "1\n");
+    }
+    g_autoptr(GArray) pools = node_pools_read(io, &error);
+    g_assert_cmpint(error, ==, 0);
+    temp_tree_remove(tree, dir);
+    temp_tree_write(tree, dir, "no directory\n");
+    g_autoptr(GArray) unlisted = node_pools_read(io, &error);
+    g_assert_cmpint(error, ==, ENOTDIR);
+}
+
+static void test_unreadable_pools(void)
+{
+    unreadable_pool(-1, "sys/kernel/mm/hugepages");
+    unreadable_pool(3, "sys/devices/system/node/node3/hugepages");
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -210,6 +256,7 @@ int main(int argc, char **argv)
     g_test_add_func("/hugepages/without-nodes", test_pools_without_nodes);
     g_test_add_func("/hugepages/none", test_no_pools);
     g_test_add_func("/hugepages/unreadable", test_unreadable);
+    g_test_add_func("/hugepages/unreadable-pools", test_unreadable_pools);
     g_test_add_func("/cpusets/node-lists", test_node_lists);
     g_test_add_func("/cpusets/nodes-with-cpus", test_nodes_with_cpus);
     g_test_add_func("/cpusets/tree", test_cpusets);

@@ -15,6 +15,7 @@
 #define BOOT_ID "0b4c8f0e"
 #define FLAG "sys/devices/system/memory/auto_online_blocks"
 #define PARAMETERS "sys/module/memory_hotplug/parameters/"
+#define POOL "sys/devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages"
 #define ZONEINFO                                                                                   \
     "Node 0, zone   Normal\n  pages free     200000\n        high     100\n"                       \
     "        present  262144\n"
@@ -225,6 +226,24 @@ static void test_rezone_with_huge_pages(void)
     wait_zone(world, 40, "Movable");
     wait_zone(world, 41, "Movable");
     stop(world);
+    g_assert_cmpuint(fake_kernel_pool(world->fake), ==, 40);
+    world_free(world);
+}
+
+/* Where they cannot be counted they could not come back: no block goes offline. */
+static void test_rezone_with_unreadable_huge_pages(void)
+{
+    World *world = world_new();
+
+    fake_kernel_add_dimm(world->fake, 0, 40, 2);
+    fake_kernel_set_state(world->fake, 40, "online", "Normal");
+    fake_kernel_set_state(world->fake, 41, "offline", NULL);
+    fake_kernel_set_pool(world->fake, 40, 7, 100);
+    fake_kernel_fail_read(world->fake, POOL, EACCES);
+    start(world);
+    wait_zone(world, 41, "Movable"); /* it has begun */
+    stop(world);
+    g_assert_cmpuint(fake_kernel_count_writes(world->fake, 40, "offline"), ==, 0);
     g_assert_cmpuint(fake_kernel_pool(world->fake), ==, 40);
     world_free(world);
 }
@@ -653,6 +672,8 @@ int main(int argc, char **argv)
     g_test_add_func("/onliner/killed-while-a-move-hangs", test_killed_while_a_move_hangs);
     g_test_add_func("/onliner/a-move-makes-room", test_a_move_makes_room);
     g_test_add_func("/onliner/rezone-with-huge-pages", test_rezone_with_huge_pages);
+    g_test_add_func("/onliner/rezone-with-unreadable-huge-pages",
+                    test_rezone_with_unreadable_huge_pages);
     g_test_add_func("/onliner/killed-while-moving", test_killed_while_moving);
     g_test_add_func("/onliner/killed-while-moving-and-removed",
                     test_killed_while_moving_and_removed);

@@ -363,6 +363,10 @@ static void test_unreadable(void)
     fixture.input.hugepages_error = EACCES;
     g_autoptr(UnplugVerdict) pools = check(&fixture, REASON_ERROR, 0);
     g_assert_false(pools->can_prepare);
+    fixture.input.hugepages_error = 0;
+    fixture.input.node_pools_error = EACCES;
+    g_autoptr(UnplugVerdict) nodes = check(&fixture, REASON_ERROR, 0);
+    g_assert_false(nodes->can_prepare);
     tear_down(&fixture);
 }
 

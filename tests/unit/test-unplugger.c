@@ -244,6 +244,43 @@ static void test_huge_pages_come_back(World *world, G_GNUC_UNUSED gconstpointer 
     }
 }
 
+#define POOL "sys/devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages"
+
+/* Pools that cannot be read: no job begins that could not put the pages back, and one that has
+ * begun does not take them for gone. */
+static void test_huge_pages_unreadable(World *world, G_GNUC_UNUSED gconstpointer data)
+{
+    DeviceSelector selector = {.kind = SELECT_SLOT, .slot = 0};
+
+    fake_kernel_set_pool(world->fake, 40, 3, 100);
+    guint64 id = world_prepare(world, 0, 60000);
+    world_wait_for(world, id, JOB_READY);
+    fake_kernel_fail_read(world->fake, POOL, EACCES);
+    unplugger_cancel(world->unplugger, id);
+    fake_kernel_fail_read(world->fake, POOL, 0); /* it was for a moment */
+    world_wait_for(world, id, JOB_CANCELLED);
+    g_assert_cmpuint(fake_kernel_pool(world->fake), ==, 40);
+
+    id = world_prepare(world, 0, 60000);
+    world_wait_for(world, id, JOB_READY);
+    fake_kernel_fail_read(world->fake, POOL, EACCES); /* for good */
+    unplugger_cancel(world->unplugger, id);
+    world_wait_for(world, id, JOB_CANCELLED);
+    g_assert_cmpuint(fake_kernel_pool(world->fake), ==, 40 - 3 * WORLD_COUNT);
+    g_assert_true(job_has_reason(world_job(world, id), REASON_HUGEPAGES_LOST, -1));
+    const Reason *reason = world_job(world, id)->reasons->pdata[0];
+    g_assert_cmpuint(reason->bytes, ==, 3 * WORLD_COUNT * 2 * MIB);
+
+    id = world_prepare(world, 0, 60000);
+    world_wait_for(world, id, JOB_FAILED);
+    g_assert_true(job_has_reason(world_job(world, id), REASON_ERROR, -1));
+    world_assert_all_movable(world);
+    UnplugLimit limit = unplugger_limit(world->unplugger);
+    g_assert_cmpuint(limit.limit_bytes, ==, 0);
+    g_autoptr(UnplugVerdict) verdict = unplugger_check(world->unplugger, &selector, 1, FALSE);
+    g_assert_false(verdict->can_prepare);
+}
+
 /* What the kernel does not give is told, with the number. */
 static void test_huge_pages_that_stay_away(World *world, G_GNUC_UNUSED gconstpointer data)
 {
@@ -572,6 +609,7 @@ int main(int argc, char **argv)
     ADD("stop-rolls-back", test_stop_rolls_back);
     ADD("killed-after-every-block", test_killed_after_every_block);
     ADD("huge-pages-come-back", test_huge_pages_come_back);
+    ADD("huge-pages-unreadable", test_huge_pages_unreadable);
     ADD("huge-pages-that-stay-away", test_huge_pages_that_stay_away);
     ADD("part", test_part);
     ADD("part-that-fits", test_part_that_fits);
