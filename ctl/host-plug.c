@@ -296,8 +296,9 @@ static void show_progress(Host *host, const char *id, guint64 now_bytes, guint64
         terminal_redraw(&host->ctl->terminal, text);
 }
 
-/* What virtio-mem device ID holds. FALSE and an error: it is not known. */
-static gboolean plugged_bytes(Host *host, const char *id, guint64 *bytes, GError **error)
+/* What virtio-mem device ID holds, and is asked to hold. FALSE and an error: it is not known. */
+static gboolean plugged_bytes(Host *host, const char *id, guint64 *bytes, guint64 *requested,
+                              GError **error)
 {
     g_autoptr(HvMemory) memory = hypervisor_memory(host->hv, error);
     const HvDevice *device = memory ? hv_memory_by_id(memory, id) : NULL;
@@ -306,25 +307,28 @@ static gboolean plugged_bytes(Host *host, const char *id, guint64 *bytes, GError
         g_set_error(error, CTL_ERROR, CTL_REFUSED, "%s has gone meanwhile", id);
     if (device)
         *bytes = device->plugged_bytes;
+    if (device)
+        *requested = device->requested_bytes;
     return device != NULL;
 }
 
-/* Waits until ID holds BYTES. *REACHED is what it holds in the end. FALSE: the hypervisor is gone.
- */
+/* Waits until ID holds BYTES, or is asked for something else than that. *REACHED is what it holds
+ * in the end, *REQUESTED what it is asked for. FALSE: the hypervisor is gone. */
 static gboolean wait_size(Host *host, const char *id, guint64 bytes, guint64 *reached,
-                          GError **error)
+                          guint64 *requested, GError **error)
 {
     gint64 still_usec = g_get_monotonic_time() + (gint64)HOST_STANDSTILL_MS * 1000;
     guint64 from = *reached, furthest = from > bytes ? from - bytes : bytes - from;
 
-    while (*reached != bytes && g_get_monotonic_time() < still_usec && !host->is_interrupted) {
+    while (*reached != bytes && *requested == bytes && g_get_monotonic_time() < still_usec &&
+           !host->is_interrupted) {
         HvEvent event;
         Wake wake = hypervisor_wait(host->hv, host->interrupt, 1000, &event);
         g_free(event.device);
         host->is_interrupted = wake == WAKE_INTERRUPTED;
         if (wake == WAKE_LOST)
             return host_lost(host, error);
-        if (!plugged_bytes(host, id, reached, error))
+        if (!plugged_bytes(host, id, reached, requested, error))
             return FALSE;
         /* Nearer than ever: a guest that goes to and fro stands still. */
         guint64 distance = *reached > bytes ? *reached - bytes : bytes - *reached;
@@ -370,7 +374,8 @@ gboolean host_request(Host *host, const HvDevice *device, guint64 bytes, GError 
             g_propagate_error(error, g_steal_pointer(&wrong));
         return FALSE;
     }
-    gboolean is_known = wait_size(host, device->id, bytes, &reached, error);
+    guint64 requested = bytes;
+    gboolean is_known = wait_size(host, device->id, bytes, &reached, &requested, error);
     terminal_end_line(&host->ctl->terminal);
     if (!is_known)
         return FALSE;
@@ -378,12 +383,19 @@ gboolean host_request(Host *host, const HvDevice *device, guint64 bytes, GError 
         host_step_end(host, step, "done", "%s, as asked for", wanted);
         return TRUE;
     }
+    g_autofree char *size = text_exact(reached);
+    if (requested != bytes) {
+        g_autofree char *other = text_exact(requested);
+        host_reason(host, step, "other-request",
+                    "somebody else asks it for %s now: a restored snapshot does so too", other);
+        host_step_end(host, step, "failed", "%s, not %s", size, wanted);
+        return FALSE;
+    }
     tell_standstill(host, step, device);
     /* Else the guest would go on behind the operator's back, whenever it can. Not rounded away from
      * what was asked for: what is reached is a multiple of the device's block. */
     if (!hypervisor_request(host->hv, device->id, reached, &wrong))
         host_reason(host, step, "hypervisor-refuses", "%s", wrong->message);
-    g_autofree char *size = text_exact(reached);
     g_autofree char *lack =
         text_exact(grows ? bytes - MIN(reached, bytes) : reached - MIN(reached, bytes));
     host_step_end(host, step, "failed", "%s, %s %s %s", size, lack,

@@ -488,6 +488,21 @@ def test_virtio_mem_is_checked_first(vm):
     assert vm.requests == [("vm0", 0)]
 
 
+def test_somebody_else_asks_virtio_mem_too(vm):
+    """Their request is left alone, and said; nobody waits for what is not asked for any more."""
+    vm.virtio_mem("vm0", 2 * GIB, size=GIB)
+    vm.stuck = GIB
+
+    def other(side, command):
+        if command == "query-memory-devices" and vm.requests:
+            vm.devices["vm0"]["requested"] = 512 * MIB
+    vm.on_command = other
+    status, report, _ = host(vm, "resize", "1G")
+    assert status == REFUSED and vm.requests == [("vm0", 0)]
+    assert [reason["code"] for reason in report["steps"][0]["reasons"]] == ["other-request"]
+    assert "512 MiB now" in json.dumps(report)
+
+
 def test_dry_run_changes_nothing(vm):
     vm.virtio_mem("vm0", 512 * MIB)
     status, report, _ = host(vm, "resize", "--dry-run", "2G")

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import figures
-from guest import MIB, wait_until
+from guest import MIB, WaitedInVain, wait_until
 from guest.jobs import ENDED
 from guest.shell import Shells
 
@@ -78,9 +78,15 @@ def total(guest):
 
 def wait_up(guest):
     """Waits for the daemon's answer; a guest that has booted again has new shells."""
-    guest.shells.close()
-    guest.shells = Shells([guest.path("shell.%d" % n) for n in range(3)])
-    guest.shells.output("true", 300)
+    def answers():
+        guest.shells.close()
+        guest.shells = Shells([guest.path("shell.%d" % n) for n in range(3)])
+        try:
+            return guest.shells.run("true", 20)
+        except WaitedInVain:
+            return None  # what is sent to a port that is just being opened may be lost
+
+    wait_until(answers, "a shell of the guest", timeout=300)
     guest.channel(timeout=300).close()
 
 
