@@ -44,10 +44,11 @@ def test_a_state_of_another_kernel_is_unknown(odd):
     memory, channel = odd
     (memory / "memory1/state").write_text("half-online\n")
     (memory / "memory2/state").write_text("going-offline\n")
+    (memory / "memory3/state").write_text("longer-than-any-word-that-there-is-now\n")
     listed, told = answers(channel)
     assert [told[index].state for index in range(4)] == ["online", "unknown", "going-offline",
-                                                         "online"]
-    assert listed == {0: True, 1: False, 2: False, 3: True}
+                                                         "unknown"]
+    assert listed == {0: True, 1: False, 2: False, 3: False}
 
 
 def test_several_zones_cannot_go_offline(odd):

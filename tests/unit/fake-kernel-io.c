@@ -342,10 +342,12 @@ static int fake_list(gpointer self, const char *path, AttrNameFunc each, gpointe
 
     fake_lock(fake);
     fake->operations++;
+    const FakeFile *file = fake_find_file(fake, path);
+    int error = file != NULL && file->read_error ? file->read_error : ENOENT;
     g_autoptr(GPtrArray) names = names_in(fake, path);
     fake_unlock(fake);
     if (names == NULL)
-        return -ENOENT;
+        return -error;
     for (guint i = 0; i < names->len; i++) {
         if (!each(g_ptr_array_index(names, i), user_data))
             break;

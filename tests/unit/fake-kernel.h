@@ -87,7 +87,8 @@ void fake_kernel_set_file(FakeKernel *fake, const char *path, const char *text);
 
 /* --- what goes wrong --- */
 
-/* Reading PATH, any file, fails with ERROR (positive); 0: no longer. */
+/* Reading PATH, any file or a directory without files, fails with ERROR (positive); 0: no longer.
+ */
 void fake_kernel_fail_read(FakeKernel *fake, const char *path, int error);
 
 /* The next TIMES (or FAKE_FOR_EVER) writes of VERB (NULL: any) to the block's state fail with ERROR

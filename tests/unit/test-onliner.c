@@ -564,6 +564,11 @@ static void test_dax_device(void)
     assert_flag_after(world, NULL, KERNEL_SETTINGS_AUTO, "online_movable");
     assert_flag_after(world, "", KERNEL_SETTINGS_YES, "online_movable");
     assert_flag_after(world, "", KERNEL_SETTINGS_AUTO, "online");
+    assert_flag_after(world, NULL, KERNEL_SETTINGS_AUTO, "online_movable");
+    fake_kernel_fail_read(world->fake, "sys/bus/dax/devices", EACCES); /* there may be one */
+    assert_flag_after(world, NULL, KERNEL_SETTINGS_AUTO, "online");
+    fake_kernel_fail_read(world->fake, "sys/bus/dax/devices", 0);
+    assert_flag_after(world, NULL, KERNEL_SETTINGS_YES, "online_movable");
     assert_flag_after(world, NULL, KERNEL_SETTINGS_NO, "online");
     assert_flag_after(world, NULL, KERNEL_SETTINGS_YES, "online_movable");
     /* One appears. What somebody else has written by then stays. */
