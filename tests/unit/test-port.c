@@ -41,6 +41,9 @@ static void test_error(void)
     g_test_expect_message("memplug", G_LOG_LEVEL_MESSAGE, "there is no port *; waiting for it");
     Port *port = port_new(path, FALSE, NULL, count_change, &n_changes);
     g_assert_true(g_str_has_prefix(port_error(port), "there is no port "));
+    temp_tree_write(tree, "another", "");
+    while (g_main_context_iteration(NULL, FALSE)) /* it looks, and there is none as before */
+        ;
     g_assert_cmpuint(n_changes, ==, 0);
     g_test_expect_message("memplug", G_LOG_LEVEL_WARNING, "cannot open the port *directory*");
     temp_tree_mkdir(tree, "port");
@@ -61,10 +64,33 @@ static void test_error(void)
     port_free(port);
 }
 
+/* The port's driver is loaded later, and makes its directories too. */
+static void test_directories_come_later(void)
+{
+    g_autoptr(TempTree) tree = temp_tree_new();
+    g_autofree char *directory = g_build_filename(tree->root, "dev", "ports", NULL);
+    g_autofree char *path = g_build_filename(directory, "port", NULL);
+    guint n_changes = 0;
+
+    g_test_expect_message("memplug", G_LOG_LEVEL_MESSAGE, "there is no port *; waiting for it");
+    g_test_expect_message("memplug", G_LOG_LEVEL_MESSAGE, "listening on the port *");
+    Port *port = port_new(path, FALSE, NULL, count_change, &n_changes);
+    temp_tree_mkdir(tree, "dev/ports");
+    while (g_main_context_iteration(NULL, FALSE))
+        ;
+    g_assert_cmpint(mkfifo(path, 0600), ==, 0);
+    while (n_changes == 0)
+        g_main_context_iteration(NULL, TRUE);
+    g_assert_cmpstr(port_error(port), ==, "");
+    g_test_assert_expected_messages();
+    port_free(port);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/port/tried-again", test_tried_again);
     g_test_add_func("/port/error", test_error);
+    g_test_add_func("/port/directories-come-later", test_directories_come_later);
     return g_test_run();
 }
