@@ -218,6 +218,10 @@ static gboolean prepare(Taking *taking, GError **error)
             taking->job = 0;
         if (end)
             take_reasons(taking, ctl_json_array(record, "reasons"));
+        if (end && !host->is_interrupted && ctl_json_length(ctl_json_array(record, "reasons")) == 0)
+            host_reason(host, NULL, "guest-refuses",
+                        "the guest's job is %s, and it does not say why",
+                        ctl_json_string(record, "state"));
         if (host->is_interrupted && taking->was_left)
             host_reason(host, NULL, "interrupted",
                         "interrupted: job %" G_GUINT64_FORMAT

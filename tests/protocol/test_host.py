@@ -254,6 +254,14 @@ def test_a_refusal_without_a_reason(vm):
     assert status == REFUSED and not vm.requests and "not why" in report["reasons"][0]["desc"]
 
 
+def test_a_job_that_ends_without_a_reason(vm):
+    dimms(vm, 256)
+    vm.job_state = "expired"
+    status, report, _ = host(vm, "unplug", "d0")
+    assert status == REFUSED and not vm.deleted
+    assert report["reasons"][0]["desc"] == "the guest's job is expired, and it does not say why"
+
+
 def test_growth_is_a_block_above_at_most(vm):
     vm.block = 2 * GIB
     status, report, _ = host(vm, "resize", "1100M")
