@@ -22,7 +22,7 @@ guint64 host_virtio_mem_gives(const HvMemory *memory, guint64 bytes)
 {
     guint64 sum = 0;
 
-    for (guint i = 0; i < memory->devices->len; i++) {
+    for (guint i = memory->devices->len; i-- > 0;) { /* the last one first, as they are asked */
         const HvDevice *device = memory->devices->pdata[i];
         if (device->kind == HV_VIRTIO_MEM && device->id)
             sum += MIN(device->plugged_bytes,

@@ -511,6 +511,15 @@ def test_somebody_else_asks_virtio_mem_too(vm):
     assert "512 MiB now" in json.dumps(report)
 
 
+def test_virtio_mem_of_two_kinds(vm):
+    """What counts as success is what the order in which they are asked comes to."""
+    vm.virtio_mem("small", 2 * GIB, size=GIB)
+    vm.virtio_mem("large", 2 * GIB, size=GIB, block=GIB)
+    status, report, _ = host(vm, "resize", str(GIB + 512 * MIB))
+    assert status == DONE and report["by-hypervisor"] == GIB + 512 * MIB, report
+    assert vm.requests == [("large", 0), ("small", 512 * MIB)]
+
+
 def test_dry_run_changes_nothing(vm):
     vm.virtio_mem("vm0", 512 * MIB)
     status, report, _ = host(vm, "resize", "--dry-run", "2G")
