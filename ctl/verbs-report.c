@@ -66,13 +66,38 @@ CtlStatus verb_blocks(Ctl *ctl, GError **error)
     return show_list(ctl, ask(ctl, "memory-get-map", error), view_map);
 }
 
+static gboolean is_any_asking(JsonNode *jobs)
+{
+    JsonArray *list = ctl_json_as_array(jobs);
+
+    for (guint i = 0; i < ctl_json_length(list); i++)
+        if (strcmp(ctl_json_string(ctl_json_object_at(list, i), "state"), "asking") == 0)
+            return TRUE;
+    return FALSE;
+}
+
+/* Takes JOBS over. Where one is asking, it is shown whose locks stand. */
+static CtlStatus show_jobs(Ctl *ctl, JsonNode *jobs, GError **error)
+{
+    JsonNode *status = NULL;
+
+    if (jobs && !ctl->line->json && is_any_asking(jobs) && !(status = ask_status(ctl, error)))
+        g_clear_pointer(&jobs, json_node_unref);
+    CtlStatus result = show_list(ctl, jobs, view_jobs);
+    if (status) {
+        view_locks(&ctl->terminal, ctl_json_array(ctl_json_as_object(status), "inhibitors"));
+        json_node_unref(status);
+    }
+    return result;
+}
+
 CtlStatus verb_jobs(Ctl *ctl, GError **error)
 {
     const char *word = ctl->line->operands[0];
     guint64 job;
 
     if (!word)
-        return show_list(ctl, ask(ctl, "memory-query-unplug", error), view_jobs);
+        return show_jobs(ctl, ask(ctl, "memory-query-unplug", error), error);
     if (!g_ascii_string_to_unsigned(word, 10, 1, G_MAXINT64, &job, NULL)) {
         g_set_error(error, CTL_ERROR, CTL_USAGE, "'%s' is no job's number", word);
         return CTL_USAGE;
@@ -84,7 +109,7 @@ CtlStatus verb_jobs(Ctl *ctl, GError **error)
         answer = json_node_init_array(json_node_alloc(), list);
         json_array_unref(list);
     }
-    return show_list(ctl, answer, view_jobs);
+    return show_jobs(ctl, answer, error);
 }
 
 static gboolean set_policy(Ctl *ctl, GError **error)

@@ -257,8 +257,7 @@ static void print_jobs(Terminal *terminal, JsonArray *jobs)
     view_jobs(terminal, shown);
 }
 
-/* Applications that want to be asked, or say no. */
-static void print_inhibitors(Terminal *terminal, JsonArray *inhibitors)
+void view_locks(Terminal *terminal, JsonArray *inhibitors)
 {
     if (ctl_json_length(inhibitors) > 0)
         terminal_print(terminal, COLOUR_BOLD, "\nLOCKS OF APPLICATIONS");
@@ -296,6 +295,6 @@ void view_screen(Terminal *terminal, const Screen *screen)
     if (ctl_json_length(warnings) > 0)
         terminal_print(terminal, COLOUR_BOLD, "\nWARNINGS");
     view_reasons(terminal, warnings, COLOUR_WARN);
-    print_inhibitors(terminal, ctl_json_array(status, "inhibitors"));
+    view_locks(terminal, ctl_json_array(status, "inhibitors"));
     print_jobs(terminal, ctl_json_as_array(screen->jobs));
 }

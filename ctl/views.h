@@ -21,6 +21,8 @@ void view_map(Terminal *terminal, JsonArray *map);
 /* The whole of memory as one bar, a cell so and so many blocks, with the devices below it. */
 void view_bar(Terminal *terminal, JsonArray *map, JsonArray *devices);
 void view_jobs(Terminal *terminal, JsonArray *jobs);
+/* Applications that want to be asked, or say no; nothing where there are none. */
+void view_locks(Terminal *terminal, JsonArray *inhibitors);
 /* "  code: desc", one a line. */
 void view_reasons(Terminal *terminal, JsonArray *reasons, Colour colour);
 /* What goes on in JOB, on one line: "job 3 offlining [####----] 4/8". (transfer full) */

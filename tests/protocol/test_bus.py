@@ -125,6 +125,9 @@ def test_a_delay_lock_is_waited_for(daemon):
         job = prepare(daemon, **{"timeout-ms": 600000})
         assert peer.signal("PrepareForUnplug", "btt") == [1, job, size]
         assert state(daemon, job) == "asking"
+        for words in (("jobs",), ("jobs", str(job))):
+            _, said, _ = run(*words, environment=daemon.environment)
+            assert "delay: db: its cache shrinks" in said, said
         os.close(lock)
         assert peer.signal("PrepareForUnplug", "btt") == [0, job, 0]
         assert state(daemon, job) == "failed"
