@@ -21,9 +21,10 @@
 #define STATE_DIR "/run/memplug-hooks"
 #define RECORD_PREFIX "job-"
 #define RETRY_MS 1000
-#define GROWN_AFTER_MS 2000 /* memory comes block by block */
-#define LIMIT_MS 60000      /* of a script that nobody waits for */
-#define SPARE_MS 200        /* of the delay, for what is not a script */
+#define GROWN_AFTER_MS 2000        /* memory comes block by block */
+#define GROWTH_MIN_BYTES (1 << 20) /* no device has less */
+#define LIMIT_MS 60000             /* of a script that nobody waits for */
+#define SPARE_MS 200               /* of the delay, for what is not a script */
 #define WHO "memplug-hooks"
 
 typedef struct {
@@ -195,10 +196,14 @@ static void settle(Hooks *self)
         g_autofree char *path = record_path(self, job);
         if (!state || !g_strv_contains(ended, state))
             continue;
-        run_phase(self, strcmp(state, "unplugged") == 0 ? "post" : "undo", job,
-                  read_record(self, job), 0);
+        gboolean is_gone = strcmp(state, "unplugged") == 0;
+        guint64 bytes = read_record(self, job);
+        run_phase(self, is_gone ? "post" : "undo", job, bytes, 0);
         unlink(path);
-        self->current_bytes = read_number(self, "GuestCurrent");
+        /* Reckoned, not read: the host may have given more while the scripts ran. */
+        if (is_gone)
+            self->current_bytes -= MIN(bytes, self->current_bytes);
+        self->grown_usec = g_get_monotonic_time() + GROWN_AFTER_MS * 1000;
     }
 }
 
@@ -230,7 +235,7 @@ static void look_for_growth(Hooks *self)
     self->grown_usec = 0;
     if (now_bytes == 0)
         return; /* a job's blocks may be on their way back */
-    if (self->current_bytes != 0 && now_bytes > self->current_bytes)
+    if (self->current_bytes != 0 && now_bytes >= self->current_bytes + GROWTH_MIN_BYTES)
         run_phase(self, "grown", 0, now_bytes - self->current_bytes, 0);
     self->current_bytes = now_bytes;
 }
