@@ -8,9 +8,34 @@ from guest.shell import ShellFailed
 from guest.waiting import WaitedInVain
 
 
+class StuckOnce(Guest):
+    """Its kernel stands still in its first boot."""
+    boots = 0
+
+    def wait_booted(self):
+        self.boots += 1
+        if self.boots == 1:
+            raise WaitedInVain("nothing")
+        super().wait_booted()
+
+    def console(self):
+        stuck = "watchdog: BUG: soft lockup - CPU#1 stuck for 164s! [swapper/0:1]\n"
+        return stuck if self.boots == 1 else super().console()
+
+
+class NeverThere(Guest):
+    """It does not boot for another reason."""
+
+    def wait_booted(self):
+        raise WaitedInVain("nothing")
+
+    def console(self):
+        return "watchdog: BUG: soft lockup - CPU#1 stuck for 164s! [memplugd:301]\n"
+
+
 @pytest.fixture(scope="module")
 def bare_guest(image):
-    with Guest(daemon=False, image=image) as guest:
+    with StuckOnce(daemon=False, image=image) as guest:
         yield guest
 
 
@@ -31,6 +56,12 @@ def online_movable(guest, dimm):
     for index in guest.dimm_blocks(dimm):
         assert guest.set_block(index, "online_movable") == (0, "")
     return guest.wait_states(dimm, "online", "Movable")
+
+
+def test_only_a_kernel_that_stood_still_is_booted_again(bare_guest, image):
+    assert bare_guest.boots == 2
+    with pytest.raises(WaitedInVain):
+        NeverThere(daemon=False, image=image).__enter__()
 
 
 def test_boots_to_a_shell(bare_guest):

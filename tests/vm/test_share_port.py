@@ -35,9 +35,9 @@ SYSCONFIG = "FILTER_RPC_ARGS=--block-rpcs=guest-exec\nFSFREEZE_HOOK_PATHNAME=/et
 class Shared(SystemdGuest):
     """With the port that hosts know beside memplug's own."""
 
-    def start(self):
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
         self._arguments += self._port("qga", PORT)
-        super().start()
 
 
 def put(guest, path, text, mode="644"):

@@ -1,5 +1,6 @@
 """One QEMU guest: booted, talked to, and ended by its own pid whatever happens."""
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -13,7 +14,7 @@ from .image import Image
 from .memory import Memory
 from .qmp import Qmp
 from .shell import Shells
-from .waiting import PATIENCE_S, wait_until
+from .waiting import PATIENCE_S, WaitedInVain, wait_until
 
 AGENT_PORT = "org.memplug.agent.0"
 N_SHELLS = 3
@@ -23,6 +24,9 @@ TAIL_LINES = 40
 MACHINES = {"x86_64": ("-machine", "q35"),
             "aarch64": ("-machine", "virt", "-cpu", "neoverse-n1",
                         "-bios", "/usr/share/qemu-efi-aarch64/QEMU_EFI.fd")}
+# A kernel that spins before it has started init, its process 1. QEMU's emulation loses an interrupt
+# between two CPUs now and then where the machine is busy; nothing of ours has run by then.
+STUCK_BEFORE_INIT = re.compile(r"soft lockup .*\[swapper/\d+:\d+\]")
 CONSOLES = {"x86_64": "ttyS0", "aarch64": "ttyAMA0"}
 
 
@@ -62,7 +66,15 @@ class Guest(Memory):
     def __enter__(self):
         self.start()
         try:
-            self.wait_booted()
+            try:
+                self.wait_booted()
+            except WaitedInVain:
+                if not STUCK_BEFORE_INIT.search(self.console()):
+                    raise
+                print("the guest's kernel stood still before it started init; it is booted once more")
+                self._end()
+                self.start()
+                self.wait_booted()
         except BaseException:
             problem = self.describe()
             self.stop()
@@ -128,11 +140,14 @@ class Guest(Memory):
         """Ends the guest and removes what it left."""
         if self.process and not self._last_words:
             self._last_words = self._logs()
+        self._end()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _end(self):
         self.close()
         if self.process:
             self.process.kill()
             self.process.wait()
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     def path(self, name):
         """The host's socket of a port: "qmp", "shell.N" or "agent"."""

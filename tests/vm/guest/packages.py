@@ -35,12 +35,17 @@ def dependencies(package, pattern):
     return names
 
 
+def download(names, into):
+    """Downloads the packages `names` into the directory `into`."""
+    # Without the option root's apt warns that its own user cannot write here.
+    _run("apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", *names, cwd=into)
+
+
 def unpack(names, downloads, into):
     """Downloads the packages `names` and unpacks them all into the directory `into`."""
     for folder in (downloads, into):
         folder.mkdir(parents=True, exist_ok=True)
-    # Without the option root's apt warns that its own user cannot write here.
-    _run("apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", *names, cwd=downloads)
+    download(names, downloads)
     for archive in sorted(downloads.glob("*.deb")):
         _run("dpkg-deb", "-x", str(archive), str(into))
 

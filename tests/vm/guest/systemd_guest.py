@@ -111,7 +111,9 @@ class SystemdImage(Image):
             self.make_base()  # the tools
         with self._locked():
             self.folder.mkdir(exist_ok=True)
-            recipe = _digest(self._programs(), "".join((SHELL_UNIT, TO_DISK, str(DISK_MIB), *self._tar_command())))
+            # Not where the tree lies: a copy of it keeps its disks.
+            command = "".join(self._tar_command()).replace(str(self.folder), "")
+            recipe = _digest(self._programs(), "".join((SHELL_UNIT, TO_DISK, str(DISK_MIB), command)))
             if _needs(self.disk, recipe):
                 self._make_tar()
                 self._to_disk(self.disk, "")
@@ -260,11 +262,8 @@ class SystemdGuest(Guest):
         super().__init__(image=image, daemon=False, devices=drives + list(devices),
                          append="root=/dev/vda rw systemd.show_status=no " + append, **arguments)
         shutil.copyfile(image.initrd, self.folder / "initramfs")
-
-    def start(self):
         # A second monitor, for memplugctl: the first is the harness's own.
         self._arguments += ["-chardev", self._server("qmp2"), "-mon", "chardev=qmp2,mode=control"]
-        super().start()
 
     def wait_booted(self):
         # What is sent to a serial port that nobody has opened is lost.
