@@ -9,7 +9,7 @@ import pytest
 
 from guest import MIB
 from guest.jobs import codes, prepare, query, reasons, wait_job
-from guest.systemd_guest import SystemdGuest, SystemdImage
+from guest.systemd_guest import ENDS_BY_SIGKILL, SystemdGuest, SystemdImage
 from guest.waiting import wait_until
 
 DISK_BYTES = 512 * MIB
@@ -189,9 +189,8 @@ def start_with_everything_changed(guest):
         "echo %s >%s" % pair for pair in zip(BEFORE, SETTINGS)))
     configure(guest, "[online]\npolicy=auto\n[unplug]\ngate=yes\n")
     guest.shells.output("mkdir -p /run/systemd/system/memplugd.service.d; printf "
-                        "'[Service]\\nTimeoutStopSec=2\\n' "
-                        ">/run/systemd/system/memplugd.service.d/t.conf; systemctl daemon-reload; "
-                        "systemctl start memplugd")
+                        "'%s' >/run/systemd/system/memplugd.service.d/t.conf; systemctl daemon-reload; "
+                        "systemctl start memplugd" % ENDS_BY_SIGKILL)
     wait_until(lambda: settings_of_the_kernel(guest) == ["online", "auto-movable", "301", "0"],
                "the daemon's settings")
 
@@ -206,8 +205,8 @@ def test_removed_after_a_stop_that_was_killed(guest):
         job = prepare(channel, slot(guest), lease_ms=3600000)
         wait_job(channel, job, "ready")
     guest.wait_states("dimm", "offline")
-    guest.shells.output("systemctl kill -s STOP memplugd")
     dpkg(guest, "-r", "memplug")
+    assert guest.was_killed()
     assert settings_of_the_kernel(guest) == BEFORE
     guest.wait_states("dimm", "online", "Movable")
     assert guest.shell("test -e %s/active || pgrep memplugd" % STATE)[0] != 0
@@ -217,7 +216,7 @@ def test_purged_after_a_stop_that_was_killed(guest):
     """Nothing is prepared, so there is nothing to wait for but the settings themselves."""
     dpkg(guest, "-i", "/root/memplug.deb")
     start_with_everything_changed(guest)
-    guest.shells.output("systemctl kill -s STOP memplugd; rm -f " + CONFIG)
+    guest.shells.output("rm -f " + CONFIG)
     dpkg(guest, "-P", "memplug")
     assert settings_of_the_kernel(guest) == BEFORE
     guest.wait_states("dimm", "online", "Movable")

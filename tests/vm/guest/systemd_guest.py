@@ -61,6 +61,8 @@ TOOLS = ("pin",)
 DISK_MIB = 1536
 USER = "ordinary"
 READY = b"serial-shell is ready"
+# A drop-in for the daemon's unit. SIGSTOP would not do: a stop by systemd wakes whoever has it.
+ENDS_BY_SIGKILL = "[Service]\\nKillSignal=SIGWINCH\\nTimeoutStopSec=2\\n"
 # Shells come up early, and do not end with anything.
 SHELL_UNIT = """[Unit]
 DefaultDependencies=no
@@ -279,6 +281,10 @@ class SystemdGuest(Guest):
 
     def start_daemon(self):
         self.shells.output("systemctl start memplugd")
+
+    def was_killed(self):
+        """Whether a stop of the daemon has ended in SIGKILL since the boot."""
+        return "with signal SIGKILL" in self.shells.output("journalctl -b --no-pager -u memplugd")
 
     def reboot(self):
         """As a person does it; QEMU has to have been told that it may."""
