@@ -96,7 +96,7 @@ def test_a_cache_shrinks_for_a_prepare(guest):
     wait_until(lambda: redis(guest, "config get maxmemory").split()[-1] == str(limit * MIB), "the cache to grow again")
     watch.kill()
     # Least, most, mean and how many, in ms.
-    samples = [line.split() for line in guest.shells.output("cat /run/latency").splitlines() if line[0].isdigit()]
+    samples = [line.split() for line in guest.shells.output("cat /run/latency").splitlines() if line[:1].isdigit()]
     assert len(samples) > 3
     figures.record("cache", limit_mib=limit, before_mib=full, after_mib=shrunk, samples=len(samples),
                    longest_ms=max(int(sample[1]) for sample in samples))
