@@ -1,73 +1,28 @@
 """What people do with libvirt's memory devices, with memplugd in the guest: DIMMs that were there from the
 start, several in any order, devices that are not there, detaches past memplug, and each virtio-mem request."""
-import json
 import random
-from pathlib import Path
 
 import pytest
 
-from guest import GIB, MIB, Archive, wait_until
-from guest.virsh import NAME, PORT, Virsh, VirshFailed
+from guest import GIB, MIB, wait_until
+from guest.memory_domain import host, memory_guest
+from guest.virsh import NAME, VirshFailed
 
-CTL = Path(__file__).resolve().parents[2] / "build" / "memplugctl"
-CONF = Archive()
-CONF.file("etc/memplug/memplugd.conf.d/50-port.conf",
-          "[channel]\npath=/dev/virtio-ports/%s\n" % PORT)
 DIMM = """
     <memory model='dimm'>
       <target><size unit='MiB'>{size}</size><node>0</node></target>
       <alias name='{alias}'/>
     </memory>
 """
-DOMAIN = """
-<domain type='qemu'>
-  <name>{name}</name>
-  <maxMemory slots='8' unit='GiB'>8</maxMemory>
-  <memory unit='MiB'>1408</memory>
-  <vcpu>1</vcpu>
-  <os>
-    <type arch='{arch}' machine='q35'>hvm</type>
-    <kernel>{folder}/vmlinuz</kernel>
-    <initrd>{folder}/initrd</initrd>
-    <cmdline>console=ttyS0 quiet panic=-1</cmdline>
-  </os>
-  <features><acpi/></features>
-  <cpu><numa><cell id='0' cpus='0' memory='1' unit='GiB'/></numa></cpu>
-  <devices>
-    <controller type='usb' model='none'/>
-    <memballoon model='none'/>
-    <serial type='file'><source path='{folder}/console.log'/></serial>
-    <channel type='unix'><target type='virtio' name='{port}'/></channel>
-    <memory model='virtio-mem'>
-      <target>
-        <size unit='GiB'>2</size>
-        <node>0</node>
-        <block unit='MiB'>2</block>
-        <requested unit='KiB'>0</requested>
-      </target>
-      <alias name='ua-vmem'/>
-    </memory>
-""" + DIMM.replace("{size}", "256").replace("{alias}", "ua-cold0") + DIMM.replace(
-    "{size}", "128").replace("{alias}", "ua-cold1") + """
-  </devices>
-</domain>
-"""
+COLD = DIMM.format(size=256, alias="ua-cold0") + DIMM.format(size=128, alias="ua-cold1")
 DONE, REFUSED = 0, 1
 
 
 @pytest.fixture(scope="module")
 def virsh(memplugd_image):
     """A guest of libvirtd's with DIMMs from the start and a virtio-mem device."""
-    archives = [memplugd_image.base.read_bytes(), memplugd_image.memplugd.read_bytes(), CONF.pack()]
-    with Virsh(memplugd_image, archives, DOMAIN, daemon=True) as started:
+    with memory_guest(memplugd_image, COLD, 256 + 128) as started:
         yield started
-
-
-def host(virsh, *words):
-    """Returns (exit status, report)."""
-    status, said = virsh.program(CTL, "--libvirt", NAME, "--json", *words, timeout=300)
-    print(words, status, said)
-    return status, json.loads(next(line for line in said.splitlines() if line.startswith("{")))
 
 
 def mib(report):

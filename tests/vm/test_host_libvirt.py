@@ -1,62 +1,18 @@
 """memplugctl --libvirt: libvirt itself has the guest, its monitor and the one agent's port."""
-import json
-from pathlib import Path
-
 import pytest
 
-from guest import GIB, MIB, Archive, wait_until
-from guest.virsh import NAME, PORT, Virsh, VirshFailed
+from guest import GIB, MIB, wait_until
+from guest.memory_domain import CTL, host, memory_guest
+from guest.virsh import NAME, VirshFailed
 
-CTL = Path(__file__).resolve().parents[2] / "build" / "memplugctl"
-CONF = Archive()
-CONF.file("etc/memplug/memplugd.conf.d/50-port.conf",
-          "[channel]\npath=/dev/virtio-ports/%s\n" % PORT)
-DOMAIN = """
-<domain type='qemu'>
-  <name>{name}</name>
-  <maxMemory slots='8' unit='GiB'>8</maxMemory>
-  <memory unit='MiB'>1024</memory>
-  <vcpu>1</vcpu>
-  <os>
-    <type arch='{arch}' machine='q35'>hvm</type>
-    <kernel>{folder}/vmlinuz</kernel>
-    <initrd>{folder}/initrd</initrd>
-    <cmdline>console=ttyS0 quiet panic=-1</cmdline>
-  </os>
-  <features><acpi/></features>
-  <cpu><numa><cell id='0' cpus='0' memory='1' unit='GiB'/></numa></cpu>
-  <devices>
-    <controller type='usb' model='none'/>
-    <memballoon model='none'/>
-    <serial type='file'><source path='{folder}/console.log'/></serial>
-    <channel type='unix'><target type='virtio' name='{port}'/></channel>
-    <memory model='virtio-mem'>
-      <target>
-        <size unit='GiB'>2</size>
-        <node>0</node>
-        <block unit='MiB'>2</block>
-        <requested unit='KiB'>0</requested>
-      </target>
-    </memory>
-  </devices>
-</domain>
-"""
 DONE, REFUSED, NO_CONNECTION = 0, 1, 3
 
 
 @pytest.fixture(scope="module")
 def virsh(memplugd_image):
     """A guest of libvirtd's with DIMM slots and a virtio-mem device, whose agent is memplugd."""
-    archives = [memplugd_image.base.read_bytes(), memplugd_image.memplugd.read_bytes(), CONF.pack()]
-    with Virsh(memplugd_image, archives, DOMAIN, daemon=True) as started:
+    with memory_guest(memplugd_image) as started:
         yield started
-
-
-def host(virsh, *words):
-    """Returns (exit status, report)."""
-    status, said = virsh.program(CTL, "--libvirt", NAME, "--json", *words, timeout=300)
-    print(words, status, said)
-    return status, json.loads(said)
 
 
 def figures(report):
@@ -93,7 +49,7 @@ def test_virtio_mem_there_and_back(virsh):
 def test_what_is_not_there(virsh):
     status, said = virsh.program(CTL, "--libvirt", NAME, "unplug", "ua-nothing")
     assert status == REFUSED and "has no memory device" in said
-    status, said = virsh.program(CTL, "--libvirt", NAME, "unplug", "virtiomem0")
+    status, said = virsh.program(CTL, "--libvirt", NAME, "unplug", "ua-vmem")
     assert status == REFUSED and "resize" in said
     status, said = virsh.program(CTL, "--libvirt", NAME, "plug", "16G")
     assert status == REFUSED and "maxmem is 8 GiB" in said
